@@ -1,0 +1,131 @@
+/*
+ * fixed-ram: snapshots with a fixed place for each page, loaded on demand
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the rest of QEMU calls.  docs/devel/migration/fixed-ram.rst tells the
+ * whole story; migration/fixed-ram/ is where it happens.
+ *
+ * Unless it says otherwise a function belongs to the main thread, under the
+ * big QEMU lock, and does nothing where neither fixed-ram nor mapped-ram
+ * together with postcopy-ram is set.
+ */
+
+#ifndef MIGRATION_FIXED_RAM_H
+#define MIGRATION_FIXED_RAM_H
+
+#include "exec/cpu-common.h"
+#include "qapi/qapi-types-migration.h"
+#include "qemu/coroutine.h"
+
+/** migrate_fixed_ram(): is the capability set?  Any thread. */
+bool migrate_fixed_ram(void);
+
+/**
+ * fixed_ram_caps_check(): what fixed-ram means for other capabilities
+ *
+ * @old_caps: as they are
+ * @new_caps: as they are asked for; mapped-ram's is adjusted here
+ *
+ * Returns false, with the reason, if they do not go together.
+ */
+bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp);
+
+/**
+ * fixed_ram_caps_apply(): take over the capability that fixed-ram implies
+ *
+ * @caps: the ones in force
+ * @new_caps: as fixed_ram_caps_check() left them
+ */
+void fixed_ram_caps_apply(bool *caps, const bool *new_caps);
+
+/**
+ * fixed_ram_params_check(): are @params possible?
+ *
+ * Returns false, with the reason, if fixed-ram is set and excludes one, or
+ * if one of our own is out of range.
+ */
+bool fixed_ram_params_check(const MigrationParameters *params, Error **errp);
+
+/**
+ * fixed_ram_incoming_prepare(): pre-flight, before anything is set up
+ *
+ * @addr: where to load from; ours if it is a file and a capability says so
+ *
+ * Opens the snapshot and checks it against this machine.  A failure leaves
+ * everything as it was.  Returns true, too, if the load is not ours.
+ */
+bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp);
+
+/** fixed_ram_incoming(): is the load under way ours?  Any thread. */
+bool fixed_ram_incoming(void);
+
+/** fixed_ram_incoming_start(): begin what was prepared. */
+void fixed_ram_incoming_start(void);
+
+/**
+ * fixed_ram_load_ramblocks(): the RAM section's headers, in our load
+ *
+ * @f: stands behind the section's total size; left behind all pages
+ *
+ * Returns 0 or a negative errno.  Called inside an RCU read section.
+ */
+int fixed_ram_load_ramblocks(QEMUFile *f);
+
+/**
+ * fixed_ram_load_wait(): let the share be loaded that the guest shall not
+ * wait for
+ *
+ * Eager: all of it.  Yields.  Returns 0 or a negative errno.
+ */
+int coroutine_mixed_fn fixed_ram_load_wait(void);
+
+/**
+ * fixed_ram_incoming_loaded(): the stream has been read
+ *
+ * @ret: its result, 0 or a negative errno; may be made worse
+ *
+ * Returns true in a load on demand: the guest starts by precopy's way.
+ */
+bool fixed_ram_incoming_loaded(int *ret);
+
+/**
+ * fixed_ram_incoming_running(): the guest has started, or waits for cont
+ *
+ * Returns true if RAM is still on its way: the incoming state stays.
+ */
+bool fixed_ram_incoming_running(void);
+
+/**
+ * fixed_ram_start_postcopy(): switch over now, whatever has been loaded
+ *
+ * Returns false if there is no load of ours to switch over.
+ */
+bool fixed_ram_start_postcopy(void);
+
+/**
+ * fixed_ram_pause(): stop reading, as after an error
+ *
+ * Returns false if there is no load of ours that could be paused.
+ * Out-of-band: any thread, no lock.
+ */
+bool fixed_ram_pause(void);
+
+/**
+ * fixed_ram_recover(): go on after a pause, from the same snapshot
+ *
+ * Returns false if the paused load is not ours.
+ * Out-of-band: any thread, no lock.
+ */
+bool fixed_ram_recover(const char *uri, Error **errp);
+
+/** fixed_ram_shutdown(): the process ends: loaders end, faults are served. */
+void fixed_ram_shutdown(void);
+
+/** fixed_ram_fill_info(): the load's figures, for query-migrate. */
+void fixed_ram_fill_info(MigrationInfo *info);
+
+/** fixed_ram_hmp_info(): print them. */
+void fixed_ram_hmp_info(Monitor *mon, const MigrationInfo *info);
+
+#endif

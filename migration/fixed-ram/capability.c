@@ -1,0 +1,101 @@
+/*
+ * fixed-ram: the capability, its parameters, and what they exclude
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "migration/fixed-ram.h"
+#include "qapi/error.h"
+#include "qapi/qmp/qerror.h"
+#include "../migration.h"
+#include "../options.h"
+
+/* Capabilities under which a page has no fixed place, or no one place. */
+static const MigrationCapability excluded[] = {
+    MIGRATION_CAPABILITY_XBZRLE,
+    MIGRATION_CAPABILITY_X_COLO,
+    MIGRATION_CAPABILITY_X_IGNORE_SHARED,
+    MIGRATION_CAPABILITY_BACKGROUND_SNAPSHOT,
+    MIGRATION_CAPABILITY_ZERO_COPY_SEND,
+    MIGRATION_CAPABILITY_RDMA_PIN_ALL,
+    MIGRATION_CAPABILITY_RETURN_PATH,
+    MIGRATION_CAPABILITY_SWITCHOVER_ACK,
+    MIGRATION_CAPABILITY_POSTCOPY_PREEMPT,
+};
+
+bool migrate_fixed_ram(void)
+{
+    return migrate_get_current()->capabilities[MIGRATION_CAPABILITY_FIXED_RAM];
+}
+
+static bool check_excluded(const bool *caps, Error **errp)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(excluded); i++) {
+        if (caps[excluded[i]]) {
+            error_setg(errp, "Capability 'fixed-ram' is incompatible with "
+                       "'%s'", MigrationCapability_str(excluded[i]));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_fixed_ram_params(const MigrationParameters *params,
+                                   Error **errp)
+{
+    if (params->multifd_compression) {
+        error_setg(errp, "Capability 'fixed-ram' is incompatible with "
+                   "parameter 'multifd-compression'");
+        return false;
+    }
+    if (params->tls_creds && *params->tls_creds) {
+        error_setg(errp, "Capability 'fixed-ram' is incompatible with "
+                   "parameter 'tls-creds'");
+        return false;
+    }
+    return true;
+}
+
+bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
+{
+    bool was = old_caps[MIGRATION_CAPABILITY_FIXED_RAM];
+    bool is = new_caps[MIGRATION_CAPABILITY_FIXED_RAM];
+
+    if (was && is && !new_caps[MIGRATION_CAPABILITY_MAPPED_RAM]) {
+        error_setg(errp, "Capability 'fixed-ram' includes 'mapped-ram': "
+                   "clear 'fixed-ram', that clears both");
+        return false;
+    }
+    if (was != is) {
+        new_caps[MIGRATION_CAPABILITY_MAPPED_RAM] = is;
+    }
+    if (new_caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
+        new_caps[MIGRATION_CAPABILITY_POSTCOPY_RAM] &&
+        new_caps[MIGRATION_CAPABILITY_POSTCOPY_PREEMPT]) {
+        error_setg(errp, "Capability 'mapped-ram' is incompatible with "
+                   "'postcopy-preempt'");
+        return false;
+    }
+    return !is || (check_excluded(new_caps, errp) &&
+                   check_fixed_ram_params(&migrate_get_current()->parameters,
+                                          errp));
+}
+
+void fixed_ram_caps_apply(bool *caps, const bool *new_caps)
+{
+    caps[MIGRATION_CAPABILITY_MAPPED_RAM] =
+        new_caps[MIGRATION_CAPABILITY_MAPPED_RAM];
+}
+
+bool fixed_ram_params_check(const MigrationParameters *params, Error **errp)
+{
+    if (params->has_fixed_ram_precopy_percent &&
+        params->fixed_ram_precopy_percent > 100) {
+        error_setg(errp, QERR_INVALID_PARAMETER_VALUE,
+                   "fixed-ram-precopy-percent",
+                   "an integer in the range of 0 to 100");
+        return false;
+    }
+    return !migrate_fixed_ram() || check_fixed_ram_params(params, errp);
+}

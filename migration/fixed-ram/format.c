@@ -1,0 +1,447 @@
+/*
+ * fixed-ram: the snapshot's metadata, from bytes to checked structs
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/host-utils.h"
+#include "qapi/error.h"
+#include "format.h"
+
+/* The stream's own marks; see docs/devel/migration/main.rst */
+#define STREAM_MAGIC            0x5145564d
+#define STREAM_VERSION          3
+#define STREAM_SECTION_START    0x01
+#define STREAM_SUBSECTION       0x05
+#define STREAM_CONFIGURATION    0x07
+#define STREAM_COMMAND          0x08
+
+#define RAM_SECTION_VERSION     4
+#define RAM_FLAG_MEM_SIZE       0x04
+#define BLOCK_HEADER_VERSION    1
+
+/* More than any machine has; keeps a bad count from costing memory. */
+#define MAX_CAPABILITIES        256
+#define MAX_MACHINE_NAME        4096
+
+/* Reads the stream in order.  After a failed read all others fail too. */
+typedef struct Reader {
+    FixedRamSource *source;
+    uint64_t pos;               /* where @buf goes on, in the file */
+    size_t next;                /* next byte of @buf */
+    size_t filled;              /* bytes in @buf */
+    uint8_t buf[4096];
+    Error *error;               /* the first one */
+} Reader;
+
+static uint64_t reader_offset(const Reader *r)
+{
+    return r->pos - (r->filled - r->next);
+}
+
+static void reader_seek(Reader *r, uint64_t offset)
+{
+    r->pos = offset;
+    r->next = r->filled = 0;
+}
+
+static void G_GNUC_PRINTF(3, 4)
+reader_fail(Reader *r, uint64_t offset, const char *fmt, ...)
+{
+    g_autofree char *what = NULL;
+    va_list ap;
+
+    if (r->error) {
+        return;
+    }
+    va_start(ap, fmt);
+    what = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    error_setg(&r->error, "snapshot '%s': offset 0x%" PRIx64 ": %s",
+               r->source->name, offset, what);
+}
+
+static void reader_fill(Reader *r)
+{
+    uint64_t left = r->pos < r->source->size ? r->source->size - r->pos : 0;
+    size_t n = MIN(left, sizeof(r->buf));
+
+    if (!n) {
+        reader_fail(r, r->pos, "the file ends here, in the middle of the "
+                    "stream's header");
+        return;
+    }
+    if (!r->error &&
+        fixed_ram_source_read(r->source, r->buf, n, r->pos, &r->error)) {
+        r->pos += n;
+        r->next = 0;
+        r->filled = n;
+    }
+}
+
+/* Zeros after a failure: who asks looks at r->error in the end. */
+static void reader_get(Reader *r, void *out, size_t length)
+{
+    uint8_t *to = out;
+
+    memset(out, 0, length);
+    while (length && !r->error) {
+        size_t n = MIN(length, r->filled - r->next);
+
+        if (!n) {
+            reader_fill(r);
+            continue;
+        }
+        memcpy(to, r->buf + r->next, n);
+        r->next += n;
+        to += n;
+        length -= n;
+    }
+}
+
+static uint8_t reader_u8(Reader *r)
+{
+    uint8_t v;
+
+    reader_get(r, &v, sizeof(v));
+    return v;
+}
+
+static uint16_t reader_be16(Reader *r)
+{
+    uint16_t v;
+
+    reader_get(r, &v, sizeof(v));
+    return be16_to_cpu(v);
+}
+
+static uint32_t reader_be32(Reader *r)
+{
+    uint32_t v;
+
+    reader_get(r, &v, sizeof(v));
+    return be32_to_cpu(v);
+}
+
+static uint64_t reader_be64(Reader *r)
+{
+    uint64_t v;
+
+    reader_get(r, &v, sizeof(v));
+    return be64_to_cpu(v);
+}
+
+/* A byte that counts, then so many characters. */
+static void reader_string(Reader *r, char out[FIXED_RAM_NAME_MAX + 1])
+{
+    uint64_t offset = reader_offset(r);
+    uint8_t length = reader_u8(r);
+
+    reader_get(r, out, length);
+    out[length] = '\0';
+    if (!length || strlen(out) != length) {
+        reader_fail(r, offset, "a name is empty or has a zero byte in it");
+    }
+}
+
+/* Where the snapshot says which capabilities shaped it, hold it to that. */
+static void read_capabilities(Reader *r)
+{
+    uint64_t offset = reader_offset(r);
+    uint32_t count = reader_be32(r);
+    bool mapped = false;
+
+    if (count > MAX_CAPABILITIES) {
+        reader_fail(r, offset, "%" PRIu32 " capabilities in the "
+                    "configuration, at most %d can be", count,
+                    MAX_CAPABILITIES);
+    }
+    for (uint32_t i = 0; i < count && !r->error; i++) {
+        char name[FIXED_RAM_NAME_MAX + 1];
+
+        offset = reader_offset(r);
+        reader_string(r, name);
+        mapped = mapped || !strcmp(name, "mapped-ram");
+        if (!strcmp(name, "x-ignore-shared")) {
+            reader_fail(r, offset, "saved with x-ignore-shared, which "
+                        "cannot be loaded this way");
+        }
+    }
+    if (!mapped) {
+        reader_fail(r, offset, "saved without fixed-ram or mapped-ram: its "
+                    "pages have no fixed offsets");
+    }
+}
+
+static void read_subsection(Reader *r)
+{
+    uint64_t offset = reader_offset(r);
+    char name[FIXED_RAM_NAME_MAX + 1];
+    uint8_t uuid[16];
+
+    reader_string(r, name);
+    reader_be32(r);             /* version */
+    if (!strcmp(name, "configuration/capabilities")) {
+        read_capabilities(r);
+    } else if (!strcmp(name, "configuration/target-page-bits")) {
+        reader_be32(r);
+    } else if (!strcmp(name, "configuration/uuid")) {
+        reader_get(r, uuid, sizeof(uuid));
+    } else {
+        reader_fail(r, offset, "unknown part '%s' of the configuration",
+                    name);
+    }
+}
+
+static void read_configuration(Reader *r)
+{
+    uint64_t offset = reader_offset(r);
+    uint32_t length = reader_be32(r);
+
+    if (length > MAX_MACHINE_NAME) {
+        reader_fail(r, offset, "the machine's name has %" PRIu32 " bytes",
+                    length);
+        return;
+    }
+    reader_seek(r, reader_offset(r) + length);
+    while (!r->error) {
+        uint64_t here = reader_offset(r);
+
+        if (reader_u8(r) != STREAM_SUBSECTION) {
+            reader_seek(r, here);
+            return;
+        }
+        read_subsection(r);
+    }
+}
+
+/* Go to the first byte of the RAM section's content. */
+static void find_ram_section(Reader *r)
+{
+    uint64_t offset = reader_offset(r);
+    char name[FIXED_RAM_NAME_MAX + 1];
+    uint32_t magic = reader_be32(r);
+    uint32_t version = reader_be32(r);
+
+    if (magic != STREAM_MAGIC || version != STREAM_VERSION) {
+        reader_fail(r, offset, "this is not a VM snapshot (found magic 0x%"
+                    PRIx32 " version %" PRIu32 ", expected 0x%x version %d)",
+                    magic, version, STREAM_MAGIC, STREAM_VERSION);
+    }
+    while (!r->error) {
+        uint8_t type;
+
+        offset = reader_offset(r);
+        type = reader_u8(r);
+        if (type == STREAM_CONFIGURATION) {
+            read_configuration(r);
+        } else if (type == STREAM_COMMAND) {
+            uint16_t length;
+
+            reader_be16(r);     /* which one */
+            length = reader_be16(r);
+            reader_seek(r, reader_offset(r) + length);
+        } else if (type == STREAM_SECTION_START) {
+            break;
+        } else {
+            reader_fail(r, offset, "section of type %d before the one that "
+                        "holds RAM", type);
+        }
+    }
+
+    reader_be32(r);             /* number of the section */
+    reader_string(r, name);
+    reader_be32(r);             /* instance */
+    version = reader_be32(r);
+    if (strcmp(name, "ram") || version != RAM_SECTION_VERSION) {
+        reader_fail(r, offset, "section '%s' version %" PRIu32 ", expected "
+                    "'ram' version %d", name, version, RAM_SECTION_VERSION);
+    }
+}
+
+static uint64_t bitmap_bytes(uint64_t length, uint64_t page_size)
+{
+    return DIV_ROUND_UP(length / page_size, 64) * sizeof(uint64_t);
+}
+
+/* @info is read up to here; is it possible? */
+static void check_block(Reader *r, const FixedRamSnapshot *s,
+                        const FixedRamBlockInfo *info)
+{
+    uint64_t at = info->header_offset;
+    uint64_t bitmap_end, pages_end;
+
+    if (!info->length || !QEMU_IS_ALIGNED(info->length, s->page_size)) {
+        reader_fail(r, at, "block '%s': length 0x%" PRIx64 " is not a "
+                    "multiple of the page size %" PRIu64, info->name,
+                    info->length, s->page_size);
+        return;
+    }
+    if (!QEMU_IS_ALIGNED(info->pages_offset, s->page_size)) {
+        reader_fail(r, at, "block '%s': pages at offset 0x%" PRIx64
+                    " are not aligned to the page size %" PRIu64, info->name,
+                    info->pages_offset, s->page_size);
+        return;
+    }
+    if (info->bitmap_offset < reader_offset(r) ||
+        uadd64_overflow(info->bitmap_offset,
+                        bitmap_bytes(info->length, s->page_size),
+                        &bitmap_end) ||
+        bitmap_end > info->pages_offset) {
+        reader_fail(r, at, "block '%s': bitmap at offset 0x%" PRIx64
+                    " does not lie between its header and its pages at 0x%"
+                    PRIx64, info->name, info->bitmap_offset,
+                    info->pages_offset);
+        return;
+    }
+    if (uadd64_overflow(info->pages_offset, info->length, &pages_end) ||
+        pages_end > r->source->size) {
+        reader_fail(r, at, "block '%s': 0x%" PRIx64 " bytes of pages at "
+                    "offset 0x%" PRIx64 " reach beyond the file's end at 0x%"
+                    PRIx64, info->name, info->length, info->pages_offset,
+                    r->source->size);
+    }
+}
+
+static void read_block(Reader *r, FixedRamSnapshot *s)
+{
+    FixedRamBlockInfo info = { .header_offset = reader_offset(r) };
+    uint64_t page_size;
+    uint32_t version;
+
+    reader_string(r, info.name);
+    info.length = reader_be64(r);
+    version = reader_be32(r);
+    page_size = reader_be64(r);
+    info.bitmap_offset = reader_be64(r);
+    info.pages_offset = reader_be64(r);
+
+    if (version != BLOCK_HEADER_VERSION) {
+        reader_fail(r, info.header_offset, "block '%s': version %" PRIu32
+                    " of the header, expected %d", info.name, version,
+                    BLOCK_HEADER_VERSION);
+    }
+    if (page_size != s->page_size) {
+        reader_fail(r, info.header_offset, "block '%s': page size %" PRIu64
+                    ", this target has %" PRIu64, info.name, page_size,
+                    s->page_size);
+    }
+    if (fixed_ram_snapshot_find(s, info.name)) {
+        reader_fail(r, info.header_offset, "block '%s' is there twice",
+                    info.name);
+    }
+    if (r->error) {
+        return;
+    }
+    check_block(r, s, &info);
+    g_array_append_val(s->blocks, info);
+    reader_seek(r, info.pages_offset + info.length);
+}
+
+static void read_blocks(Reader *r, FixedRamSnapshot *s)
+{
+    uint64_t offset = reader_offset(r);
+    uint64_t total = reader_be64(r);
+    uint64_t flags = total & (s->page_size - 1);
+
+    total -= flags;
+    if (flags != RAM_FLAG_MEM_SIZE) {
+        reader_fail(r, offset, "the RAM section begins with flags 0x%" PRIx64
+                    ", expected 0x%x", flags, RAM_FLAG_MEM_SIZE);
+    }
+    while (total && !r->error) {
+        const FixedRamBlockInfo *info;
+
+        offset = reader_offset(r);
+        read_block(r, s);
+        if (r->error) {
+            break;
+        }
+        info = fixed_ram_snapshot_block(s, s->blocks->len - 1);
+        if (info->length > total) {
+            reader_fail(r, offset, "block '%s': length 0x%" PRIx64 ", but "
+                        "only 0x%" PRIx64 " bytes of RAM are left",
+                        info->name, info->length, total);
+            break;
+        }
+        total -= info->length;
+    }
+    s->ram_end = reader_offset(r);
+}
+
+FixedRamSnapshot *fixed_ram_format_read(FixedRamSource *source,
+                                        uint64_t start, uint64_t page_size,
+                                        Error **errp)
+{
+    g_autoptr(FixedRamSnapshot) s = g_new0(FixedRamSnapshot, 1);
+    g_autofree Reader *r = g_new0(Reader, 1);
+
+    s->start = start;
+    s->page_size = page_size;
+    s->blocks = g_array_new(false, true, sizeof(FixedRamBlockInfo));
+    r->source = source;
+    reader_seek(r, start);
+
+    find_ram_section(r);
+    if (!r->error) {
+        read_blocks(r, s);
+    }
+    if (r->error) {
+        error_propagate(errp, r->error);
+        return NULL;
+    }
+    return g_steal_pointer(&s);
+}
+
+void fixed_ram_snapshot_free(FixedRamSnapshot *snapshot)
+{
+    if (snapshot) {
+        g_array_unref(snapshot->blocks);
+        g_free(snapshot);
+    }
+}
+
+FixedRamBlockInfo *
+fixed_ram_snapshot_find(const FixedRamSnapshot *snapshot, const char *name)
+{
+    for (size_t i = 0; i < snapshot->blocks->len; i++) {
+        FixedRamBlockInfo *info = fixed_ram_snapshot_block(snapshot, i);
+
+        if (!strcmp(info->name, name)) {
+            return info;
+        }
+    }
+    return NULL;
+}
+
+unsigned long *fixed_ram_format_read_bitmap(FixedRamSource *source,
+                                            const FixedRamSnapshot *snapshot,
+                                            const FixedRamBlockInfo *info,
+                                            Error **errp)
+{
+    uint64_t pages = info->length / snapshot->page_size;
+    uint64_t bytes = bitmap_bytes(info->length, snapshot->page_size);
+    g_autofree unsigned long *bitmap = g_try_malloc(bytes);
+
+    QEMU_BUILD_BUG_ON(sizeof(unsigned long) != sizeof(uint64_t));
+
+    if (!bitmap) {
+        error_setg(errp, "snapshot '%s': block '%s': no memory for a bitmap "
+                   "of %" PRIu64 " bytes", source->name, info->name, bytes);
+        return NULL;
+    }
+    if (!fixed_ram_source_read(source, bitmap, bytes, info->bitmap_offset,
+                               errp)) {
+        error_prepend(errp, "block '%s': ", info->name);
+        return NULL;
+    }
+    if (pages % 64 && bitmap[pages / 64] >> (pages % 64)) {
+        error_setg(errp, "snapshot '%s': block '%s': the bitmap at offset 0x%"
+                   PRIx64 " has bits set beyond the block's end",
+                   source->name, info->name, info->bitmap_offset);
+        return NULL;
+    }
+    return g_steal_pointer(&bitmap);
+}

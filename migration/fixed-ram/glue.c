@@ -1,0 +1,687 @@
+/*
+ * fixed-ram: a load's way through the incoming migration's states
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+/*
+ * prepare    the snapshot is checked; nothing has been touched
+ * headers    ADVISE: blocks are resized, registered and emptied, threads run
+ * wait       the share that is loaded before the guest starts
+ * LISTENING  the main thread loads the devices' state; it may fault
+ * RUNNING    the guest runs, or waits for cont; postcopy-active
+ * END        all is there: completed
+ *
+ * An eager load goes the same way as far as "wait" and is over then.
+ *
+ * The engine's threads only ever schedule update_bh(); everything here
+ * happens in the main thread under the big lock, but for what is said to be
+ * out-of-band.  While a load is paused nothing but out-of-band code changes
+ * it, for no page arrives.
+ */
+
+#include "qemu/osdep.h"
+#include "block/aio.h"
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#include "exec/target_page.h"
+#include "io/channel-file.h"
+#include "migration/blocker.h"
+#include "migration/fixed-ram.h"
+#include "migration/misc.h"
+#include "migration/register.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/module.h"
+#include "system/system.h"
+#include "../migration.h"
+#include "../options.h"
+#include "../postcopy-ram.h"
+#include "../qemu-file.h"
+#include "../savevm.h"
+#include "glue.h"
+#include "ramblocks.h"
+#include "trace.h"
+
+typedef struct FixedRamIncoming {
+    bool on_demand;
+    FixedRamSnapshot *snapshot;
+    FixedRamSource *source;     /* until the engine takes it */
+    FixedRamMap *map;
+    FixedRamLoad *load;         /* from the headers on */
+
+    MigrationState *ms;         /* a reference: parameters and errors */
+    QEMUFile *stream;           /* until the incoming state takes it */
+    QEMUBH *update_bh;
+    Coroutine *waiter;          /* in fixed_ram_load_wait() */
+    bool waited;                /* it has come back from there */
+    bool switch_now;            /* migrate-start-postcopy was heard */
+    bool discard_required;      /* ram_block_discard_require() was called */
+    bool started;               /* precopy's tail has started the guest */
+    bool finished;              /* the BH that ends it has been here */
+    Error *blocker;             /* no migration, no savevm meanwhile */
+} FixedRamIncoming;
+
+/* Set by prepare; freed when the incoming state goes. */
+static FixedRamIncoming *incoming;
+/* Of the load that has ended. */
+static FixedRamFigures last_figures;
+
+bool fixed_ram_incoming(void)
+{
+    return incoming && incoming->snapshot;
+}
+
+static void incoming_free(FixedRamIncoming *in)
+{
+    fixed_ram_snapshot_free(in->snapshot);
+    fixed_ram_source_close(in->source);
+    fixed_ram_map_free(in->map);
+    if (in->stream) {
+        qemu_fclose(in->stream);
+    }
+    if (in->update_bh) {
+        qemu_bh_delete(in->update_bh);
+    }
+    if (in->ms) {
+        object_unref(OBJECT(in->ms));
+    }
+    g_free(in);
+}
+
+/* Report what went wrong in the one place where clients look for it. */
+static void incoming_set_error(FixedRamIncoming *in, Error *err)
+{
+    if (err) {
+        migrate_set_error(in->ms, err);
+        error_free(err);
+    }
+}
+
+/*
+ * Pre-flight
+ */
+
+static bool load_wanted(void)
+{
+    MigrationState *ms = migrate_get_current();
+
+    return migrate_fixed_ram() ||
+           (migrate_mapped_ram() &&
+            ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM]);
+}
+
+/* The stream is read by QEMUFile, through a descriptor of its own. */
+static bool incoming_open_stream(FixedRamIncoming *in,
+                                 const FileMigrationArgs *args, Error **errp)
+{
+    QIOChannelFile *fioc = qio_channel_file_new_path(args->filename, O_RDONLY,
+                                                     0, errp);
+    QIOChannel *ioc = QIO_CHANNEL(fioc);
+
+    if (!fioc) {
+        return false;
+    }
+    qio_channel_set_name(ioc, "migration-fixed-ram-incoming");
+    if (qio_channel_io_seek(ioc, args->offset, SEEK_SET, errp) >= 0) {
+        in->stream = qemu_file_new_input(ioc);
+    }
+    object_unref(OBJECT(fioc));
+    return in->stream;
+}
+
+static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
+                          Error **errp)
+{
+    in->source = fixed_ram_source_open_file(args->filename,
+                                            in->ms->parameters.direct_io,
+                                            errp);
+    if (!in->source) {
+        return false;
+    }
+    in->snapshot = fixed_ram_format_read(in->source, args->offset,
+                                         qemu_target_page_size(), errp);
+    if (!in->snapshot ||
+        !fixed_ram_blocks_match(in->snapshot, in->source->name, errp)) {
+        return false;
+    }
+    in->map = fixed_ram_blocks_map(in->snapshot, in->source, in->on_demand,
+                                   errp);
+    return in->map && incoming_open_stream(in, args, errp);
+}
+
+static bool incoming_on_demand_possible(Error **errp)
+{
+    ERRP_GUARD();
+
+    if (postcopy_has_notifiers()) {
+        error_setg(errp, "a vhost-user device has the guest's RAM mapped in "
+                   "another process, where pages on demand cannot be served");
+    } else if (ram_block_discard_is_disabled()) {
+        error_setg(errp, "a device keeps the guest's RAM pinned (VFIO, for "
+                   "example), so it cannot be filled page by page");
+    } else if (fixed_ram_blocks_postcopiable(errp)) {
+        return true;
+    }
+    error_prepend(errp, "Loading on demand is not possible: ");
+    return false;
+}
+
+bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
+{
+    FixedRamIncoming *in;
+
+    if (!load_wanted() || addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
+        return true;
+    }
+    if (incoming && !incoming->stream) {
+        error_setg(errp, "A snapshot is being loaded already");
+        return false;
+    }
+    g_clear_pointer(&incoming, incoming_free);
+
+    in = g_new0(FixedRamIncoming, 1);
+    in->ms = migrate_get_current();
+    object_ref(OBJECT(in->ms));
+    in->on_demand = in->ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM];
+
+    if ((in->on_demand && !incoming_on_demand_possible(errp)) ||
+        !incoming_open(in, &addr->u.file, errp)) {
+        incoming_free(in);
+        return false;
+    }
+    trace_fixed_ram_prepare(in->source->name, in->on_demand,
+                            in->snapshot->blocks->len);
+    incoming = in;
+    return true;
+}
+
+/*
+ * The stream
+ */
+
+static void process_stream_bh(void *opaque)
+{
+    FixedRamIncoming *in = opaque;
+
+    migration_fd_process_incoming(g_steal_pointer(&in->stream));
+}
+
+void fixed_ram_incoming_start(void)
+{
+    /* As with other transports, nothing is loaded inside the command. */
+    migration_bh_schedule(process_stream_bh, incoming);
+}
+
+/*
+ * The engine's requests, from any of its threads
+ */
+
+static void engine_notify(void *opaque)
+{
+    FixedRamIncoming *in = opaque;
+
+    qemu_bh_schedule(in->update_bh);
+}
+
+static uint64_t engine_bandwidth(void *opaque)
+{
+    FixedRamIncoming *in = opaque;
+
+    return qatomic_read(&in->ms->parameters.max_postcopy_bandwidth);
+}
+
+static void engine_wait_begin(void *opaque, uintptr_t addr,
+                              uint32_t thread_id)
+{
+    ram_addr_t offset;
+    RAMBlock *rb;
+
+    RCU_READ_LOCK_GUARD();
+    rb = qemu_ram_block_from_host((void *)addr, false, &offset);
+    if (rb) {
+        mark_postcopy_blocktime_begin(addr, thread_id, rb);
+    }
+}
+
+static void engine_wait_end(void *opaque, uintptr_t addr)
+{
+    mark_postcopy_blocktime_end(addr);
+}
+
+static const FixedRamLoadOps engine_ops = {
+    .notify = engine_notify,
+    .bandwidth = engine_bandwidth,
+};
+
+static const FixedRamLoadOps engine_ops_blocktime = {
+    .notify = engine_notify,
+    .bandwidth = engine_bandwidth,
+    .wait_begin = engine_wait_begin,
+    .wait_end = engine_wait_end,
+};
+
+/*
+ * Headers: from here on memory changes
+ */
+
+static bool incoming_empty_blocks(FixedRamIncoming *in, Error **errp)
+{
+    if (ram_block_discard_require(true)) {
+        error_setg(errp, "a device keeps the guest's RAM pinned");
+        return false;
+    }
+    in->discard_required = true;
+    if (!fixed_ram_load_register(in->load, errp)) {
+        return false;
+    }
+    /* What machine init wrote is present and would not fault. */
+    postcopy_state_set(POSTCOPY_INCOMING_DISCARD);
+    return fixed_ram_blocks_empty(errp);
+}
+
+static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
+{
+    FixedRamLoadConfig config = {
+        .on_demand = in->on_demand,
+        .loaders = migrate_multifd() ? migrate_multifd_channels() : 1,
+        .ops = migrate_postcopy_blocktime() ? &engine_ops_blocktime
+                                            : &engine_ops,
+        .opaque = in,
+    };
+
+    if (in->on_demand) {
+        postcopy_state_set(POSTCOPY_INCOMING_ADVISE);
+    }
+    if (!fixed_ram_blocks_resize(in->snapshot, errp)) {
+        return false;
+    }
+    fixed_ram_blocks_attach(in->map);
+    in->load = fixed_ram_load_new(in->map, g_steal_pointer(&in->source),
+                                  &config);
+    if (!in->on_demand) {
+        fixed_ram_blocks_zero(in->map);
+    } else if (!incoming_empty_blocks(in, errp)) {
+        return false;
+    }
+    fixed_ram_load_start(in->load);
+    return true;
+}
+
+static void update_bh(void *opaque);
+
+int fixed_ram_load_ramblocks(QEMUFile *f)
+{
+    FixedRamIncoming *in = incoming;
+    Error *err = NULL;
+
+    if (in->load) {
+        error_setg(&err, "the snapshot has a second list of RAM blocks");
+    } else {
+        in->update_bh = aio_bh_new(qemu_get_aio_context(), update_bh, in);
+        if (incoming_start_engine(in, &err)) {
+            qemu_set_offset(f, in->snapshot->ram_end, SEEK_SET);
+            return 0;
+        }
+    }
+    incoming_set_error(in, err);
+    return -EINVAL;
+}
+
+/*
+ * The share that comes before the guest starts
+ */
+
+/* Bytes that may be left when the guest starts. */
+static uint64_t share_left(const FixedRamIncoming *in)
+{
+    uint64_t percent = in->on_demand
+        ? in->ms->parameters.fixed_ram_precopy_percent : 100;
+
+    /* Rounded so that a share of 1 % of little is not nothing. */
+    return in->map->wanted / 100 * (100 - percent) +
+           in->map->wanted % 100 * (100 - percent) / 100;
+}
+
+static bool share_loaded(FixedRamIncoming *in, uint64_t left)
+{
+    return in->switch_now || fixed_ram_map_left(in->map) <= left ||
+           fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_FAILED;
+}
+
+int coroutine_mixed_fn fixed_ram_load_wait(void)
+{
+    FixedRamIncoming *in = incoming;
+    uint64_t left;
+
+    if (!in || !in->load || in->waited) {
+        return 0;
+    }
+    assert(qemu_in_coroutine());
+    left = share_left(in);
+    if (!share_loaded(in, left)) {
+        fixed_ram_load_notify_below(in->load, left);
+        do {
+            in->waiter = qemu_coroutine_self();
+            qemu_coroutine_yield();
+        } while (!share_loaded(in, left));
+    }
+    in->waited = true;
+    trace_fixed_ram_switchover(fixed_ram_map_left(in->map), in->map->wanted,
+                               in->switch_now);
+
+    if (fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_FAILED) {
+        incoming_set_error(in, fixed_ram_load_error(in->load));
+        return -EIO;
+    }
+    if (in->on_demand) {
+        postcopy_state_set(POSTCOPY_INCOMING_LISTENING);
+    }
+    return 0;
+}
+
+bool fixed_ram_start_postcopy(void)
+{
+    FixedRamIncoming *in = incoming;
+
+    if (!in || !in->on_demand) {
+        return false;
+    }
+    in->switch_now = true;
+    if (in->update_bh) {
+        qemu_bh_schedule(in->update_bh);
+    }
+    return true;
+}
+
+/*
+ * The guest runs
+ */
+
+static void incoming_set_running(FixedRamIncoming *in)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    Error *err = NULL;
+
+    error_setg(&in->blocker, "The guest's RAM is still being loaded from a "
+               "snapshot");
+    if (migrate_add_blocker_internal(&in->blocker, &err)) {
+        /* Only while another migration is set up, which INMIGRATE excludes. */
+        error_report_err(err);
+    }
+    postcopy_state_set(POSTCOPY_INCOMING_RUNNING);
+    migrate_set_state(&mis->state, MIGRATION_STATUS_ACTIVE,
+                      MIGRATION_STATUS_POSTCOPY_ACTIVE);
+    trace_fixed_ram_running();
+}
+
+bool fixed_ram_incoming_loaded(int *ret)
+{
+    FixedRamIncoming *in = incoming;
+
+    if (!in || !in->on_demand) {
+        return false;
+    }
+    if (in->load && !fixed_ram_load_guest_runs(in->load)) {
+        incoming_set_error(in, fixed_ram_load_error(in->load));
+        *ret = -EIO;
+    }
+    if (!in->load && *ret >= 0) {
+        error_report("the snapshot has no list of RAM blocks");
+        *ret = -EINVAL;
+    }
+    if (*ret >= 0) {
+        incoming_set_running(in);
+    }
+    return true;
+}
+
+bool fixed_ram_incoming_running(void)
+{
+    FixedRamIncoming *in = incoming;
+
+    if (!in || !in->on_demand) {
+        return false;
+    }
+    in->started = true;
+    /* It may be complete, or stalled, already. */
+    qemu_bh_schedule(in->update_bh);
+    return true;
+}
+
+/* All RAM is there: take the same way out as any incoming migration. */
+static void incoming_finish(FixedRamIncoming *in)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    in->finished = true;
+    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
+                      MIGRATION_STATUS_COMPLETED);
+    migration_incoming_state_destroy();
+}
+
+static void incoming_pause(FixedRamIncoming *in)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    Error *err = fixed_ram_load_error(in->load);
+
+    if (mis->state != MIGRATION_STATUS_POSTCOPY_ACTIVE || !err) {
+        error_free(err);
+        return;
+    }
+    migrate_set_error(in->ms, err);
+    error_reportf_err(err, "Loading the snapshot is paused, migrate-recover "
+                      "goes on: ");
+    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
+                      MIGRATION_STATUS_POSTCOPY_PAUSED);
+}
+
+/* The engine, or who starts or ends it, says: something has changed. */
+static void update_bh(void *opaque)
+{
+    FixedRamIncoming *in = opaque;
+    FixedRamLoadState state = fixed_ram_load_state(in->load);
+
+    if (in->waiter) {
+        aio_co_wake(g_steal_pointer(&in->waiter));
+    } else if (!in->started || in->finished) {
+        return;
+    } else if (state == FIXED_RAM_LOAD_COMPLETE) {
+        incoming_finish(in);
+    } else if (state == FIXED_RAM_LOAD_STALLED) {
+        incoming_pause(in);
+    }
+}
+
+/*
+ * Pause and recover: out-of-band, no lock is to be taken
+ */
+
+bool fixed_ram_pause(void)
+{
+    FixedRamIncoming *in = incoming;
+    Error *err = NULL;
+
+    if (!in || !in->started) {
+        return false;
+    }
+    error_setg(&err, "paused by the user");
+    fixed_ram_load_stall(in->load, err);
+    return true;
+}
+
+/* Is it the snapshot that the load began with? */
+static bool same_snapshot(FixedRamIncoming *in, FixedRamSource *source,
+                          const FixedRamSnapshot *found, Error **errp)
+{
+    if (found->blocks->len != in->map->blocks->len) {
+        error_setg(errp, "snapshot '%s' has %u blocks, the one being loaded "
+                   "has %u", source->name, found->blocks->len,
+                   in->map->blocks->len);
+        return false;
+    }
+    for (size_t i = 0; i < found->blocks->len; i++) {
+        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(found, i);
+        const FixedRamBlock *block = fixed_ram_map_block(in->map, i);
+        g_autofree unsigned long *data = NULL;
+
+        if (strcmp(info->name, block->name) || info->length != block->length ||
+            info->pages_offset != block->pages_offset) {
+            error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": block '%s' "
+                       "is not as in the snapshot being loaded",
+                       source->name, info->header_offset, info->name);
+            return false;
+        }
+        data = fixed_ram_format_read_bitmap(source, found, info, errp);
+        if (!data) {
+            return false;
+        }
+        if (!bitmap_equal(data, block->data,
+                          block->length / block->page_size)) {
+            error_setg(errp, "snapshot '%s': block '%s': the bitmap at offset "
+                       "0x%" PRIx64 " is not as in the snapshot being loaded",
+                       source->name, info->name, info->bitmap_offset);
+            return false;
+        }
+    }
+    return true;
+}
+
+static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
+                                    Error **errp)
+{
+    g_autoptr(MigrationChannel) channel = NULL;
+    g_autoptr(FixedRamSource) source = NULL;
+    g_autoptr(FixedRamSnapshot) found = NULL;
+    FileMigrationArgs *args;
+
+    if (!migrate_uri_parse(uri, &channel, errp)) {
+        return NULL;
+    }
+    if (channel->addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
+        error_setg(errp, "Only a file can be loaded from, as file:PATH");
+        return NULL;
+    }
+    args = &channel->addr->u.file;
+    source = fixed_ram_source_open_file(args->filename,
+                                        in->ms->parameters.direct_io, errp);
+    if (!source) {
+        return NULL;
+    }
+    found = fixed_ram_format_read(source, args->offset,
+                                  in->snapshot->page_size, errp);
+    if (!found || !same_snapshot(in, source, found, errp)) {
+        return NULL;
+    }
+    return g_steal_pointer(&source);
+}
+
+bool fixed_ram_recover(const char *uri, Error **errp)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in = incoming;
+    FixedRamSource *source;
+
+    if (!in || mis->state != MIGRATION_STATUS_POSTCOPY_PAUSED) {
+        return false;
+    }
+    source = recover_open(in, uri, errp);
+    if (!source) {
+        return true;
+    }
+    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_PAUSED,
+                      MIGRATION_STATUS_POSTCOPY_RECOVER);
+    WITH_QEMU_LOCK_GUARD(&in->ms->error_mutex) {
+        error_free(in->ms->error);
+        in->ms->error = NULL;
+    }
+    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_RECOVER,
+                      MIGRATION_STATUS_POSTCOPY_ACTIVE);
+    fixed_ram_load_recover(in->load, source);
+    return true;
+}
+
+/*
+ * The end
+ */
+
+void fixed_ram_shutdown(void)
+{
+    if (incoming && incoming->load) {
+        fixed_ram_load_quit(incoming->load);
+    }
+}
+
+void fixed_ram_figures(FixedRamFigures *figures)
+{
+    FixedRamIncoming *in = incoming;
+
+    if (!in || !in->load) {
+        *figures = last_figures;
+        return;
+    }
+    figures->valid = true;
+    figures->on_demand = in->on_demand;
+    figures->total = in->map->total;
+    figures->wanted = in->map->wanted;
+    figures->left = fixed_ram_map_left(in->map);
+    figures->stats = *fixed_ram_load_stats(in->load);
+}
+
+/* Locking all memory was put off, see postcopy_ram_supported_by_host(). */
+static void lock_memory_again(void)
+{
+    if (should_mlock(mlock_state) &&
+        os_mlock(is_mlock_on_fault(mlock_state)) < 0) {
+        /* The guest is whole all the same. */
+        error_report("mlock: %s", strerror(errno));
+    }
+}
+
+static void incoming_end_load(FixedRamIncoming *in)
+{
+    const FixedRamLoadStats *stats = fixed_ram_load_stats(in->load);
+
+    trace_fixed_ram_finish(stats->faults, stats->fault_bytes,
+                           stats->loader_bytes);
+    fixed_ram_figures(&last_figures);
+    fixed_ram_load_free(in->load);
+    in->load = NULL;
+    if (in->discard_required) {
+        ram_block_discard_require(false);
+    }
+    if (in->on_demand) {
+        postcopy_state_set(POSTCOPY_INCOMING_END);
+        lock_memory_again();
+    }
+}
+
+/* The incoming state goes, whether the load has completed or failed. */
+static int incoming_cleanup(void *opaque)
+{
+    FixedRamIncoming *in = incoming;
+
+    if (!in) {
+        return 0;
+    }
+    if (in->load) {
+        incoming_end_load(in);
+    }
+    migrate_del_blocker(&in->blocker);
+    incoming = NULL;
+    incoming_free(in);
+    return 0;
+}
+
+/* No save function: the section exists on the loading side only. */
+static const SaveVMHandlers fixed_ram_handlers = {
+    .load_cleanup = incoming_cleanup,
+};
+
+static void fixed_ram_register(void)
+{
+    register_savevm_live("fixed-ram", 0, 1, &fixed_ram_handlers, NULL);
+}
+
+migration_init(fixed_ram_register);

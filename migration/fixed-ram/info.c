@@ -1,0 +1,96 @@
+/*
+ * fixed-ram: a load's figures, for query-migrate and for people
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/target_page.h"
+#include "migration/fixed-ram.h"
+#include "monitor/monitor.h"
+#include "qemu/timer.h"
+#include "../migration.h"
+#include "glue.h"
+
+static double ns_to_us(uint64_t ns)
+{
+    return ns / (double)SCALE_US;
+}
+
+static FixedRamLatencyInfo *latency_info(const FixedRamLatency *latency)
+{
+    FixedRamLatencyInfo *info = g_new0(FixedRamLatencyInfo, 1);
+
+    info->mean = ns_to_us(latency->sum / latency->count);
+    info->p50 = ns_to_us(fixed_ram_latency_percentile(latency, 50));
+    info->p99 = ns_to_us(fixed_ram_latency_percentile(latency, 99));
+    info->max = ns_to_us(latency->max);
+    return info;
+}
+
+static FixedRamStats *stats_info(const FixedRamFigures *figures)
+{
+    const FixedRamLoadStats *stats = &figures->stats;
+    FixedRamStats *info = g_new0(FixedRamStats, 1);
+
+    info->on_demand = figures->on_demand;
+    info->faults = stats->faults;
+    info->fault_bytes = stats->fault_bytes;
+    info->loader_bytes = stats->loader_bytes;
+    if (stats->latency.count) {
+        info->fault_latency = latency_info(&stats->latency);
+    }
+    return info;
+}
+
+static MigrationStats *ram_info(const FixedRamFigures *figures)
+{
+    MigrationStats *ram = g_new0(MigrationStats, 1);
+
+    ram->page_size = qemu_target_page_size();
+    ram->total = figures->total;
+    ram->remaining = figures->left;
+    ram->transferred = figures->wanted - figures->left;
+    ram->normal_bytes = ram->transferred;
+    ram->normal = ram->normal_bytes / ram->page_size;
+    ram->duplicate = (figures->total - figures->wanted) / ram->page_size;
+    ram->postcopy_requests = figures->stats.faults;
+    return ram;
+}
+
+void fixed_ram_fill_info(MigrationInfo *info)
+{
+    g_autofree FixedRamFigures *figures = g_new0(FixedRamFigures, 1);
+
+    /* What goes out from here later has figures of its own. */
+    if (migrate_get_current()->state != MIGRATION_STATUS_NONE) {
+        return;
+    }
+    fixed_ram_figures(figures);
+    if (figures->valid) {
+        info->fixed_ram = stats_info(figures);
+        info->ram = ram_info(figures);
+    }
+}
+
+void fixed_ram_hmp_info(Monitor *mon, const MigrationInfo *info)
+{
+    const FixedRamStats *stats = info->fixed_ram;
+
+    if (!stats) {
+        return;
+    }
+    monitor_printf(mon, "fixed-ram load: %s\n",
+                   stats->on_demand ? "on demand" : "eager");
+    monitor_printf(mon, "fixed-ram faults: %" PRIu64 "\n", stats->faults);
+    monitor_printf(mon, "fixed-ram loaded by faults: %" PRIu64 " kbytes\n",
+                   stats->fault_bytes >> 10);
+    monitor_printf(mon, "fixed-ram loaded by loaders: %" PRIu64 " kbytes\n",
+                   stats->loader_bytes >> 10);
+    if (stats->fault_latency) {
+        monitor_printf(mon, "fixed-ram fault latency: mean %.1f, p50 %.1f, "
+                       "p99 %.1f, max %.1f us\n", stats->fault_latency->mean,
+                       stats->fault_latency->p50, stats->fault_latency->p99,
+                       stats->fault_latency->max);
+    }
+}

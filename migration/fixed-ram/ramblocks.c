@@ -1,0 +1,241 @@
+/*
+ * fixed-ram: the guest's RAM blocks and the snapshot's
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/cutils.h"
+#include "qemu/rcu.h"
+#include "exec/memory.h"
+#include "exec/ram_addr.h"
+#include "exec/ramblock.h"
+#include "exec/target_page.h"
+#include "exec/ramlist.h"
+#include "migration/misc.h"
+#include "system/system.h"
+#include "../migration.h"
+#include "../postcopy-ram.h"
+#include "../ram.h"
+#include "ramblocks.h"
+#include "trace.h"
+
+static bool block_fits(const FixedRamBlockInfo *info, RAMBlock *rb,
+                       const char *name, Error **errp)
+{
+    uint64_t used = qemu_ram_get_used_length(rb);
+
+    if (info->length == used ||
+        ((rb->flags & RAM_RESIZEABLE) && info->length <= rb->max_length)) {
+        return true;
+    }
+    error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": block '%s' has 0x%"
+               PRIx64 " bytes, this machine's has 0x%" PRIx64, name,
+               info->header_offset, info->name, info->length, used);
+    return false;
+}
+
+bool fixed_ram_blocks_match(const FixedRamSnapshot *snapshot,
+                            const char *name, Error **errp)
+{
+    RAMBlock *rb;
+
+    RCU_READ_LOCK_GUARD();
+    for (size_t i = 0; i < snapshot->blocks->len; i++) {
+        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(snapshot, i);
+
+        rb = qemu_ram_block_by_name(info->name);
+        if (!rb || !qemu_ram_is_migratable(rb)) {
+            error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": this "
+                       "machine has no RAM block '%s'", name,
+                       info->header_offset, info->name);
+            return false;
+        }
+        if (!block_fits(info, rb, name, errp)) {
+            return false;
+        }
+    }
+    RAMBLOCK_FOREACH_MIGRATABLE(rb) {
+        if (!fixed_ram_snapshot_find(snapshot, rb->idstr)) {
+            error_setg(errp, "snapshot '%s' does not hold this machine's RAM "
+                       "block '%s'", name, rb->idstr);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Why memory of @rb cannot be emptied and filled page by page; NULL if it can */
+static const char *block_obstacle(RAMBlock *rb)
+{
+    if (ramblock_is_pmem(rb)) {
+        return "is persistent memory";
+    }
+    if (rb->fd >= 0 && (rb->flags & RAM_READONLY_FD)) {
+        return "is a file opened read-only";
+    }
+    if (qemu_ram_is_named_file(rb) && !qemu_ram_is_shared(rb)) {
+        return "is a private mapping of a file, which must not be changed";
+    }
+    return NULL;
+}
+
+bool fixed_ram_blocks_postcopiable(Error **errp)
+{
+    RAMBlock *rb;
+
+    if (!postcopy_ram_supported_by_host(migration_incoming_get_current(),
+                                        errp)) {
+        return false;
+    }
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH_MIGRATABLE(rb) {
+        const char *obstacle = block_obstacle(rb);
+
+        if (obstacle) {
+            error_setg(errp, "RAM block '%s' cannot be loaded on demand: "
+                       "it %s", rb->idstr, obstacle);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool fixed_ram_blocks_resize(const FixedRamSnapshot *snapshot, Error **errp)
+{
+    RCU_READ_LOCK_GUARD();
+    for (size_t i = 0; i < snapshot->blocks->len; i++) {
+        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(snapshot, i);
+        RAMBlock *rb = qemu_ram_block_by_name(info->name);
+
+        if (!rb) {
+            error_setg(errp, "RAM block '%s' has gone", info->name);
+            return false;
+        }
+        if (info->length != qemu_ram_get_used_length(rb) &&
+            qemu_ram_resize(rb, info->length, errp) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static FixedRamBlock *map_block(const FixedRamSnapshot *snapshot,
+                                FixedRamSource *source,
+                                const FixedRamBlockInfo *info, bool on_demand,
+                                Error **errp)
+{
+    unsigned long *data = fixed_ram_format_read_bitmap(source, snapshot, info,
+                                                       errp);
+    RAMBlock *rb = qemu_ram_block_by_name(info->name);
+    FixedRamBlock *block;
+
+    if (!data) {
+        return NULL;
+    }
+    block = g_new0(FixedRamBlock, 1);
+    pstrcpy(block->name, sizeof(block->name), info->name);
+    block->length = info->length;
+    block->pages_offset = info->pages_offset;
+    block->page_size = snapshot->page_size;
+    block->unit = on_demand ? qemu_ram_pagesize(rb) : snapshot->page_size;
+    block->data = data;
+    if (!QEMU_IS_ALIGNED(block->length, block->unit)) {
+        error_setg(errp, "block '%s': length 0x%" PRIx64 " is not a multiple "
+                   "of its memory's page size %" PRIu64, info->name,
+                   info->length, block->unit);
+        g_free(data);
+        g_free(block);
+        return NULL;
+    }
+    trace_fixed_ram_block(block->name, block->length, block->unit,
+                          block->pages_offset);
+    return block;
+}
+
+FixedRamMap *fixed_ram_blocks_map(const FixedRamSnapshot *snapshot,
+                                  FixedRamSource *source, bool on_demand,
+                                  Error **errp)
+{
+    g_autoptr(FixedRamMap) map = fixed_ram_map_new();
+
+    RCU_READ_LOCK_GUARD();
+    for (size_t i = 0; i < snapshot->blocks->len; i++) {
+        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(snapshot, i);
+        FixedRamBlock *block = map_block(snapshot, source, info, on_demand,
+                                         errp);
+
+        if (!block) {
+            return NULL;
+        }
+        fixed_ram_map_add(map, block);
+    }
+    return g_steal_pointer(&map);
+}
+
+void fixed_ram_blocks_attach(FixedRamMap *map)
+{
+    RCU_READ_LOCK_GUARD();
+    for (size_t i = 0; i < map->blocks->len; i++) {
+        FixedRamBlock *block = fixed_ram_map_block(map, i);
+
+        block->host = qemu_ram_get_host_addr(qemu_ram_block_by_name(
+                                                 block->name));
+    }
+}
+
+bool fixed_ram_blocks_empty(Error **errp)
+{
+    RAMBlock *rb;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH_MIGRATABLE(rb) {
+        int ret = ram_block_discard_range(rb, 0, qemu_ram_get_used_length(rb));
+
+        if (ret) {
+            error_setg_errno(errp, -ret, "RAM block '%s' could not be emptied",
+                             rb->idstr);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* May we make this memory zero by giving it back to the host? */
+static bool block_discardable(RAMBlock *rb)
+{
+    return !ram_block_discard_is_disabled() && !should_mlock(mlock_state) &&
+           !block_obstacle(rb) && (rb->fd < 0 || qemu_ram_is_shared(rb)) &&
+           QEMU_IS_ALIGNED(qemu_ram_get_used_length(rb), rb->page_size);
+}
+
+static void zero_pages(const FixedRamBlock *block)
+{
+    uint64_t pos = 0;
+    FixedRamRun run;
+
+    while (pos < block->length) {
+        if (!fixed_ram_block_next_data(block, pos, block->length, &run)) {
+            run = (FixedRamRun) { .offset = block->length };
+        }
+        for (; pos < run.offset; pos += block->page_size) {
+            ram_handle_zero(block->host + pos, block->page_size);
+        }
+        pos += run.length;
+    }
+}
+
+void fixed_ram_blocks_zero(const FixedRamMap *map)
+{
+    RCU_READ_LOCK_GUARD();
+    for (size_t i = 0; i < map->blocks->len; i++) {
+        const FixedRamBlock *block = fixed_ram_map_block(map, i);
+        RAMBlock *rb = qemu_ram_block_by_name(block->name);
+
+        if (!block_discardable(rb) ||
+            ram_block_discard_range(rb, 0, block->length)) {
+            zero_pages(block);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+/*
+ * fixed-ram: page sources, where the bytes of a snapshot come from
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef MIGRATION_FIXED_RAM_SOURCE_H
+#define MIGRATION_FIXED_RAM_SOURCE_H
+
+typedef struct FixedRamSource FixedRamSource;
+
+/* What a kind of source must know how to do. */
+typedef struct FixedRamSourceOps {
+    /*
+     * Read @length bytes at @offset.  Returns how many were read, fewer only
+     * where the source ends, or a negative errno.  Called by many threads at
+     * once.
+     */
+    ssize_t (*read)(FixedRamSource *source, void *buf, size_t length,
+                    uint64_t offset);
+    /*
+     * As @read, for pages: @buf, @length and @offset are multiples of the
+     * snapshot's page size.  NULL: use @read.
+     */
+    ssize_t (*read_pages)(FixedRamSource *source, void *buf, size_t length,
+                          uint64_t offset);
+    /* Free what belongs to this kind and @source itself. */
+    void (*close)(FixedRamSource *source);
+} FixedRamSourceOps;
+
+struct FixedRamSource {
+    const FixedRamSourceOps *ops;
+    char *name;                 /* for messages: the file's path */
+    uint64_t size;              /* bytes, when it was opened */
+};
+
+/**
+ * fixed_ram_source_open_file(): a file, or /dev/fdset/N
+ *
+ * @direct: read pages by O_DIRECT; an fdset must hold a descriptor with it
+ *          and one without, for the metadata
+ */
+FixedRamSource *fixed_ram_source_open_file(const char *path, bool direct,
+                                           Error **errp);
+
+/** fixed_ram_source_close(): release @source; NULL is fine. */
+void fixed_ram_source_close(FixedRamSource *source);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSource, fixed_ram_source_close)
+
+/**
+ * fixed_ram_source_read(): read metadata, all of it or fail
+ *
+ * The error names the source and the offset.  Any thread.
+ */
+bool fixed_ram_source_read(FixedRamSource *source, void *buf, size_t length,
+                           uint64_t offset, Error **errp);
+
+/** fixed_ram_source_read_pages(): the same for the content of pages. */
+bool fixed_ram_source_read_pages(FixedRamSource *source, void *buf,
+                                 size_t length, uint64_t offset,
+                                 Error **errp);
+
+#endif

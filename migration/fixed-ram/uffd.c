@@ -1,0 +1,212 @@
+/*
+ * fixed-ram: userfaultfd, one thin function an operation
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/ioctl.h>
+#include "qapi/error.h"
+#include "qemu/bitops.h"
+#include "qemu/userfaultfd.h"
+#include "uffd.h"
+
+/* Ask the kernel for the interface, with fault messages that name threads. */
+static bool uffd_handshake(FixedRamUffd *uffd)
+{
+    struct uffdio_api api = { .api = UFFD_API };
+    uint64_t offered = 0;
+
+    if (uffd_query_features(&offered) < 0) {
+        return false;
+    }
+    uffd->thread_id = offered & UFFD_FEATURE_THREAD_ID;
+    api.features = uffd->thread_id ? UFFD_FEATURE_THREAD_ID : 0;
+    /* With an event feature set, discards would block on our readers. */
+    return !ioctl(uffd->fd, UFFDIO_API, &api);
+}
+
+static bool uffd_hang_doorbell(FixedRamUffd *uffd, Error **errp)
+{
+    size_t size = FIXED_RAM_UFFD_BELLS * qemu_real_host_page_size();
+    void *bell = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (bell == MAP_FAILED) {
+        error_setg_errno(errp, errno, "could not map %zu bytes", size);
+        return false;
+    }
+    uffd->doorbell = bell;
+    uffd->doorbell_size = size;
+    return fixed_ram_uffd_register(uffd, bell, size, errp);
+}
+
+bool fixed_ram_uffd_open(FixedRamUffd *uffd, Error **errp)
+{
+    *uffd = (FixedRamUffd) { .fd = uffd_open(O_CLOEXEC) };
+
+    if (uffd->fd < 0) {
+        error_setg_errno(errp, errno, "userfaultfd is not available");
+        error_append_hint(errp, "Loading on demand needs read and write "
+                          "access to /dev/userfaultfd, or the sysctl "
+                          "vm.unprivileged_userfaultfd=1.\n");
+        return false;
+    }
+    if (!uffd_handshake(uffd)) {
+        error_setg_errno(errp, errno, "userfaultfd handshake failed");
+        fixed_ram_uffd_close(uffd);
+        return false;
+    }
+    if (!uffd_hang_doorbell(uffd, errp)) {
+        fixed_ram_uffd_close(uffd);
+        return false;
+    }
+    return true;
+}
+
+void fixed_ram_uffd_close(FixedRamUffd *uffd)
+{
+    close(uffd->fd);
+    uffd->fd = -1;
+    if (uffd->doorbell) {
+        munmap(uffd->doorbell, uffd->doorbell_size);
+        uffd->doorbell = NULL;
+    }
+}
+
+bool fixed_ram_uffd_register(FixedRamUffd *uffd, void *addr, uint64_t length,
+                             Error **errp)
+{
+    uint64_t ioctls = 0;
+
+    if (uffd_register_memory(uffd->fd, addr, length,
+                             UFFDIO_REGISTER_MODE_MISSING, &ioctls)) {
+        error_setg_errno(errp, errno, "userfaultfd cannot watch %" PRIu64
+                         " bytes at %p", length, addr);
+        return false;
+    }
+    if (!(ioctls & BIT_ULL(_UFFDIO_COPY))) {
+        error_setg(errp, "userfaultfd cannot place pages at %p", addr);
+        return false;
+    }
+    return true;
+}
+
+void fixed_ram_uffd_unregister(FixedRamUffd *uffd, void *addr,
+                               uint64_t length)
+{
+    struct uffdio_range range = { .start = (uintptr_t)addr, .len = length };
+
+    /* The only failure left is that nothing is mapped there any more. */
+    ioctl(uffd->fd, UFFDIO_UNREGISTER, &range);
+}
+
+int fixed_ram_uffd_read(FixedRamUffd *uffd, FixedRamFault *fault)
+{
+    struct uffd_msg msg;
+
+    do {
+        ssize_t n = RETRY_ON_EINTR(read(uffd->fd, &msg, sizeof(msg)));
+
+        if (n < 0 && errno == EAGAIN) {
+            continue;
+        }
+        if (n != sizeof(msg)) {
+            return n < 0 ? -errno : -EIO;
+        }
+        if (msg.event == UFFD_EVENT_PAGEFAULT) {
+            break;
+        }
+    } while (true);
+
+    fault->addr = ROUND_DOWN(msg.arg.pagefault.address,
+                             qemu_real_host_page_size());
+    fault->thread_id = uffd->thread_id ? msg.arg.pagefault.feat.ptid : 0;
+    return 0;
+}
+
+int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
+                        uint64_t length, uint64_t unit)
+{
+    uint64_t done = 0;
+
+    while (done < length) {
+        struct uffdio_copy copy = {
+            .dst = (uintptr_t)dst + done,
+            .src = (uintptr_t)src + done,
+            .len = length - done,
+        };
+
+        if (!ioctl(uffd->fd, UFFDIO_COPY, &copy)) {
+            return 0;
+        }
+        if (errno == EEXIST) {
+            /* Somebody waits for it all the same if the message was late. */
+            fixed_ram_uffd_wake(uffd, (uint8_t *)dst + done, unit);
+            done += unit;
+        } else if (errno == EAGAIN) {
+            /* The address space is changing: @copy says how far it came. */
+            done += copy.copy > 0 ? copy.copy : 0;
+        } else {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+int fixed_ram_uffd_zero(FixedRamUffd *uffd, void *dst, uint64_t unit)
+{
+    struct uffdio_zeropage zero = {
+        .range = { .start = (uintptr_t)dst, .len = unit },
+    };
+    void *zeros;
+    int ret;
+
+    while (ioctl(uffd->fd, UFFDIO_ZEROPAGE, &zero)) {
+        if (errno == EEXIST) {
+            fixed_ram_uffd_wake(uffd, dst, unit);
+            return 0;
+        }
+        if (errno == EINVAL) {
+            goto no_zero_page;
+        }
+        if (errno != EAGAIN) {
+            return -errno;
+        }
+    }
+    return 0;
+
+no_zero_page:
+    zeros = mmap(NULL, unit, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (zeros == MAP_FAILED) {
+        return -errno;
+    }
+    ret = fixed_ram_uffd_copy(uffd, dst, zeros, unit, unit);
+    munmap(zeros, unit);
+    return ret;
+}
+
+void fixed_ram_uffd_wake(FixedRamUffd *uffd, void *addr, uint64_t length)
+{
+    struct uffdio_range range = { .start = (uintptr_t)addr, .len = length };
+
+    /* It fails only where the memory has gone, and nobody waits there. */
+    ioctl(uffd->fd, UFFDIO_WAKE, &range);
+}
+
+void fixed_ram_uffd_ring(FixedRamUffd *uffd, unsigned i)
+{
+    volatile uint8_t *page = uffd->doorbell + i * qemu_real_host_page_size();
+
+    assert(i < FIXED_RAM_UFFD_BELLS);
+    (void)*page;
+}
+
+bool fixed_ram_uffd_answer(FixedRamUffd *uffd, const FixedRamFault *fault)
+{
+    if (fault->addr - (uintptr_t)uffd->doorbell >= uffd->doorbell_size) {
+        return false;
+    }
+    fixed_ram_uffd_zero(uffd, (void *)fault->addr, qemu_real_host_page_size());
+    return true;
+}

@@ -1,0 +1,85 @@
+/*
+ * fixed-ram: hosts that cannot load with it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "migration/fixed-ram.h"
+#include "qapi/error.h"
+#include "../migration.h"
+#include "../options.h"
+
+bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
+{
+    bool *caps = migrate_get_current()->capabilities;
+
+    if (!migrate_fixed_ram() &&
+        !(caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
+          caps[MIGRATION_CAPABILITY_POSTCOPY_RAM])) {
+        return true;
+    }
+    error_setg(errp, "fixed-ram, and mapped-ram with postcopy-ram, can be "
+               "loaded on 64-bit little-endian Linux hosts only; use "
+               "mapped-ram alone");
+    return false;
+}
+
+/* Nothing gets past prepare, so there is never a load of ours. */
+
+bool fixed_ram_incoming(void)
+{
+    return false;
+}
+
+void fixed_ram_incoming_start(void)
+{
+    g_assert_not_reached();
+}
+
+int fixed_ram_load_ramblocks(QEMUFile *f)
+{
+    g_assert_not_reached();
+}
+
+int coroutine_mixed_fn fixed_ram_load_wait(void)
+{
+    return 0;
+}
+
+bool fixed_ram_incoming_loaded(int *ret)
+{
+    return false;
+}
+
+bool fixed_ram_incoming_running(void)
+{
+    return false;
+}
+
+bool fixed_ram_start_postcopy(void)
+{
+    return false;
+}
+
+bool fixed_ram_pause(void)
+{
+    return false;
+}
+
+bool fixed_ram_recover(const char *uri, Error **errp)
+{
+    return false;
+}
+
+void fixed_ram_shutdown(void)
+{
+}
+
+void fixed_ram_fill_info(MigrationInfo *info)
+{
+}
+
+void fixed_ram_hmp_info(Monitor *mon, const MigrationInfo *info)
+{
+}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What of a file is in the page cache, and how to get it out of there."""
+
+import ctypes
+import os
+import time
+
+
+def cached_bytes(path):
+    """How much of a file is in the page cache"""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+                          ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t,
+                             ctypes.c_char_p]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    page = os.sysconf("SC_PAGE_SIZE")
+    prot_read, map_shared = 1, 1
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        size = os.fstat(fd).st_size
+        address = libc.mmap(None, size, prot_read, map_shared, fd, 0)
+    finally:
+        os.close(fd)
+    if address in (None, ctypes.c_void_p(-1).value):
+        return 0
+    present = ctypes.create_string_buffer((size + page - 1) // page)
+    failed = libc.mincore(address, size, present)
+    libc.munmap(address, size)
+    # only the lowest bit of each byte is defined
+    return 0 if failed else page * sum(
+        count for value, count in byte_counts(present.raw) if value & 1)
+
+
+def byte_counts(data):
+    return [(value, data.count(value)) for value in set(data)]
+
+
+def drop_from_page_cache(path):
+    """Leave nothing of a file in the page cache; returns the bytes that stay
+
+    Needs no root. Only clean pages go, hence the fsync.
+    """
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+        for _ in range(5):
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            left = cached_bytes(path)
+            if left == 0:
+                break
+            time.sleep(0.2)
+    finally:
+        os.close(fd)
+    return left

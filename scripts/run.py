@@ -1,0 +1,536 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Save a Linux guest with fixed-ram, load it eagerly and on demand, compare.
+
+The guest fills its RAM with content that it can verify, and then does a little
+work every 20 ms and prints a line for it: its first line after a load is when
+someone waiting for the guest would see it live again. Both loads start with
+none of the snapshot in this machine's page cache; what a host below this
+machine may have cached is out of reach.
+
+Writes report.json and ticks.json to BUILD/run, and prints a table.
+"""
+
+import argparse
+from contextlib import contextmanager
+import json
+import os
+from pathlib import Path
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from fixed_ram.guest import Guest
+from fixed_ram.pagecache import drop_from_page_cache
+from fixed_ram.qmp import Failure
+
+MODES = ("eager", "on-demand")
+TICK_MS = 20
+BIN_MS = 100
+HOST_RESERVE_MIB = 1024     # of memory and of disk, what stays free
+GUEST_RESERVE_MIB = 192     # what the guest's kernel and programs need
+KVM_TRIAL_S = 6             # under TCG the guest is up in 3
+BOOT_S = 180
+LOAD_S = 1800
+
+
+class Progress:
+    """One line a step: rewritten on a terminal, a few plain lines elsewhere"""
+
+    def __init__(self):
+        self.terminal = sys.stdout.isatty()
+        self.title = None
+        self.printed = 0.0
+
+    def start(self, title):
+        self.title = title
+        self.printed = time.monotonic()
+        if self.terminal:
+            self.write("...")
+
+    def update(self, text):
+        now = time.monotonic()
+        if now - self.printed >= (0.1 if self.terminal else 3):
+            self.printed = now
+            self.write(text)
+
+    def done(self, text):
+        self.write(text, last=True)
+        self.title = None
+
+    def abandon(self):
+        if self.title and self.terminal:
+            print(flush=True)
+        self.title = None
+
+    def write(self, text, last=False):
+        line = f"  {self.title:<15}{text}"
+        if self.terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\033[K{line[:width]}", end="\n" if last else "")
+            sys.stdout.flush()
+        else:
+            print(line, flush=True)
+
+
+def mib(size):
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def fraction(part, whole):
+    return f"{min(100, 100 * part // max(1, whole))} %"
+
+
+def rate(size, seconds):
+    return f"{size / 2**20 / max(seconds, 1e-3):,.0f} MiB/s"
+
+
+# ------------------------------------------------------------- the machine
+
+def available_mib():
+    text = Path("/proc/meminfo").read_text()
+    return int(re.search(r"MemAvailable: +(\d+)", text)[1]) // 1024
+
+
+def choose_sizes(args, where):
+    """Guest memory and how much of it to fill, in MiB, and why not more"""
+    notes = []
+    memory, fill = args.memory, args.fill
+    if memory is None:
+        memory = 4096
+        room = available_mib() - HOST_RESERVE_MIB
+        if room < memory:
+            memory = room // 256 * 256
+            notes.append(f"a guest of {memory} MiB instead of 4096: this "
+                         f"machine has {room + HOST_RESERVE_MIB} MiB free")
+        if memory < 512:
+            raise Failure("too little memory is free for a guest: "
+                          f"{room + HOST_RESERVE_MIB} MiB, wanted at least "
+                          f"{512 + HOST_RESERVE_MIB} MiB")
+    if fill is None:
+        fill = memory * 3 // 4
+        free = shutil.disk_usage(where).free // 2**20
+        # the guest's kernel and files come on top
+        room = free - HOST_RESERVE_MIB - GUEST_RESERVE_MIB
+        if room < fill:
+            notes.append(f"{max(room, 0)} MiB filled instead of {fill}: the "
+                         f"disk of {where} has {free} MiB free")
+            fill = room
+        if fill < 64:
+            raise Failure(f"too little disk space in {where} for a snapshot: "
+                          f"{free} MiB")
+    if fill > memory - min(GUEST_RESERVE_MIB, memory // 4):
+        raise Failure(f"cannot fill {fill} MiB of a guest of {memory} MiB: "
+                      f"its kernel needs some {GUEST_RESERVE_MIB} MiB")
+    return memory, fill, notes
+
+
+def kvm_works(args):
+    """None if a guest boots under KVM as quickly as under TCG, else why not
+
+    Only a trial tells: in a virtual machine /dev/kvm may be there and yet too
+    slow for any guest.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "no access to /dev/kvm"
+    try:
+        with Guest(args.qemu, args.kernel, args.initrd, 512, "kvm") as guest:
+            guest.serial.wait_line("^ready$", KVM_TRIAL_S)
+            guest.command("fill 128", "^fill ok", 3)
+    except (Failure, TimeoutError):
+        return f"no guest came up under it within {KVM_TRIAL_S} s"
+    return None
+
+
+def choose_accelerator(args, progress):
+    if args.accel != "auto":
+        return args.accel, f"--accel {args.accel}"
+    progress.start("accelerator")
+    progress.update("trying KVM")
+    why_not = kvm_works(args)
+    if why_not:
+        return "tcg", f"TCG; not KVM: {why_not}"
+    return "kvm", "KVM: a guest boots under it"
+
+
+# ------------------------------------------------------------ saving
+
+def capabilities(*names):
+    return {"capabilities": [{"capability": name, "state": True}
+                             for name in names]}
+
+
+def boot(guest, progress):
+    progress.start("boot")
+    start = time.monotonic()
+    guest.serial.wait_line(
+        "^ready$", BOOT_S,
+        idle=lambda: progress.update(f"{time.monotonic() - start:.1f} s"))
+    progress.done(f"Linux up after {time.monotonic() - start:.1f} s")
+
+
+def fill(guest, size, progress):
+    progress.start("fill")
+    start = time.monotonic()
+
+    def each(text):
+        if text.startswith("fill "):
+            progress.update(f"{text[5:]} of {size} MiB")
+
+    guest.command(f"fill {size}", "^fill ok", 3600, each)
+    progress.done(f"{size} MiB, every page with content of its own, in "
+                  f"{time.monotonic() - start:.1f} s")
+
+
+def save(guest, path, args, progress):
+    """Save the running guest; it stops by itself at the end"""
+    progress.start("save")
+    start = time.monotonic()
+    guest.qmp.execute("migrate-set-capabilities",
+                      capabilities(args.capability))
+    # the default is 128 MiB/s
+    guest.qmp.execute("migrate-set-parameters", {"max-bandwidth": 0})
+    guest.qmp.execute("migrate", {"uri": f"file:{path}"})
+    while True:
+        info = guest.qmp.execute("query-migrate")
+        status = info.get("status")
+        if status == "completed":
+            break
+        if status in ("failed", "cancelled"):
+            raise Failure("saving failed: "
+                          + info.get("error-desc", "QEMU does not say why"))
+        ram = info.get("ram")
+        if ram:
+            done = ram["total"] - ram["remaining"]
+            progress.update(f"{fraction(done, ram['total'])} of RAM")
+        time.sleep(0.2)
+    guest.quit()
+    seconds = time.monotonic() - start
+    size = os.stat(path).st_blocks * 512
+    progress.done(f"{mib(size)} in {seconds:.1f} s ({rate(size, seconds)}): "
+                  f"{path}")
+    return size
+
+
+# ------------------------------------------------------------ loading
+
+def wait_loaded(guest, mode, size, progress):
+    """Wait for the load's end, and say so; returns when it came"""
+    end = time.monotonic() + LOAD_S
+    final = ("completed", "failed", "cancelled", "postcopy-paused")
+    while True:
+        try:
+            when, event = guest.qmp.wait_event("MIGRATION", 0.25,
+                                               status=final)
+            break
+        except TimeoutError:
+            if time.monotonic() > end:
+                raise Failure(f"{mode} load: not complete within {LOAD_S} s") \
+                    from None
+        running = guest.qmp.find_event("RESUME") is not None
+        progress.update(f"{fraction(guest.read_bytes(), size)} read"
+                        + (", the guest runs" if running else ""))
+    status = event["data"]["status"]
+    if status != "completed":
+        info = guest.qmp.execute("query-migrate", timeout=10)
+        raise Failure(f"{mode} load {status}: "
+                      + info.get("error-desc", "QEMU does not say why"))
+    return when
+
+
+def start_load(guest, mode, path, args):
+    """Set everything up, empty the cache, go; returns when, and what stayed"""
+    wanted = ["events", args.capability]
+    if mode == "on-demand":
+        wanted.append("postcopy-ram")
+    guest.qmp.execute("migrate-set-capabilities", capabilities(*wanted))
+    warm = drop_from_page_cache(path)
+    guest.mark_read_bytes()
+    start = time.monotonic()
+    guest.qmp.execute("migrate-incoming", {"uri": f"file:{path}"})
+    return start, warm
+
+
+def verify(guest, size, progress):
+    """None if the guest finds every page as it was filled, else what it says"""
+    guest.command("tick 0", "^tick off$", 60)
+
+    def each(text):
+        if text.startswith("verify "):
+            progress.update(f"verify: {text[7:]} of {size} MiB")
+
+    answer = guest.command("verify", "^verify (ok|BAD).*", 3600, each)[0]
+    bad = [text for _, text in guest.serial.lines
+           if text.startswith("tick BAD")]
+    if not answer.startswith("verify ok"):
+        return answer
+    return bad[0] if bad else None
+
+
+def tick_stamps(guest, start):
+    return [round((when - start) * 1000, 1)
+            for when, text in guest.serial.lines
+            if re.match(r"tick \d+ t=", text)]
+
+
+def load(mode, path, sizes, accel, args, progress, watch_ms):
+    """One load; returns its figures and the guest's ticks
+
+    The ticks are watched for watch_ms, and for a second after the load.
+    """
+    memory, filled, snapshot = sizes
+    progress.start(f"{mode} load")
+    with Guest(args.qemu, args.kernel, args.initrd, memory, accel,
+               ("-incoming", "defer")) as guest:
+        start, warm = start_load(guest, mode, path, args)
+        loaded = wait_loaded(guest, mode, snapshot, progress)
+        bytes_loaded = guest.read_bytes()
+        running = guest.qmp.wait_event("RESUME", 30)[0]
+        output = guest.serial.wait_first_byte(60)
+        info = guest.qmp.execute("query-migrate")
+
+        watch_ms = max(watch_ms, (max(loaded, output) - start) * 1000 + 1000)
+        time.sleep(max(0, start + watch_ms / 1000 - time.monotonic()))
+        complaint = verify(guest, filled, progress)
+        ticks = tick_stamps(guest, start)
+        guest.quit()
+
+    result = {
+        "running_ms": round((running - start) * 1000, 1),
+        "first_output_ms": round((output - start) * 1000, 1),
+        "loaded_ms": round((loaded - start) * 1000, 1),
+        "bytes_read": bytes_loaded,
+        "verified": complaint is None,
+    }
+    if mode == "on-demand":
+        result["faults"] = info.get("fixed-ram", {}).get("faults")
+    progress.done(f"guest running after {result['running_ms']:,.0f} ms, all "
+                  f"loaded after {result['loaded_ms']:,.0f} ms, "
+                  + (f"NOT VERIFIED: {complaint}" if complaint else
+                     "verified"))
+    if warm:
+        print(f"  note: {mib(warm)} of the snapshot stayed in the page cache")
+    more = {
+        "early_bytes": guest.read_bytes_at_first_byte or 0,
+        "statistics": info.get("fixed-ram", {}),
+        "watch_ms": watch_ms,
+        "ticks": ticks,
+    }
+    return result, more
+
+
+# ------------------------------------------------------------ the report
+
+def table_rows(results, more):
+    def row(title, value):
+        return (title, [value(mode) for mode in results])
+
+    def ms(key):
+        return lambda mode: f"{results[mode][key]:,.0f} ms"
+
+    yield row("after migrate-incoming", lambda mode: mode.replace("-", " "))
+    yield row("guest running", ms("running_ms"))
+    yield row("guest's first output", ms("first_output_ms"))
+    yield row("  read from disk by then",
+              lambda mode: mib(more[mode]["early_bytes"]))
+    yield row("all RAM loaded", ms("loaded_ms"))
+    yield row("  read from disk by then",
+              lambda mode: mib(results[mode]["bytes_read"]))
+    if "on-demand" in results:
+        latency = more["on-demand"]["statistics"].get("fault-latency", {})
+        faults = results["on-demand"]["faults"]
+        yield row("page faults served", lambda mode: "-" if
+                  mode == "eager" or faults is None else f"{faults:,}")
+        for key in ("p50", "p99", "max"):
+            if key in latency:
+                yield row(f"  latency {key}", lambda mode, key=key: "-" if
+                          mode == "eager" else f"{latency[key]:,} µs")
+    yield row("every page verified",
+              lambda mode: "yes" if results[mode]["verified"] else "NO")
+
+
+def print_table(results, more):
+    print()
+    for title, cells in table_rows(results, more):
+        print(f"  {title:<26}" + "".join(f"{cell:>14}" for cell in cells))
+    if len(results) == len(MODES):
+        eager, on_demand = (results[mode]["first_output_ms"]
+                            for mode in MODES)
+        ratio = eager / max(on_demand, 0.1)
+        print(f"\n  On demand the guest's first output came "
+              f"{ratio:,.{0 if ratio >= 10 else 1}f} times sooner.")
+    print()
+
+
+def tick_data(results, more):
+    """For the picture: the ticks, and how many there are in each 100 ms"""
+    data = {"tick_ms": TICK_MS, "bin_ms": BIN_MS}
+    for mode, result in results.items():
+        watch_ms = more[mode]["watch_ms"]
+        bins = [0] * int(watch_ms // BIN_MS)
+        stamps = [t for t in more[mode]["ticks"]
+                  if 0 <= t < len(bins) * BIN_MS]
+        for stamp in stamps:
+            bins[int(stamp // BIN_MS)] += 1
+        data[mode.replace("-", "_")] = {
+            "first_output_ms": result["first_output_ms"],
+            "loaded_ms": result["loaded_ms"],
+            "watched_ms": len(bins) * BIN_MS,
+            "ticks_per_bin": bins,
+            "ticks_ms": stamps,
+        }
+    return data
+
+
+def write_json(path, data, indent=None):
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(json.dumps(data, indent=indent) + "\n")
+    os.replace(temporary, path)
+
+
+# ------------------------------------------------------------ the run
+
+@contextmanager
+def snapshot_file(path, keep):
+    path.unlink(missing_ok=True)
+    try:
+        yield path
+    finally:
+        if keep and path.exists():
+            print(f"Kept: {path}", flush=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def run_modes(args, run_dir, sizes, accel, progress):
+    memory, filled = sizes
+    results, more = {}, {}
+    watch_ms = 0
+    with snapshot_file(run_dir / "snapshot", args.keep) as path:
+        with Guest(args.qemu, args.kernel, args.initrd, memory,
+                   accel) as guest:
+            boot(guest, progress)
+            fill(guest, filled, progress)
+            guest.command(f"tick {TICK_MS}", r"^tick \d+ t=", 60)
+            snapshot = save(guest, path, args, progress)
+        for mode in args.modes:
+            results[mode], more[mode] = load(
+                mode, path, (memory, filled, snapshot), accel, args, progress,
+                watch_ms)
+            watch_ms = more[mode]["watch_ms"]
+    return snapshot, results, more
+
+
+def run(args, progress):
+    run_dir = args.build / "run"
+    run_dir.mkdir(parents=True, exist_ok=True)
+    for name in ("report.json", "ticks.json"):
+        (run_dir / name).unlink(missing_ok=True)    # not an earlier run's
+    memory, filled, notes = choose_sizes(args, run_dir)
+    accel, accel_text = choose_accelerator(args, progress)
+    progress.start("guest")
+    progress.done(f"{memory} MiB of RAM, of which {filled} MiB will be "
+                  f"filled; {accel_text}")
+    for note in notes:
+        print(f"  note: {note}", flush=True)
+
+    snapshot, results, more = run_modes(args, run_dir, (memory, filled),
+                                        accel, progress)
+    report = {"guest_ram_mib": memory,
+              # what the snapshot takes on disk: zero pages take nothing
+              "nonzero_mib": snapshot // 2**20}
+    report.update((mode.replace("-", "_"), result)
+                  for mode, result in results.items())
+    write_json(run_dir / "report.json", report, indent=2)
+    write_json(run_dir / "ticks.json", tick_data(results, more))
+    print_table(results, more)
+    print(f"  Figures: {run_dir / 'report.json'}, {run_dir / 'ticks.json'}")
+    return 0 if all(r["verified"] for r in results.values()) else 1
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0])
+    parser.add_argument("--build", type=Path, default=Path("build"),
+                        metavar="DIR", help="the build directory")
+    parser.add_argument("--kernel", type=Path, required=True,
+                        metavar="VMLINUZ", help="the guest's Linux kernel")
+    parser.add_argument("--memory", type=int, metavar="MIB",
+                        help="the guest's RAM (default: 4096 MiB, or what "
+                        "this machine has room for)")
+    parser.add_argument("--fill", type=int, metavar="MIB",
+                        help="how much of it to fill (default: 3/4)")
+    parser.add_argument("--accel", choices=("auto", "kvm", "tcg"),
+                        default="auto", help="default: KVM if a guest boots "
+                        "under it, else TCG")
+    parser.add_argument("--keep", action="store_true",
+                        help="leave the snapshot in BUILD/run")
+    # for trying this script over a QEMU that has no fixed-ram
+    parser.add_argument("--capability", default="fixed-ram",
+                        help=argparse.SUPPRESS)
+    parser.add_argument("--modes", default=",".join(MODES),
+                        help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.modes = args.modes.split(",")
+    if not set(args.modes) <= set(MODES):
+        parser.error(f"--modes: a list of {', '.join(MODES)}")
+    for name in ("memory", "fill"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name}: a positive number of MiB")
+    args.qemu = args.build / "qemu-system-x86_64"
+    args.initrd = args.build / "guest" / "initramfs.cpio.gz"
+    return args
+
+
+def check_files(args):
+    for path, hint in ((args.qemu, "build it first"),
+                       (args.kernel, "give a Linux kernel with --kernel")):
+        if not path.is_file():
+            raise Failure(f"{path} is missing ({hint})")
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def build_guest_image(args):
+    """Quick where there is nothing to do"""
+    script = Path(__file__).resolve().parent / "guest-image"
+    done = subprocess.run([sys.executable, str(script), "--build",
+                           str(args.build)], stdout=subprocess.DEVNULL,
+                          check=False)
+    if done.returncode:
+        raise Failure("there is no guest image")
+
+
+def interrupt(_number, _frame):
+    # once: what follows is the cleaning up, and gigabytes may have to go
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main():
+    args = parse_arguments()
+    progress = Progress()
+    for number in SIGNALS:
+        signal.signal(number, interrupt)
+    try:
+        check_files(args)
+        build_guest_image(args)
+        return run(args, progress)
+    except (Failure, TimeoutError, OSError) as e:
+        progress.abandon()
+        print(f"run: {e}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        progress.abandon()
+        print("run: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
