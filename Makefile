@@ -3,17 +3,16 @@
 # The front door.  Each target does all of its own set-up; the work is in scripts/.
 
 BUILD   = build
-TARGETS = x86_64-softmmu
 JOBS    = $(shell nproc)
 
 # QEMU_SOURCE=DIR builds over one's own QEMU 10.0.x; for refresh see scripts/refresh.
-CONFIGURE = ./configure --if-needed --build-dir=$(BUILD) --targets=$(TARGETS) \
-	$(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE))
+CONFIGURE = ./configure --if-needed --build-dir=$(BUILD) \
+	$(if $(TARGETS),--targets=$(TARGETS)) $(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE))
 NINJA = scripts/build $(BUILD) -j$(JOBS)
 PYTHON = /usr/bin/python3
 export HOOK NEW MSG FILES
 
-.PHONY: help run check bench build configure apply series refresh refresh-check lint clean distclean
+.PHONY: help run check bench build configure apply source series refresh refresh-check lint clean distclean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -39,6 +38,11 @@ configure:
 apply: configure
 	@scripts/apply --build-dir=$(BUILD)
 
+# For what needs the source but no build.
+source:
+	@scripts/setup
+	@scripts/apply --build-dir=$(BUILD) $(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE))
+
 build: apply
 	@$(NINJA)
 
@@ -53,17 +57,17 @@ bench: build
 	@test -x scripts/bench || { echo "there are no benchmarks yet"; exit 1; }
 	@scripts/bench --build-dir=$(BUILD)
 
-series: apply
+series: source
 	@scripts/series --build-dir=$(BUILD) $(if $(SIGNOFF),--signoff)
 
-refresh: apply
+refresh: source
 	@scripts/refresh --build-dir=$(BUILD)
 
 refresh-check: refresh
 	@git diff --exit-code -- patches
 	@new=$$(git ls-files -o -- patches); test -z "$$new" || { echo "not in git: $$new"; exit 1; }
 
-lint: apply
+lint: source
 	@scripts/lint --build-dir=$(BUILD)
 
 clean:

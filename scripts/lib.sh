@@ -88,6 +88,9 @@ state_set() { printf '%s\n' "$2" > "$SRC/.git/fixed-ram-$1"; }
 
 # Edits that patches/ does not have: "commits", "files", or nothing.
 unsaved() {
-    [[ $(src_git rev-parse HEAD) == "$(state_get tip)" ]] || echo commits
+    local head
+    head=$(src_git rev-parse HEAD)
+    # "next": where an apply was going that was interrupted.
+    [[ $head == "$(state_get tip)" || $head == "$(state_get next)" ]] || echo commits
     [[ -z $(src_git status --porcelain --untracked-files=no) ]] || echo files
 }

@@ -312,11 +312,18 @@ static void read_block(Reader *r, FixedRamSnapshot *s)
     uint32_t version;
 
     reader_string(r, info.name);
+    if (r->error) {
+        return;
+    }
     info.length = reader_be64(r);
     version = reader_be32(r);
     page_size = reader_be64(r);
     info.bitmap_offset = reader_be64(r);
     info.pages_offset = reader_be64(r);
+    if (r->error) {
+        error_prepend(&r->error, "block '%s': ", info.name);
+        return;
+    }
 
     if (version != BLOCK_HEADER_VERSION) {
         reader_fail(r, info.header_offset, "block '%s': version %" PRIu32

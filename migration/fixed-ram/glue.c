@@ -44,29 +44,15 @@
 #include "ramblocks.h"
 #include "trace.h"
 
-typedef struct FixedRamIncoming {
-    bool on_demand;
-    FixedRamSnapshot *snapshot;
-    FixedRamSource *source;     /* until the engine takes it */
-    FixedRamMap *map;
-    FixedRamLoad *load;         /* from the headers on */
-
-    MigrationState *ms;         /* a reference: parameters and errors */
-    QEMUFile *stream;           /* until the incoming state takes it */
-    QEMUBH *update_bh;
-    Coroutine *waiter;          /* in fixed_ram_load_wait() */
-    bool waited;                /* it has come back from there */
-    bool switch_now;            /* migrate-start-postcopy was heard */
-    bool discard_required;      /* ram_block_discard_require() was called */
-    bool started;               /* precopy's tail has started the guest */
-    bool finished;              /* the BH that ends it has been here */
-    Error *blocker;             /* no migration, no savevm meanwhile */
-} FixedRamIncoming;
-
 /* Set by prepare; freed when the incoming state goes. */
 static FixedRamIncoming *incoming;
 /* Of the load that has ended. */
 static FixedRamFigures last_figures;
+
+FixedRamIncoming *fixed_ram_incoming_get(void)
+{
+    return incoming;
+}
 
 bool fixed_ram_incoming(void)
 {
@@ -492,114 +478,6 @@ static void update_bh(void *opaque)
     } else if (state == FIXED_RAM_LOAD_STALLED) {
         incoming_pause(in);
     }
-}
-
-/*
- * Pause and recover: out-of-band, no lock is to be taken
- */
-
-bool fixed_ram_pause(void)
-{
-    FixedRamIncoming *in = incoming;
-    Error *err = NULL;
-
-    if (!in || !in->started) {
-        return false;
-    }
-    error_setg(&err, "paused by the user");
-    fixed_ram_load_stall(in->load, err);
-    return true;
-}
-
-/* Is it the snapshot that the load began with? */
-static bool same_snapshot(FixedRamIncoming *in, FixedRamSource *source,
-                          const FixedRamSnapshot *found, Error **errp)
-{
-    if (found->blocks->len != in->map->blocks->len) {
-        error_setg(errp, "snapshot '%s' has %u blocks, the one being loaded "
-                   "has %u", source->name, found->blocks->len,
-                   in->map->blocks->len);
-        return false;
-    }
-    for (size_t i = 0; i < found->blocks->len; i++) {
-        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(found, i);
-        const FixedRamBlock *block = fixed_ram_map_block(in->map, i);
-        g_autofree unsigned long *data = NULL;
-
-        if (strcmp(info->name, block->name) || info->length != block->length ||
-            info->pages_offset != block->pages_offset) {
-            error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": block '%s' "
-                       "is not as in the snapshot being loaded",
-                       source->name, info->header_offset, info->name);
-            return false;
-        }
-        data = fixed_ram_format_read_bitmap(source, found, info, errp);
-        if (!data) {
-            return false;
-        }
-        if (!bitmap_equal(data, block->data,
-                          block->length / block->page_size)) {
-            error_setg(errp, "snapshot '%s': block '%s': the bitmap at offset "
-                       "0x%" PRIx64 " is not as in the snapshot being loaded",
-                       source->name, info->name, info->bitmap_offset);
-            return false;
-        }
-    }
-    return true;
-}
-
-static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
-                                    Error **errp)
-{
-    g_autoptr(MigrationChannel) channel = NULL;
-    g_autoptr(FixedRamSource) source = NULL;
-    g_autoptr(FixedRamSnapshot) found = NULL;
-    FileMigrationArgs *args;
-
-    if (!migrate_uri_parse(uri, &channel, errp)) {
-        return NULL;
-    }
-    if (channel->addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
-        error_setg(errp, "Only a file can be loaded from, as file:PATH");
-        return NULL;
-    }
-    args = &channel->addr->u.file;
-    source = fixed_ram_source_open_file(args->filename,
-                                        in->ms->parameters.direct_io, errp);
-    if (!source) {
-        return NULL;
-    }
-    found = fixed_ram_format_read(source, args->offset,
-                                  in->snapshot->page_size, errp);
-    if (!found || !same_snapshot(in, source, found, errp)) {
-        return NULL;
-    }
-    return g_steal_pointer(&source);
-}
-
-bool fixed_ram_recover(const char *uri, Error **errp)
-{
-    MigrationIncomingState *mis = migration_incoming_get_current();
-    FixedRamIncoming *in = incoming;
-    FixedRamSource *source;
-
-    if (!in || mis->state != MIGRATION_STATUS_POSTCOPY_PAUSED) {
-        return false;
-    }
-    source = recover_open(in, uri, errp);
-    if (!source) {
-        return true;
-    }
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_PAUSED,
-                      MIGRATION_STATUS_POSTCOPY_RECOVER);
-    WITH_QEMU_LOCK_GUARD(&in->ms->error_mutex) {
-        error_free(in->ms->error);
-        in->ms->error = NULL;
-    }
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_RECOVER,
-                      MIGRATION_STATUS_POSTCOPY_ACTIVE);
-    fixed_ram_load_recover(in->load, source);
-    return true;
 }
 
 /*

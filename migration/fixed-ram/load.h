@@ -25,14 +25,20 @@
 typedef struct FixedRamLoad FixedRamLoad;
 
 typedef struct FixedRamLoadOps {
-    /* Progress asked for, completion or an error: come and look.  Any thread;
-     * may be called more often than needed. */
+    /*
+     * Progress asked for, completion or an error: come and look.  Any thread;
+     * may be called more often than needed.
+     */
     void (*notify)(void *opaque);
-    /* Bytes a second for all loaders while the guest runs; 0: no limit.
-     * Called by loaders before each read.  NULL: no limit. */
+    /*
+     * Bytes a second for all loaders while the guest runs; 0: no limit.
+     * Called by loaders after each read.  NULL: no limit.
+     */
     uint64_t (*bandwidth)(void *opaque);
-    /* A thread waits for the unit at @addr / it need not wait any more.
-     * The second is called for each unit placed.  NULL: not interested. */
+    /*
+     * A thread waits for the unit at @addr / it need not wait any more.
+     * The second is called for each unit placed.  NULL: not interested.
+     */
     void (*wait_begin)(void *opaque, uintptr_t addr, uint32_t thread_id);
     void (*wait_end)(void *opaque, uintptr_t addr);
 } FixedRamLoadOps;

@@ -66,7 +66,7 @@ bool fixed_ram_blocks_match(const FixedRamSnapshot *snapshot,
     return true;
 }
 
-/* Why memory of @rb cannot be emptied and filled page by page; NULL if it can */
+/* Why @rb cannot be emptied and filled page by page; NULL if it can */
 static const char *block_obstacle(RAMBlock *rb)
 {
     if (ramblock_is_pmem(rb)) {

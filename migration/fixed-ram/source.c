@@ -106,7 +106,8 @@ FixedRamSource *fixed_ram_source_open_file(const char *path, bool direct,
     file->parent.ops = &file_ops;
     file->parent.name = g_strdup(path);
     file->direct_fd = -1;
-    file->fd = qemu_open(path, O_RDONLY, errp);
+    /* A FIFO must be refused, not waited for; files do not mind. */
+    file->fd = qemu_open(path, O_RDONLY | O_NONBLOCK, errp);
     if (file->fd < 0 || !file_check(file, errp) ||
         (direct && !file_open_direct(file, errp))) {
         fixed_ram_source_close(&file->parent);

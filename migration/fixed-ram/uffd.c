@@ -196,6 +196,7 @@ void fixed_ram_uffd_wake(FixedRamUffd *uffd, void *addr, uint64_t length)
 
 void fixed_ram_uffd_ring(FixedRamUffd *uffd, unsigned i)
 {
+    /* volatile: the touch is the point */
     volatile uint8_t *page = uffd->doorbell + i * qemu_real_host_page_size();
 
     assert(i < FIXED_RAM_UFFD_BELLS);

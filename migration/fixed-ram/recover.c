@@ -1,0 +1,123 @@
+/*
+ * fixed-ram: pausing a load, and going on with it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+/*
+ * migrate-pause and migrate-recover are out-of-band: they must work while the
+ * main thread itself waits for a page.  So no lock is taken here that anybody
+ * holds across an access to the guest's memory.
+ */
+
+#include "qemu/osdep.h"
+#include "migration/fixed-ram.h"
+#include "migration/misc.h"
+#include "qapi/error.h"
+#include "qapi/qapi-visit-migration.h"
+#include "qemu/bitmap.h"
+#include "glue.h"
+
+bool fixed_ram_pause(void)
+{
+    FixedRamIncoming *in = fixed_ram_incoming_get();
+    Error *err = NULL;
+
+    if (!in || !in->started) {
+        return false;
+    }
+    error_setg(&err, "paused by the user");
+    fixed_ram_load_stall(in->load, err);
+    return true;
+}
+
+/* Is it the snapshot that the load began with? */
+static bool same_snapshot(FixedRamIncoming *in, FixedRamSource *source,
+                          const FixedRamSnapshot *found, Error **errp)
+{
+    if (found->blocks->len != in->map->blocks->len) {
+        error_setg(errp, "snapshot '%s' has %u blocks, the one being loaded "
+                   "has %u", source->name, found->blocks->len,
+                   in->map->blocks->len);
+        return false;
+    }
+    for (size_t i = 0; i < found->blocks->len; i++) {
+        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(found, i);
+        const FixedRamBlock *block = fixed_ram_map_block(in->map, i);
+        g_autofree unsigned long *data = NULL;
+
+        if (strcmp(info->name, block->name) || info->length != block->length ||
+            info->pages_offset != block->pages_offset) {
+            error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": block '%s' "
+                       "is not as in the snapshot being loaded",
+                       source->name, info->header_offset, info->name);
+            return false;
+        }
+        data = fixed_ram_format_read_bitmap(source, found, info, errp);
+        if (!data) {
+            return false;
+        }
+        if (!bitmap_equal(data, block->data,
+                          block->length / block->page_size)) {
+            error_setg(errp, "snapshot '%s': block '%s': the bitmap at offset "
+                       "0x%" PRIx64 " is not as in the snapshot being loaded",
+                       source->name, info->name, info->bitmap_offset);
+            return false;
+        }
+    }
+    return true;
+}
+
+static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
+                                    Error **errp)
+{
+    g_autoptr(MigrationChannel) channel = NULL;
+    g_autoptr(FixedRamSource) source = NULL;
+    g_autoptr(FixedRamSnapshot) found = NULL;
+    FileMigrationArgs *args;
+
+    if (!migrate_uri_parse(uri, &channel, errp)) {
+        return NULL;
+    }
+    if (channel->addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
+        error_setg(errp, "Only a file can be loaded from, as file:PATH");
+        return NULL;
+    }
+    args = &channel->addr->u.file;
+    source = fixed_ram_source_open_file(args->filename,
+                                        in->ms->parameters.direct_io, errp);
+    if (!source) {
+        return NULL;
+    }
+    found = fixed_ram_format_read(source, args->offset,
+                                  in->snapshot->page_size, errp);
+    if (!found || !same_snapshot(in, source, found, errp)) {
+        return NULL;
+    }
+    return g_steal_pointer(&source);
+}
+
+bool fixed_ram_recover(const char *uri, Error **errp)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in = fixed_ram_incoming_get();
+    FixedRamSource *source;
+
+    if (!in || mis->state != MIGRATION_STATUS_POSTCOPY_PAUSED) {
+        return false;
+    }
+    source = recover_open(in, uri, errp);
+    if (!source) {
+        return true;
+    }
+    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_PAUSED,
+                      MIGRATION_STATUS_POSTCOPY_RECOVER);
+    WITH_QEMU_LOCK_GUARD(&in->ms->error_mutex) {
+        error_free(in->ms->error);
+        in->ms->error = NULL;
+    }
+    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_RECOVER,
+                      MIGRATION_STATUS_POSTCOPY_ACTIVE);
+    fixed_ram_load_recover(in->load, source);
+    return true;
+}
