@@ -21,6 +21,16 @@
 /** migrate_fixed_ram(): is the capability set?  Any thread. */
 bool migrate_fixed_ram(void);
 
+/** fixed_ram_load_wanted(): do the capabilities ask for a load of ours? */
+bool fixed_ram_load_wanted(void);
+
+/**
+ * fixed_ram_host_check(): can this host load on demand?
+ *
+ * The error says what is missing.
+ */
+bool fixed_ram_host_check(Error **errp);
+
 /**
  * fixed_ram_caps_check(): what fixed-ram means for other capabilities
  *
@@ -118,6 +128,9 @@ bool fixed_ram_pause(void);
  * Out-of-band: any thread, no lock.
  */
 bool fixed_ram_recover(const char *uri, Error **errp);
+
+/** fixed_ram_incoming_end(): the incoming state goes; ends the load. */
+void fixed_ram_incoming_end(void);
 
 /** fixed_ram_shutdown(): the process ends: loaders end, faults are served. */
 void fixed_ram_shutdown(void);

@@ -8,6 +8,7 @@
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
 #include "qapi/qmp/qerror.h"
+#include "system/runstate.h"
 #include "../migration.h"
 #include "../options.h"
 
@@ -24,9 +25,26 @@ static const MigrationCapability excluded[] = {
     MIGRATION_CAPABILITY_POSTCOPY_PREEMPT,
 };
 
+/* Capabilities that decide how a snapshot is loaded. */
+static const MigrationCapability decisive[] = {
+    MIGRATION_CAPABILITY_FIXED_RAM,
+    MIGRATION_CAPABILITY_MAPPED_RAM,
+    MIGRATION_CAPABILITY_POSTCOPY_RAM,
+    MIGRATION_CAPABILITY_MULTIFD,
+};
+
 bool migrate_fixed_ram(void)
 {
     return migrate_get_current()->capabilities[MIGRATION_CAPABILITY_FIXED_RAM];
+}
+
+bool fixed_ram_load_wanted(void)
+{
+    const bool *caps = migrate_get_current()->capabilities;
+
+    return caps[MIGRATION_CAPABILITY_FIXED_RAM] ||
+           (caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
+            caps[MIGRATION_CAPABILITY_POSTCOPY_RAM]);
 }
 
 static bool check_excluded(const bool *caps, Error **errp)
@@ -57,6 +75,43 @@ static bool check_fixed_ram_params(const MigrationParameters *params,
     return true;
 }
 
+/* What decides how a load goes on must not change under it. */
+static bool check_load_under_way(const bool *old_caps, const bool *new_caps,
+                                 Error **errp)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(decisive); i++) {
+        if (old_caps[decisive[i]] != new_caps[decisive[i]]) {
+            error_setg(errp, "Capability '%s' cannot be changed while a "
+                       "snapshot is being loaded",
+                       MigrationCapability_str(decisive[i]));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool wants_on_demand(const bool *caps)
+{
+    return caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
+           caps[MIGRATION_CAPABILITY_POSTCOPY_RAM];
+}
+
+/* On the loading side, say at once what would fail later. */
+static bool check_on_demand(const bool *old_caps, const bool *new_caps,
+                            Error **errp)
+{
+    if (!wants_on_demand(new_caps)) {
+        return true;
+    }
+    if (new_caps[MIGRATION_CAPABILITY_POSTCOPY_PREEMPT]) {
+        error_setg(errp, "Capability 'mapped-ram' is incompatible with "
+                   "'postcopy-preempt'");
+        return false;
+    }
+    return wants_on_demand(old_caps) ||
+           !runstate_check(RUN_STATE_INMIGRATE) || fixed_ram_host_check(errp);
+}
+
 bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
 {
     bool was = old_caps[MIGRATION_CAPABILITY_FIXED_RAM];
@@ -70,16 +125,16 @@ bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
     if (was != is) {
         new_caps[MIGRATION_CAPABILITY_MAPPED_RAM] = is;
     }
-    if (new_caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
-        new_caps[MIGRATION_CAPABILITY_POSTCOPY_RAM] &&
-        new_caps[MIGRATION_CAPABILITY_POSTCOPY_PREEMPT]) {
-        error_setg(errp, "Capability 'mapped-ram' is incompatible with "
-                   "'postcopy-preempt'");
+    if (fixed_ram_incoming() &&
+        !check_load_under_way(old_caps, new_caps, errp)) {
         return false;
     }
-    return !is || (check_excluded(new_caps, errp) &&
-                   check_fixed_ram_params(&migrate_get_current()->parameters,
-                                          errp));
+    if (is && (!check_excluded(new_caps, errp) ||
+               !check_fixed_ram_params(&migrate_get_current()->parameters,
+                                       errp))) {
+        return false;
+    }
+    return check_on_demand(old_caps, new_caps, errp);
 }
 
 void fixed_ram_caps_apply(bool *caps, const bool *new_caps)

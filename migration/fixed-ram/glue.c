@@ -29,11 +29,9 @@
 #include "migration/blocker.h"
 #include "migration/fixed-ram.h"
 #include "migration/misc.h"
-#include "migration/register.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
-#include "qemu/module.h"
 #include "system/system.h"
 #include "../migration.h"
 #include "../options.h"
@@ -42,6 +40,7 @@
 #include "../savevm.h"
 #include "glue.h"
 #include "ramblocks.h"
+#include "uffd.h"
 #include "trace.h"
 
 /* Set by prepare; freed when the incoming state goes. */
@@ -89,15 +88,6 @@ static void incoming_set_error(FixedRamIncoming *in, Error *err)
  * Pre-flight
  */
 
-static bool load_wanted(void)
-{
-    MigrationState *ms = migrate_get_current();
-
-    return migrate_fixed_ram() ||
-           (migrate_mapped_ram() &&
-            ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM]);
-}
-
 /* The stream is read by QEMUFile, through a descriptor of its own. */
 static bool incoming_open_stream(FixedRamIncoming *in,
                                  const FileMigrationArgs *args, Error **errp)
@@ -137,11 +127,24 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
     return in->map && incoming_open_stream(in, args, errp);
 }
 
+bool fixed_ram_host_check(Error **errp)
+{
+    FixedRamUffd uffd;
+
+    if (!fixed_ram_uffd_open(&uffd, errp)) {
+        return false;
+    }
+    fixed_ram_uffd_close(&uffd);
+    return true;
+}
+
 static bool incoming_on_demand_possible(Error **errp)
 {
     ERRP_GUARD();
 
-    if (postcopy_has_notifiers()) {
+    if (!fixed_ram_host_check(errp)) {
+        /* The error says what is missing. */
+    } else if (postcopy_has_notifiers()) {
         error_setg(errp, "a vhost-user device has the guest's RAM mapped in "
                    "another process, where pages on demand cannot be served");
     } else if (ram_block_discard_is_disabled()) {
@@ -158,7 +161,7 @@ bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
 {
     FixedRamIncoming *in;
 
-    if (!load_wanted() || addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
+    if (!fixed_ram_load_wanted() || addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
         return true;
     }
     if (incoming && !incoming->stream) {
@@ -535,13 +538,12 @@ static void incoming_end_load(FixedRamIncoming *in)
     }
 }
 
-/* The incoming state goes, whether the load has completed or failed. */
-static int incoming_cleanup(void *opaque)
+void fixed_ram_incoming_end(void)
 {
     FixedRamIncoming *in = incoming;
 
     if (!in) {
-        return 0;
+        return;
     }
     if (in->load) {
         incoming_end_load(in);
@@ -549,17 +551,4 @@ static int incoming_cleanup(void *opaque)
     migrate_del_blocker(&in->blocker);
     incoming = NULL;
     incoming_free(in);
-    return 0;
 }
-
-/* No save function: the section exists on the loading side only. */
-static const SaveVMHandlers fixed_ram_handlers = {
-    .load_cleanup = incoming_cleanup,
-};
-
-static void fixed_ram_register(void)
-{
-    register_savevm_live("fixed-ram", 0, 1, &fixed_ram_handlers, NULL);
-}
-
-migration_init(fixed_ram_register);

@@ -80,6 +80,9 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
     qemu_mutex_init(&load->lock);
     qemu_cond_init(&load->cond);
     ratelimit_init(&load->limit);
+    if (config->on_demand) {
+        fixed_ram_source_expect_faults(source);
+    }
     load->nworkers = faults + config->loaders;
     load->workers = g_new0(FixedRamWorker, load->nworkers);
     for (unsigned i = 0; i < load->nworkers; i++) {
@@ -182,6 +185,7 @@ bool fixed_ram_load_guest_runs(FixedRamLoad *load)
 void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source)
 {
     trace_fixed_ram_recover(source->name);
+    fixed_ram_source_expect_faults(source);
     WITH_QEMU_LOCK_GUARD(&load->lock) {
         load->old_sources = g_slist_prepend(load->old_sources, load->source);
         qatomic_set(&load->source, source);

@@ -51,6 +51,14 @@ static ssize_t file_read_pages(FixedRamSource *source, void *buf,
                      buf, length, offset);
 }
 
+static void file_expect_faults(FixedRamSource *source)
+{
+    FileSource *file = container_of(source, FileSource, parent);
+
+    /* Only advice: without it reads are right all the same. */
+    posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
 static void file_close(FixedRamSource *source)
 {
     FileSource *file = container_of(source, FileSource, parent);
@@ -67,6 +75,7 @@ static void file_close(FixedRamSource *source)
 static const FixedRamSourceOps file_ops = {
     .read = file_read,
     .read_pages = file_read_pages,
+    .expect_faults = file_expect_faults,
     .close = file_close,
 };
 
@@ -114,6 +123,13 @@ FixedRamSource *fixed_ram_source_open_file(const char *path, bool direct,
         return NULL;
     }
     return &file->parent;
+}
+
+void fixed_ram_source_expect_faults(FixedRamSource *source)
+{
+    if (source->ops->expect_faults) {
+        source->ops->expect_faults(source);
+    }
 }
 
 void fixed_ram_source_close(FixedRamSource *source)

@@ -24,6 +24,8 @@ typedef struct FixedRamSourceOps {
      */
     ssize_t (*read_pages)(FixedRamSource *source, void *buf, size_t length,
                           uint64_t offset);
+    /* See fixed_ram_source_expect_faults(); NULL: makes no difference. */
+    void (*expect_faults)(FixedRamSource *source);
     /* Free what belongs to this kind and @source itself. */
     void (*close)(FixedRamSource *source);
 } FixedRamSourceOps;
@@ -39,9 +41,19 @@ struct FixedRamSource {
  *
  * @direct: read pages by O_DIRECT; an fdset must hold a descriptor with it
  *          and one without, for the metadata
+ *
+ * What is opened must be a regular file.
  */
 FixedRamSource *fixed_ram_source_open_file(const char *path, bool direct,
                                            Error **errp);
+
+/**
+ * fixed_ram_source_expect_faults(): somebody waits for small reads
+ *
+ * Turns the host's read-ahead off: a page that is needed now would queue
+ * behind megabytes that nobody has asked for.
+ */
+void fixed_ram_source_expect_faults(FixedRamSource *source);
 
 /** fixed_ram_source_close(): release @source; NULL is fine. */
 void fixed_ram_source_close(FixedRamSource *source);

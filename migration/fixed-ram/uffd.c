@@ -46,10 +46,9 @@ bool fixed_ram_uffd_open(FixedRamUffd *uffd, Error **errp)
     *uffd = (FixedRamUffd) { .fd = uffd_open(O_CLOEXEC) };
 
     if (uffd->fd < 0) {
-        error_setg_errno(errp, errno, "userfaultfd is not available");
-        error_append_hint(errp, "Loading on demand needs read and write "
-                          "access to /dev/userfaultfd, or the sysctl "
-                          "vm.unprivileged_userfaultfd=1.\n");
+        error_setg_errno(errp, errno, "userfaultfd is not available; it needs "
+                         "read and write access to /dev/userfaultfd, or the "
+                         "sysctl vm.unprivileged_userfaultfd=1");
         return false;
     }
     if (!uffd_handshake(uffd)) {

@@ -7,22 +7,18 @@
 #include "qemu/osdep.h"
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
-#include "../migration.h"
-#include "../options.h"
 
-bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
+bool fixed_ram_host_check(Error **errp)
 {
-    bool *caps = migrate_get_current()->capabilities;
-
-    if (!migrate_fixed_ram() &&
-        !(caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
-          caps[MIGRATION_CAPABILITY_POSTCOPY_RAM])) {
-        return true;
-    }
     error_setg(errp, "fixed-ram, and mapped-ram with postcopy-ram, can be "
                "loaded on 64-bit little-endian Linux hosts only; use "
                "mapped-ram alone");
     return false;
+}
+
+bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
+{
+    return !fixed_ram_load_wanted() || fixed_ram_host_check(errp);
 }
 
 /* Nothing gets past prepare, so there is never a load of ours. */
@@ -70,6 +66,10 @@ bool fixed_ram_pause(void)
 bool fixed_ram_recover(const char *uri, Error **errp)
 {
     return false;
+}
+
+void fixed_ram_incoming_end(void)
+{
 }
 
 void fixed_ram_shutdown(void)

@@ -15,8 +15,13 @@
 
 /* What a fault brings at most: its neighbours are likely to be next. */
 #define FAULT_BYTES             (64 * KiB)
-/* How long a loader holds back for faults under way before each read. */
-#define YIELD_STEP_US           50
+/*
+ * A loader holds back while a fault is served and for a while after it, for
+ * the guest's next one; but no longer than so before each read, or a guest
+ * that faults without pause would never have all of its memory.
+ */
+#define QUIET_NS                (1 * SCALE_MS)
+#define YIELD_STEP_US           100
 #define YIELD_STEPS             20
 #define BANDWIDTH_SLICE_NS      (100 * SCALE_MS)
 
@@ -174,6 +179,7 @@ static void serve_missing(FixedRamWorker *w, FixedRamBlock *block, uint64_t offs
     }
     qatomic_inc(&load->urgent);
     bring(w, &claim);
+    qatomic_set(&load->last_fault, get_clock());
     qatomic_dec(&load->urgent);
 }
 
@@ -240,7 +246,12 @@ void *fixed_ram_fault_thread(void *opaque)
 /* A disk serves one after the other: let whoever waits go first. */
 static void yield_to_faults(FixedRamLoad *load)
 {
-    for (int i = 0; i < YIELD_STEPS && qatomic_read(&load->urgent); i++) {
+    for (int i = 0; i < YIELD_STEPS; i++) {
+        int64_t last = qatomic_read(&load->last_fault);
+
+        if (!qatomic_read(&load->urgent) && get_clock() - last > QUIET_NS) {
+            break;
+        }
         g_usleep(YIELD_STEP_US);
     }
 }

@@ -38,6 +38,7 @@ struct FixedRamLoad {
 
     FixedRamSource *source;     /* atomic; written under @lock */
     unsigned urgent;            /* faults being served; atomic */
+    int64_t last_fault;         /* when the last was; get_clock(); atomic */
     uint64_t notify_left;       /* notify when so much is left; atomic */
     bool stalled;               /* do not read; atomic, written under @lock */
 
