@@ -256,21 +256,29 @@ static void yield_to_faults(FixedRamLoad *load)
     }
 }
 
+/* The limit for loaders, which may change at any time; 0: none. */
+static uint64_t load_bandwidth(FixedRamLoad *load)
+{
+    const FixedRamLoadOps *ops = load->config.ops;
+
+    return ops->bandwidth && load->guest_runs
+           ? ops->bandwidth(load->config.opaque) : 0;
+}
+
 /* Wait as long as the bandwidth for loaders says.  False: quit. */
 static bool keep_bandwidth(FixedRamLoad *load, uint64_t bytes)
 {
-    const FixedRamLoadOps *ops = load->config.ops;
-    int64_t delay;
+    uint64_t speed;
+    int64_t until;
 
     QEMU_LOCK_GUARD(&load->lock);
-    if (ops->bandwidth && load->guest_runs) {
-        ratelimit_set_speed(&load->limit, ops->bandwidth(load->config.opaque),
-                            BANDWIDTH_SLICE_NS);
-        delay = ratelimit_calculate_delay(&load->limit, bytes);
-        if (delay > 0 && !load->loaders_quit) {
-            qemu_cond_timedwait(&load->cond, &load->lock,
-                                DIV_ROUND_UP(delay, SCALE_MS));
-        }
+    speed = load_bandwidth(load);
+    ratelimit_set_speed(&load->limit, speed, BANDWIDTH_SLICE_NS);
+    until = get_clock() + ratelimit_calculate_delay(&load->limit, bytes);
+    while (!load->loaders_quit && get_clock() < until &&
+           load_bandwidth(load) == speed) {
+        qemu_cond_timedwait(&load->cond, &load->lock,
+                            BANDWIDTH_SLICE_NS / SCALE_MS);
     }
     return !load->loaders_quit;
 }
