@@ -32,23 +32,51 @@ static void load_wake_all(FixedRamLoad *load)
     }
 }
 
+/* With @lock held.  Returns whether those who wait are to be released. */
+static bool load_stall_locked(FixedRamLoad *load, Error *err)
+{
+    trace_fixed_ram_stall(load->guest_runs, error_get_pretty(err));
+    if (load->error) {
+        error_free(err);
+    } else {
+        load->error = err;
+    }
+    load->failed = !load->guest_runs;
+    qatomic_set(&load->stalled, true);
+    return load->failed && load->registered;
+}
+
 void fixed_ram_load_stall(FixedRamLoad *load, Error *err)
 {
     bool release;
 
     WITH_QEMU_LOCK_GUARD(&load->lock) {
-        trace_fixed_ram_stall(load->guest_runs, error_get_pretty(err));
-        if (load->error) {
-            error_free(err);
-        } else {
-            load->error = err;
-        }
-        load->failed = !load->guest_runs;
-        release = load->failed && load->registered;
-        qatomic_set(&load->stalled, true);
+        release = load_stall_locked(load, err);
     }
     if (release) {
         /* The main thread may be waiting: it gets zeros and sees @failed. */
+        load_wake_all(load);
+    }
+    fixed_ram_load_notify(load);
+}
+
+void fixed_ram_load_read_failed(FixedRamLoad *load, FixedRamSource *source,
+                                Error *err)
+{
+    bool wake = true;
+
+    WITH_QEMU_LOCK_GUARD(&load->lock) {
+        if (source == load->source) {
+            wake = load_stall_locked(load, err);
+        } else {
+            /* Recovered since then: have it read again from the new source. */
+            error_free(err);
+            load->rewinds++;
+            fixed_ram_map_rewind(load->map);
+            qemu_cond_broadcast(&load->cond);
+        }
+    }
+    if (wake) {
         load_wake_all(load);
     }
     fixed_ram_load_notify(load);
@@ -188,7 +216,7 @@ void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source)
     fixed_ram_source_expect_faults(source);
     WITH_QEMU_LOCK_GUARD(&load->lock) {
         load->old_sources = g_slist_prepend(load->old_sources, load->source);
-        qatomic_set(&load->source, source);
+        qatomic_store_release(&load->source, source);
         error_free(load->error);
         load->error = NULL;
         load->rewinds++;

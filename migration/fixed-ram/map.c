@@ -211,7 +211,8 @@ void fixed_ram_map_rewind(FixedRamMap *map)
 
 uint64_t fixed_ram_map_left(const FixedRamMap *map)
 {
-    return qatomic_read(&map->left);
+    /* Whoever sees that nothing is left sees the pages in place, too. */
+    return qatomic_load_acquire(&map->left);
 }
 
 bool fixed_ram_claim_cut(FixedRamClaim *claim, FixedRamClaim *part,

@@ -32,10 +32,9 @@ static bool load_failed(FixedRamLoad *load)
 }
 
 /* Fill @buf with what the block holds in @run. */
-static bool read_run(FixedRamLoad *load, const FixedRamBlock *block,
+static bool read_run(FixedRamSource *source, const FixedRamBlock *block,
                      const FixedRamRun *run, uint8_t *buf, Error **errp)
 {
-    FixedRamSource *source = qatomic_read(&load->source);
     uint64_t end = run->offset + run->length;
     uint64_t pos = run->offset;
     FixedRamRun data;
@@ -81,11 +80,23 @@ static void run_received(FixedRamWorker *w, const FixedRamClaim *part,
 {
     FixedRamLoad *load = w->load;
     const FixedRamLoadOps *ops = load->config.ops;
-    uint64_t want = qatomic_read(&load->notify_left);
-    bool last = fixed_ram_map_receive(load->map, part);
+    uint64_t want;
+    bool last;
 
+    /* Before the last page is received: then the figures are whole. */
     qatomic_add(w->fault ? &load->stats.fault_bytes
                          : &load->stats.loader_bytes, run->length);
+    last = fixed_ram_map_receive(load->map, part);
+    want = qatomic_read(&load->notify_left);
+    if (w->buf) {
+        /*
+         * Whoever was woken by the copy may have discarded the page and
+         * touched it again before it was marked as received.  A fault thread
+         * that saw this did nothing; now it will place zeros.
+         */
+        fixed_ram_uffd_wake(&load->uffd, part->block->host + run->offset,
+                            run->length);
+    }
     if (ops->wait_end) {
         uintptr_t addr = (uintptr_t)part->block->host + run->offset;
 
@@ -116,10 +127,16 @@ static bool bring(FixedRamWorker *w, FixedRamClaim *claim)
 
     trace_fixed_ram_claim(block->name, claim->word, claim->mask, w->fault);
     while (fixed_ram_claim_cut(claim, &part, &run)) {
+        FixedRamSource *source = qatomic_load_acquire(&load->source);
         uint8_t *buf = w->buf ?: block->host + run.offset;
 
-        if (!read_run(load, block, &run, buf, &err) ||
-            (w->buf && !place_run(load, block, &run, buf, &err))) {
+        if (!read_run(source, block, &run, buf, &err)) {
+            fixed_ram_map_return(&part);
+            fixed_ram_map_return(claim);
+            fixed_ram_load_read_failed(load, source, err);
+            return false;
+        }
+        if (w->buf && !place_run(load, block, &run, buf, &err)) {
             fixed_ram_map_return(&part);
             fixed_ram_map_return(claim);
             fixed_ram_load_stall(load, err);

@@ -58,6 +58,14 @@ void *fixed_ram_fault_thread(void *worker);
 /** fixed_ram_loader_thread(): brings what is missing until told to quit. */
 void *fixed_ram_loader_thread(void *worker);
 
+/**
+ * fixed_ram_load_read_failed(): stall, if @source is still the one in use
+ *
+ * The claim has been returned; @err is the engine's from now on.
+ */
+void fixed_ram_load_read_failed(FixedRamLoad *load, FixedRamSource *source,
+                                Error *err);
+
 /** fixed_ram_load_notify(): have the engine's user look at its state. */
 void fixed_ram_load_notify(FixedRamLoad *load);
 

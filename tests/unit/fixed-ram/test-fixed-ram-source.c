@@ -1,0 +1,306 @@
+/*
+ * fixed-ram: unit tests of the page sources
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/memalign.h"
+#include "qapi/error.h"
+#include "migration/fixed-ram/source.h"
+
+#define PAGE 4096
+#define PAGES 5
+#define TAIL 100                /* the file does not end on a page's border */
+#define SIZE (PAGES * PAGE + TAIL)
+
+static char *dir;
+static char *path;
+static uint8_t content[SIZE];
+
+static void write_file(void)
+{
+    g_assert_true(g_file_set_contents(path, (char *)content, SIZE, NULL));
+}
+
+/* NULL, and the test is skipped, where O_DIRECT is not to be had. */
+static FixedRamSource *open_file(bool direct)
+{
+    Error *err = NULL;
+    FixedRamSource *source = fixed_ram_source_open_file(path, direct, &err);
+
+    if (direct && !source &&
+        strstr(error_get_pretty(err), "does not support O_DIRECT")) {
+        g_test_skip(error_get_pretty(err));
+        error_free(err);
+        return NULL;
+    }
+    g_assert_null(err);
+    g_assert_nonnull(source);
+    g_assert_cmpstr(source->name, ==, path);
+    g_assert_cmpuint(source->size, ==, SIZE);
+    return source;
+}
+
+static void check_error(Error *err, const char *words)
+{
+    const char *text;
+
+    g_assert_nonnull(err);
+    text = error_get_pretty(err);
+    g_assert_nonnull(strstr(text, path));
+    if (!strstr(text, words)) {
+        g_test_message("'%s' is not in: %s", words, text);
+        g_test_fail();
+    }
+    error_free(err);
+}
+
+/* Metadata: any length, any offset, whether pages are read directly or not. */
+static void test_read(const void *direct)
+{
+    static const struct {
+        uint64_t offset;
+        size_t length;
+    } rows[] = {
+        { 0, 1 }, { 0, SIZE }, { 1, 4095 }, { 4095, 2 }, { 4096, 8192 },
+        { SIZE - 1, 1 }, { SIZE, 0 }, { 777, SIZE - 777 },
+    };
+    g_autoptr(FixedRamSource) source = open_file(direct);
+    uint8_t buf[SIZE];
+
+    for (size_t i = 0; source && i < ARRAY_SIZE(rows); i++) {
+        memset(buf, 0xaa, sizeof(buf));
+        g_assert_true(fixed_ram_source_read(source, buf, rows[i].length,
+                                            rows[i].offset, &error_abort));
+        g_assert_cmpmem(buf, rows[i].length, content + rows[i].offset,
+                        rows[i].length);
+        if (rows[i].length < SIZE) {
+            g_assert_cmphex(buf[rows[i].length], ==, 0xaa);
+        }
+    }
+}
+
+static void test_read_pages(const void *direct)
+{
+    g_autoptr(FixedRamSource) source = open_file(direct);
+    uint8_t *buf = qemu_memalign(PAGE, PAGES * PAGE);
+
+    for (unsigned first = 0; source && first < PAGES; first++) {
+        for (unsigned n = 1; n <= PAGES - first; n++) {
+            g_assert_true(fixed_ram_source_read_pages(source, buf, n * PAGE,
+                                                      first * PAGE,
+                                                      &error_abort));
+            g_assert_cmpmem(buf, n * PAGE, content + first * PAGE, n * PAGE);
+        }
+    }
+    qemu_vfree(buf);
+}
+
+/* What is not there is an error with both offsets, never a page of zeros. */
+static void test_end(const void *direct)
+{
+    static const struct {
+        uint64_t offset;
+        size_t length;
+        const char *words;
+    } rows[] = {
+        { (PAGES - 1) * PAGE, 2 * PAGE, "ends at offset 0x5064" },
+        { PAGES * PAGE, PAGE, "ends at offset 0x5064" },
+        { (PAGES + 1) * PAGE, PAGE, "expected at offset 0x6000" },
+        { 1ULL << 40, PAGE, "4096 bytes were expected at offset 0x1000" },
+    };
+    g_autoptr(FixedRamSource) source = open_file(direct);
+    uint8_t *buf = qemu_memalign(PAGE, 2 * PAGE);
+
+    for (size_t i = 0; source && i < ARRAY_SIZE(rows); i++) {
+        Error *err = NULL;
+
+        g_assert_false(fixed_ram_source_read_pages(source, buf,
+                                                   rows[i].length,
+                                                   rows[i].offset, &err));
+        check_error(err, rows[i].words);
+        err = NULL;
+        g_assert_false(fixed_ram_source_read(source, buf, rows[i].length,
+                                             rows[i].offset, &err));
+        check_error(err, rows[i].words);
+    }
+    qemu_vfree(buf);
+}
+
+/* Cut while it is in use: the error says where it ends now. */
+static void test_shortened(const void *direct)
+{
+    g_autoptr(FixedRamSource) source = open_file(direct);
+    uint8_t *buf = qemu_memalign(PAGE, 2 * PAGE);
+    Error *err = NULL;
+
+    if (source) {
+        g_assert_cmpint(truncate(path, 2 * PAGE), ==, 0);
+        g_assert_true(fixed_ram_source_read_pages(source, buf, PAGE, PAGE,
+                                                  &error_abort));
+        g_assert_false(fixed_ram_source_read_pages(source, buf, 2 * PAGE,
+                                                   PAGE, &err));
+        check_error(err, "ends at offset 0x2000");
+        write_file();
+    }
+    qemu_vfree(buf);
+}
+
+static void expect_refused(const char *name, const char *words)
+{
+    for (int direct = 0; direct < 2; direct++) {
+        Error *err = NULL;
+
+        g_assert_null(fixed_ram_source_open_file(name, direct, &err));
+        g_assert_nonnull(strstr(error_get_pretty(err), name));
+        if (!strstr(error_get_pretty(err), words)) {
+            g_test_message("%s", error_get_pretty(err));
+            g_test_fail();
+        }
+        error_free(err);
+    }
+}
+
+static void test_missing(void)
+{
+    g_autofree char *name = g_strdup_printf("%s/nothing", dir);
+
+    expect_refused(name, "No such file or directory");
+}
+
+static void test_not_regular(void)
+{
+    expect_refused(dir, "is not a regular file");
+    expect_refused("/dev/zero", "is not a regular file");
+}
+
+/* Must not wait for somebody to write to it. */
+static void test_fifo(void)
+{
+    g_autofree char *name = g_strdup_printf("%s/fifo", dir);
+
+    g_assert_cmpint(mkfifo(name, 0600), ==, 0);
+    expect_refused(name, "is not a regular file");
+    g_assert_cmpint(unlink(name), ==, 0);
+}
+
+static void test_empty_file(void)
+{
+    g_autofree char *name = g_strdup_printf("%s/empty", dir);
+    g_autoptr(FixedRamSource) source = NULL;
+    Error *err = NULL;
+    uint8_t byte;
+
+    g_assert_true(g_file_set_contents(name, "", 0, NULL));
+    source = fixed_ram_source_open_file(name, false, &error_abort);
+    g_assert_cmpuint(source->size, ==, 0);
+    g_assert_false(fixed_ram_source_read(source, &byte, 1, 0, &err));
+    error_free_or_abort(&err);
+    g_assert_cmpint(unlink(name), ==, 0);
+}
+
+/* --- another kind of source --- */
+
+typedef struct OddSource {
+    FixedRamSource parent;
+    ssize_t ret;
+    unsigned reads, page_reads, closed;
+} OddSource;
+
+static ssize_t odd_read(FixedRamSource *source, void *buf, size_t length,
+                        uint64_t offset)
+{
+    OddSource *odd = container_of(source, OddSource, parent);
+
+    odd->reads++;
+    return odd->ret;
+}
+
+static ssize_t odd_read_pages(FixedRamSource *source, void *buf,
+                              size_t length, uint64_t offset)
+{
+    OddSource *odd = container_of(source, OddSource, parent);
+
+    odd->page_reads++;
+    return odd->ret;
+}
+
+static void odd_close(FixedRamSource *source)
+{
+    container_of(source, OddSource, parent)->closed++;
+}
+
+static void test_other_kind(void)
+{
+    FixedRamSourceOps ops = { .read = odd_read, .close = odd_close };
+    OddSource odd = {
+        .parent = { .ops = &ops, .name = g_strdup(path) }, .ret = 16,
+    };
+    Error *err = NULL;
+    uint8_t buf[16];
+
+    g_assert_true(fixed_ram_source_read_pages(&odd.parent, buf, 16, 0,
+                                              &error_abort));
+    g_assert_cmpuint(odd.reads, ==, 1);
+    ops.read_pages = odd_read_pages;
+    g_assert_true(fixed_ram_source_read_pages(&odd.parent, buf, 16, 0,
+                                              &error_abort));
+    g_assert_true(fixed_ram_source_read(&odd.parent, buf, 16, 0,
+                                        &error_abort));
+    g_assert_cmpuint(odd.reads, ==, 2);
+    g_assert_cmpuint(odd.page_reads, ==, 1);
+
+    odd.ret = -EIO;
+    g_assert_false(fixed_ram_source_read_pages(&odd.parent, buf, 16, 0xabc,
+                                               &err));
+    check_error(err, "reading 16 bytes at offset 0xabc: Input/output error");
+    err = NULL;
+    odd.ret = 5;
+    g_assert_false(fixed_ram_source_read(&odd.parent, buf, 16, 0x10, &err));
+    check_error(err, "ends at offset 0x15, 16 bytes");
+
+    fixed_ram_source_close(&odd.parent);
+    g_assert_cmpuint(odd.closed, ==, 1);
+    fixed_ram_source_close(NULL);
+}
+
+static void add_both(const char *name, GTestDataFunc func)
+{
+    g_autofree char *buffered = g_strdup_printf("%s/buffered", name);
+    g_autofree char *direct = g_strdup_printf("%s/direct", name);
+
+    g_test_add_data_func(buffered, NULL, func);
+    g_test_add_data_func(direct, "direct", func);
+}
+
+int main(int argc, char **argv)
+{
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+    dir = g_dir_make_tmp("fixed-ram-XXXXXX", NULL);
+    g_assert_nonnull(dir);
+    path = g_strdup_printf("%s/snapshot", dir);
+    for (size_t i = 0; i < SIZE; i++) {
+        content[i] = i ^ i >> 8;
+    }
+    write_file();
+
+    add_both("/fixed-ram/source/read", test_read);
+    add_both("/fixed-ram/source/read-pages", test_read_pages);
+    add_both("/fixed-ram/source/end", test_end);
+    add_both("/fixed-ram/source/shortened", test_shortened);
+    g_test_add_func("/fixed-ram/source/missing", test_missing);
+    g_test_add_func("/fixed-ram/source/not-regular", test_not_regular);
+    g_test_add_func("/fixed-ram/source/fifo", test_fifo);
+    g_test_add_func("/fixed-ram/source/empty-file", test_empty_file);
+    g_test_add_func("/fixed-ram/source/other-kind", test_other_kind);
+    ret = g_test_run();
+
+    g_assert_cmpint(unlink(path), ==, 0);
+    g_assert_cmpint(rmdir(dir), ==, 0);
+    g_free(path);
+    g_free(dir);
+    return ret;
+}
