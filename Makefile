@@ -12,7 +12,7 @@ NINJA = scripts/build $(BUILD) -j$(JOBS)
 PYTHON = /usr/bin/python3
 export HOOK NEW MSG FILES
 
-.PHONY: help run check bench build configure apply source series refresh refresh-check lint clean distclean
+.PHONY: help run check bench build configure apply source docs series refresh refresh-check lint clean distclean
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -22,6 +22,7 @@ help:
 	@echo "make bench          the benchmarks"
 	@echo "make build          build QEMU and its tests in build/"
 	@echo "make lint           style and rules of the repository, without tests"
+	@echo "make docs           QEMU's manual with our pages, in build/docs/html"
 	@echo "make series         mailing-list patches in build/series (SIGNOFF=1 signs them)"
 	@echo "make refresh        write patches/ from edits in build/source"
 	@echo "                    (HOOK=NNN or NEW=NNN-name MSG=..., FILES=...)"
@@ -57,6 +58,9 @@ bench: build
 	@test -x scripts/bench || { echo "there are no benchmarks yet"; exit 1; }
 	@scripts/bench --build-dir=$(BUILD)
 
+docs: source
+	@scripts/docs --build-dir=$(BUILD)
+
 series: source
 	@scripts/series --build-dir=$(BUILD) $(if $(SIGNOFF),--signoff)
 
@@ -72,7 +76,7 @@ lint: source
 
 clean:
 	@test ! -e $(BUILD)/build.ninja || ninja -C $(BUILD) -t clean > /dev/null
-	@rm -rf $(BUILD)/check $(BUILD)/run $(BUILD)/series
+	@rm -rf $(BUILD)/check $(BUILD)/run $(BUILD)/series $(BUILD)/docs/html $(BUILD)/docs/doctrees
 
 distclean:
 	@test ! -e $(BUILD)/source || scripts/apply --build-dir=$(BUILD) --check-saved

@@ -1,0 +1,405 @@
+/*
+ * QTest testcases for fixed-ram: what cannot be loaded
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+/*
+ * What is wrong is said by migrate-incoming, before anything has changed:
+ * each of these goes on to load what is right, by the same QEMU.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
+
+#ifdef CONFIG_LINUX
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
+static void assert_load_refused(FixedRamTest *t, const char *uri,
+                                const char *what)
+{
+    fixed_ram_assert_refused(t->to, what, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s } }", uri);
+    g_assert_cmpstr(t->events->str, ==, "");
+}
+
+/* Load "other", which @spoil makes of the snapshot, then the snapshot. */
+static void test_bad_file(unsigned load, void (*spoil)(const char *path),
+                          const char *what)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED,
+        .load = load,
+    };
+    g_autofree char *path = fixed_ram_path("other");
+    g_autofree char *uri = fixed_ram_file_uri("other");
+    g_autofree char *says = g_strdup_printf("other|%s", what);
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_copy_file(FILE_TEST_FILENAME, "other");
+    spoil(path);
+    fixed_ram_set_mode(args.to, load);
+    assert_load_refused(&args, uri, says);
+    fixed_ram_load(&args);
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
+static void spoil_missing(const char *path)
+{
+    unlink(path);
+}
+
+static void test_missing(void)
+{
+    test_bad_file(FR_DEMAND, spoil_missing, "No such file");
+}
+
+static void test_missing_eager(void)
+{
+    test_bad_file(FR_FIXED, spoil_missing, "No such file");
+}
+
+static void spoil_empty(const char *path)
+{
+    g_assert_cmpint(truncate(path, 0), ==, 0);
+}
+
+static void test_empty(void)
+{
+    test_bad_file(FR_DEMAND, spoil_empty, "ends");
+}
+
+static void spoil_text(const char *path)
+{
+    g_assert(g_file_set_contents(path, "This is not what you look for.", -1,
+                                 NULL));
+}
+
+static void test_text(void)
+{
+    test_bad_file(FR_DEMAND, spoil_text, "not a VM snapshot");
+}
+
+static void spoil_header(const char *path)
+{
+    g_assert_cmpint(truncate(path, 80), ==, 0);
+}
+
+static void test_truncated_header(void)
+{
+    test_bad_file(FR_DEMAND, spoil_header, "ends");
+}
+
+static void spoil_pages(const char *path)
+{
+    g_assert_cmpint(truncate(path, 64 * MiB), ==, 0);
+}
+
+static void test_truncated_pages(void)
+{
+    test_bad_file(FR_DEMAND, spoil_pages, "pc.ram|end");
+}
+
+static void test_truncated_pages_eager(void)
+{
+    test_bad_file(FR_FIXED, spoil_pages, "pc.ram|end");
+}
+
+static void spoil_directory(const char *path)
+{
+    unlink(path);
+    g_assert_cmpint(mkdir(path, 0700), ==, 0);
+}
+
+static void test_directory(void)
+{
+    g_autofree char *path = fixed_ram_path("other");
+
+    test_bad_file(FR_DEMAND, spoil_directory, "not a regular file");
+    rmdir(path);
+}
+
+/* One bit of the length in the header of pc.ram. */
+static void spoil_length(const char *path)
+{
+    g_autoptr(Snapshot) s = snapshot_open(path, 0);
+    const uint8_t *name = memmem(s->data, 64 * KiB, "\x06pc.ram", 7);
+    int fd = open(path, O_WRONLY);
+    uint64_t length;
+
+    g_assert_nonnull(name);
+    g_assert_cmpint(fd, >=, 0);
+    length = cpu_to_be64(ldq_be_p(name + 7) ^ (1ULL << 46));
+    g_assert_cmpint(pwrite(fd, &length, 8, name + 7 - s->data), ==, 8);
+    close(fd);
+}
+
+static void test_flipped_length(void)
+{
+    test_bad_file(FR_DEMAND, spoil_length, "pc.ram|offset 0x");
+}
+
+static void test_flipped_length_eager(void)
+{
+    test_bad_file(FR_FIXED, spoil_length, "pc.ram|offset 0x");
+}
+
+/* A migration stream, but none with a place for each page. */
+static void test_no_places(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+    g_autofree char *uri = fixed_ram_file_uri("copy");
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_set_mode(args.to, FR_FIXED);
+    fixed_ram_incoming(&args, args.uri);
+    fixed_ram_wait_status(args.to, "completed");
+    migrate_set_capability(args.to, "fixed-ram", false);
+    migrate_ensure_converge(args.to);
+    migrate_qmp(args.to, NULL, uri, NULL, "{}");
+    fixed_ram_wait_status(args.to, "completed");
+
+    fixed_ram_restart_target(&args, "defer", "");
+    fixed_ram_set_mode(args.to, FR_DEMAND);
+    assert_load_refused(&args, uri, "copy|offset 0x");
+    fixed_ram_load(&args);
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
+static void test_ram_size(unsigned load)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED,
+        .load = load,
+    };
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    args.start.memory_backend = "-m 160M";
+    fixed_ram_restart_target(&args, "defer", "");
+    fixed_ram_set_mode(args.to, load);
+    assert_load_refused(&args, args.uri, FILE_TEST_FILENAME "|pc.ram");
+    g_assert_false(fixed_ram_running(args.to));
+    fixed_ram_end(&args);
+}
+
+static void test_ram_size_demand(void)
+{
+    test_ram_size(FR_DEMAND);
+}
+
+static void test_ram_size_eager(void)
+{
+    test_ram_size(FR_FIXED);
+}
+
+/*
+ * Machines whose memory cannot be loaded on demand
+ */
+
+static void test_private_file(void)
+{
+    g_autofree char *path = fixed_ram_shm_path();
+    g_autofree char *opts = g_strdup_printf(
+        "-object memory-backend-file,id=mem0,size=150M,share=off,mem-path=%s",
+        path);
+    FixedRamTest args = {
+        .start.memory_backend = "-m %s -machine memory-backend=mem0",
+        .start.opts_source = "-object memory-backend-ram,id=mem0,size=150M",
+        .start.opts_target = opts,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+    };
+
+    if (!g_file_test("/dev/shm", G_FILE_TEST_IS_DIR)) {
+        g_test_skip("there is no /dev/shm");
+        return;
+    }
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_set_mode(args.to, FR_DEMAND);
+    assert_load_refused(&args, args.uri, "mem0|private mapping");
+    migrate_set_capability(args.to, "postcopy-ram", false);
+    fixed_ram_load(&args);
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
+/* As much of vhost-user's protocol as it takes to be a back end. */
+typedef struct VhostUserMessage {
+    uint32_t request;
+    uint32_t flags;
+    uint32_t size;
+    uint64_t value;
+} QEMU_PACKED VhostUserMessage;
+
+#define VHOST_USER_HEADER       offsetof(VhostUserMessage, value)
+#define VHOST_USER_IS_REPLY     0x5
+#define VHOST_USER_GET_FEATURES 1
+#define VHOST_USER_GET_PROTOCOL_FEATURES 15
+/* It has protocol features, and can do the base's postcopy. */
+#define VHOST_USER_FEATURES     (1ULL << 30)
+#define VHOST_USER_PROTOCOL_FEATURES (1ULL << 8)
+
+static void *vhost_user_backend(void *opaque)
+{
+    int fd = accept((intptr_t)opaque, NULL, NULL);
+    VhostUserMessage msg;
+    char payload[4096];
+
+    while (recv(fd, &msg, VHOST_USER_HEADER, MSG_WAITALL) ==
+           VHOST_USER_HEADER) {
+        if (msg.size > sizeof(payload) ||
+            (msg.size && recv(fd, payload, msg.size, MSG_WAITALL) !=
+             msg.size)) {
+            break;
+        }
+        if (msg.request == VHOST_USER_GET_FEATURES ||
+            msg.request == VHOST_USER_GET_PROTOCOL_FEATURES) {
+            msg.flags = VHOST_USER_IS_REPLY;
+            msg.size = sizeof(msg.value);
+            msg.value = msg.request == VHOST_USER_GET_FEATURES
+                ? VHOST_USER_FEATURES : VHOST_USER_PROTOCOL_FEATURES;
+            if (send(fd, &msg, sizeof(msg), MSG_NOSIGNAL) != sizeof(msg)) {
+                break;
+            }
+        }
+    }
+    close(fd);
+    return NULL;
+}
+
+static void test_vhost_user(void)
+{
+    g_autofree char *path = fixed_ram_path("copy");
+    g_autofree char *opts = g_strdup_printf(
+        "-chardev socket,id=chr0,path=%s -netdev vhost-user,id=net0,"
+        "chardev=chr0", path);
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .start.memory_backend = "-m %s -machine memory-backend=mem0 -object "
+                                "memory-backend-memfd,id=mem0,size=150M",
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+    GThread *backend;
+    int sock;
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    sock = qtest_socket_server(path);
+    backend = g_thread_new("vhost-user", vhost_user_backend,
+                           (void *)(intptr_t)sock);
+    fixed_ram_restart_target(&args, "defer", opts);
+    fixed_ram_set_mode(args.to, FR_DEMAND);
+    assert_load_refused(&args, args.uri, "vhost-user");
+    g_assert_false(fixed_ram_running(args.to));
+    fixed_ram_end(&args);
+    g_thread_join(backend);
+    close(sock);
+}
+
+#ifdef CONFIG_LINUX
+/* From here on neither way to get a userfaultfd works, in children, too. */
+static bool forbid_userfaultfd(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_userfaultfd, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_ioctl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 offsetof(struct seccomp_data, args[1])),
+        /* USERFAULTFD_IOC_NEW */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, _IO(0xaa, 0x00), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog prog = {
+        .len = ARRAY_SIZE(filter),
+        .filter = filter,
+    };
+
+    return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+           !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+static void refused_without_userfaultfd(void)
+{
+    QTestState *who = qtest_init("-machine none -incoming defer");
+
+    migrate_set_capability(who, "fixed-ram", true);
+    fixed_ram_assert_refused(
+        who, "/dev/userfaultfd|vm.unprivileged_userfaultfd",
+        "{ 'execute': 'migrate-set-capabilities', 'arguments': "
+        "{ 'capabilities': [ { 'capability': 'postcopy-ram', "
+        "'state': true } ] } }");
+    qtest_quit(who);
+}
+
+static void test_no_userfaultfd(void)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (!pid) {
+        if (!forbid_userfaultfd()) {
+            _exit(77);
+        }
+        refused_without_userfaultfd();
+        _exit(0);
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        g_test_skip("seccomp filters are not available");
+        return;
+    }
+    g_assert_cmpint(status, ==, 0);
+}
+#endif
+
+static const FixedRamCase cases[] = {
+    { "error/missing-demand", test_missing },
+    { "error/missing-eager", test_missing_eager, true },
+    { "error/empty", test_empty, true },
+    { "error/text", test_text, true },
+    { "error/directory", test_directory, true },
+    { "error/truncated-header", test_truncated_header, true },
+    { "error/truncated-pages-demand", test_truncated_pages },
+    { "error/truncated-pages-eager", test_truncated_pages_eager, true },
+    { "error/flipped-length-demand", test_flipped_length, true },
+    { "error/flipped-length-eager", test_flipped_length_eager, true },
+    { "error/no-places", test_no_places, true },
+    { "error/ram-size-demand", test_ram_size_demand },
+    { "error/ram-size-eager", test_ram_size_eager, true },
+    { "refused/private-file", test_private_file },
+    { "refused/vhost-user", test_vhost_user },
+#ifdef CONFIG_LINUX
+    { "refused/no-userfaultfd", test_no_userfaultfd },
+#endif
+};
+
+void fixed_ram_add_error_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,83 @@
+/*
+ * The files of fixed-ram's scenarios
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/cutils.h"
+#include "libqtest.h"
+#include "migration/fixed-ram-scenario.h"
+
+static const char * const file_names[] = {
+    FILE_TEST_FILENAME, "again", "base", "source", "other", "copy",
+};
+
+char *fixed_ram_path(const char *name)
+{
+    return g_build_filename(migration_get_env()->tmpfs, name, NULL);
+}
+
+char *fixed_ram_file_uri(const char *name)
+{
+    g_autofree char *path = fixed_ram_path(name);
+
+    return g_strdup_printf("file:%s", path);
+}
+
+char *fixed_ram_shm_path(void)
+{
+    return g_strdup_printf("/dev/shm/qemu-fixed-ram-%d", getpid());
+}
+
+void fixed_ram_remove_files(void *opaque)
+{
+    g_autofree char *shm = fixed_ram_shm_path();
+
+    unlink(shm);
+    for (size_t i = 0; i < ARRAY_SIZE(file_names); i++) {
+        g_autofree char *path = fixed_ram_path(file_names[i]);
+
+        unlink(path);
+    }
+}
+
+/* Keeps holes: most of a snapshot's file is none of its content. */
+void fixed_ram_copy_file(const char *from, const char *to)
+{
+    g_autofree char *a = fixed_ram_path(from);
+    g_autofree char *b = fixed_ram_path(to);
+    GMappedFile *map = g_mapped_file_new(a, false, NULL);
+    int fd = open(b, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    size_t size, pos;
+
+    g_assert(map);
+    g_assert_cmpint(fd, >=, 0);
+    size = g_mapped_file_get_length(map);
+    for (pos = 0; pos < size; pos += SNAPSHOT_PAGE_SIZE) {
+        const char *page = g_mapped_file_get_contents(map) + pos;
+        size_t n = MIN(size - pos, SNAPSHOT_PAGE_SIZE);
+
+        if (!buffer_is_zero(page, n)) {
+            g_assert_cmpint(pwrite(fd, page, n, pos), ==, n);
+        }
+    }
+    g_assert_cmpint(ftruncate(fd, size), ==, 0);
+    close(fd);
+    g_mapped_file_unref(map);
+}
+
+void fixed_ram_assert_same_files(const char *a, const char *b)
+{
+    g_autofree char *path_a = fixed_ram_path(a);
+    g_autofree char *path_b = fixed_ram_path(b);
+    GMappedFile *map_a = g_mapped_file_new(path_a, false, NULL);
+    GMappedFile *map_b = g_mapped_file_new(path_b, false, NULL);
+    size_t size = g_mapped_file_get_length(map_a);
+
+    g_assert_cmpuint(size, ==, g_mapped_file_get_length(map_b));
+    g_assert_cmpint(memcmp(g_mapped_file_get_contents(map_a),
+                           g_mapped_file_get_contents(map_b), size), ==, 0);
+    g_mapped_file_unref(map_a);
+    g_mapped_file_unref(map_b);
+}

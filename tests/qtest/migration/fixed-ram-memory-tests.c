@@ -1,0 +1,171 @@
+/*
+ * QTest testcases for fixed-ram: kinds of memory to load into
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "migration/fixed-ram-scenario.h"
+
+#define BACKEND "-m %s -machine memory-backend=mem0"
+#define ANONYMOUS "-object memory-backend-ram,id=mem0,size=150M"
+#define MEMFD "-object memory-backend-memfd,id=mem0,size=150M,share=on"
+
+static void test_eager_memfd(void)
+{
+    FixedRamTest args = {
+        .start.memory_backend = BACKEND,
+        .start.opts_source = MEMFD,
+        .start.opts_target = MEMFD,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+    };
+
+    fixed_ram_test(&args);
+}
+
+static void test_demand_memfd(void)
+{
+    FixedRamTest args = {
+        .start.memory_backend = BACKEND,
+        .start.opts_source = MEMFD,
+        .start.opts_target = MEMFD,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+
+    fixed_ram_test(&args);
+}
+
+static void test_demand_anonymous(void)
+{
+    FixedRamTest args = {
+        .start.memory_backend = BACKEND,
+        .start.opts_source = ANONYMOUS,
+        .start.opts_target = ANONYMOUS,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+
+    fixed_ram_test(&args);
+}
+
+/* The memory's file held something else before, in every byte. */
+static void test_reused_file(unsigned load)
+{
+    g_autofree char *path = fixed_ram_shm_path();
+    g_autofree char *opts = g_strdup_printf(
+        "-object memory-backend-file,id=mem0,size=150M,share=on,mem-path=%s",
+        path);
+    g_autofree char *junk = g_malloc(150 * MiB);
+    FixedRamTest args = {
+        .start.memory_backend = BACKEND,
+        .start.opts_source = ANONYMOUS,
+        .start.opts_target = opts,
+        .save = FR_FIXED,
+        .load = load,
+    };
+
+    if (!g_file_test("/dev/shm", G_FILE_TEST_IS_DIR)) {
+        g_test_skip("there is no /dev/shm");
+        return;
+    }
+    memset(junk, 0xa5, 150 * MiB);
+    g_assert(g_file_set_contents(path, junk, 150 * MiB, NULL));
+    fixed_ram_test(&args);
+}
+
+static void test_eager_reused_file(void)
+{
+    test_reused_file(FR_FIXED);
+}
+
+static void test_demand_reused_file(void)
+{
+    test_reused_file(FR_DEMAND);
+}
+
+#define NUMA_NODES \
+    "-m %s -smp 2 -numa node,memdev=mem0,cpus=0 -numa node,memdev=mem1,cpus=1"
+#define NUMA_MEMORY \
+    "-object memory-backend-ram,id=mem0,size=75M " \
+    "-object memory-backend-memfd,id=mem1,size=75M,share=on"
+
+static void test_numa(unsigned load)
+{
+    FixedRamTest args = {
+        .start.memory_backend = NUMA_NODES,
+        .start.opts_source = NUMA_MEMORY,
+        .start.opts_target = NUMA_MEMORY,
+        .save = FR_FIXED,
+        .load = load,
+        .pattern_block = "mem1",
+        .pattern_offset = 29 * MiB,
+    };
+
+    fixed_ram_test(&args);
+}
+
+static void test_eager_numa(void)
+{
+    test_numa(FR_FIXED | FR_MULTIFD);
+}
+
+static void test_demand_numa(void)
+{
+    test_numa(FR_DEMAND | FR_MULTIFD);
+}
+
+#define HUGE_PAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
+
+static void test_huge_pages(unsigned load)
+{
+    g_autofree char *text = NULL;
+    unsigned number = 0;
+    FixedRamTest args = {
+        .start.memory_backend = BACKEND,
+        .start.opts_source = ANONYMOUS,
+        .start.opts_target = MEMFD ",hugetlb=on,hugetlbsize=2M",
+        .save = FR_FIXED,
+        .load = load,
+        .unit = 2 * MiB,
+    };
+
+    if (!g_file_get_contents(HUGE_PAGES, &text, NULL, NULL) ||
+        qemu_strtoui(g_strchomp(text), NULL, 10, &number) || number < 75) {
+        g_test_skip("the host has fewer than 75 free huge pages of 2 MiB "
+                    "(vm.nr_hugepages)");
+        return;
+    }
+    fixed_ram_test(&args);
+}
+
+static void test_eager_huge_pages(void)
+{
+    test_huge_pages(FR_FIXED);
+}
+
+static void test_demand_huge_pages(void)
+{
+    test_huge_pages(FR_DEMAND);
+}
+
+static const FixedRamCase cases[] = {
+    { "memory/memfd-eager", test_eager_memfd, true },
+    { "memory/reused-file-eager", test_eager_reused_file },
+    { "memory/numa-eager", test_eager_numa, true },
+    { "memory/huge-pages-eager", test_eager_huge_pages, true },
+    { "memory/memfd-demand", test_demand_memfd },
+    { "memory/anonymous-demand", test_demand_anonymous, true },
+    { "memory/reused-file-demand", test_demand_reused_file },
+    { "memory/numa-demand", test_demand_numa },
+    { "memory/huge-pages-demand", test_demand_huge_pages },
+};
+
+void fixed_ram_add_memory_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}

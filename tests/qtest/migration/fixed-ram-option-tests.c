@@ -1,0 +1,394 @@
+/*
+ * QTest testcases for fixed-ram: its capability and its parameter
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
+#include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
+
+/* No guest is needed to set an option. */
+#define NO_MACHINE "-machine none -nodefaults "
+
+static bool capability(QTestState *who, const char *name)
+{
+    QDict *rsp = qtest_qmp(who, "{ 'execute': 'query-migrate-capabilities' }");
+    QListEntry *entry;
+    bool found = false, state = false;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "return"), entry) {
+        QDict *cap = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (g_str_equal(qdict_get_str(cap, "capability"), name)) {
+            found = true;
+            state = qdict_get_bool(cap, "state");
+        }
+    }
+    g_assert_true(found);
+    qobject_unref(rsp);
+    return state;
+}
+
+static void assert_capabilities(QTestState *who, bool fixed, bool mapped)
+{
+    g_assert_cmpint(capability(who, "fixed-ram"), ==, fixed);
+    g_assert_cmpint(capability(who, "mapped-ram"), ==, mapped);
+}
+
+static void set_two(QTestState *who, const char *a, bool a_state,
+                    const char *b, bool b_state)
+{
+    qtest_qmp_assert_success(
+        who, "{ 'execute': 'migrate-set-capabilities', 'arguments': "
+        "{ 'capabilities': [ { 'capability': %s, 'state': %i }, "
+        "{ 'capability': %s, 'state': %i } ] } }", a, a_state, b, b_state);
+}
+
+static void assert_capability_refused(QTestState *who, const char *name,
+                                      bool state, const char *what)
+{
+    fixed_ram_assert_refused(
+        who, what, "{ 'execute': 'migrate-set-capabilities', 'arguments': "
+        "{ 'capabilities': [ { 'capability': %s, 'state': %i } ] } }",
+        name, state);
+}
+
+static int64_t percent(QTestState *who)
+{
+    QDict *rsp = qtest_qmp_assert_success_ref(
+        who, "{ 'execute': 'query-migrate-parameters' }");
+    int64_t value = qdict_get_int(rsp, "fixed-ram-precopy-percent");
+
+    qobject_unref(rsp);
+    return value;
+}
+
+static void test_capability(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+
+    assert_capabilities(who, false, false);
+    migrate_set_capability(who, "fixed-ram", true);
+    assert_capabilities(who, true, true);
+    /* That is what is set already. */
+    migrate_set_capability(who, "mapped-ram", true);
+    migrate_set_capability(who, "fixed-ram", true);
+    assert_capabilities(who, true, true);
+    assert_capability_refused(who, "mapped-ram", false, "fixed-ram");
+    assert_capabilities(who, true, true);
+    migrate_set_capability(who, "fixed-ram", false);
+    assert_capabilities(who, false, false);
+    migrate_set_capability(who, "fixed-ram", false);
+
+    /* mapped-ram alone is the base's. */
+    migrate_set_capability(who, "mapped-ram", true);
+    assert_capabilities(who, false, true);
+    migrate_set_capability(who, "fixed-ram", true);
+    assert_capabilities(who, true, true);
+    migrate_set_capability(who, "fixed-ram", false);
+    assert_capabilities(who, false, false);
+    qtest_quit(who);
+}
+
+static void test_capability_order(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+
+    set_two(who, "fixed-ram", true, "mapped-ram", true);
+    assert_capabilities(who, true, true);
+    set_two(who, "fixed-ram", false, "mapped-ram", false);
+    assert_capabilities(who, false, false);
+    set_two(who, "mapped-ram", true, "fixed-ram", true);
+    assert_capabilities(who, true, true);
+    set_two(who, "mapped-ram", false, "fixed-ram", false);
+    assert_capabilities(who, false, false);
+
+    /* Together with what a load on demand by several threads needs. */
+    set_two(who, "multifd", true, "fixed-ram", true);
+    assert_capabilities(who, true, true);
+    migrate_set_capability(who, "postcopy-ram", true);
+    set_two(who, "fixed-ram", false, "multifd", false);
+    assert_capabilities(who, false, false);
+    qtest_quit(who);
+}
+
+static void test_capability_hmp(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+    g_autofree char *set = qtest_hmp(who,
+                                     "migrate_set_capability fixed-ram on");
+    g_autofree char *info = qtest_hmp(who, "info migrate_capabilities");
+    g_autofree char *refused = NULL;
+    g_autofree char *cleared = NULL;
+
+    g_assert_cmpstr(set, ==, "");
+    g_assert_nonnull(strstr(info, "fixed-ram: on"));
+    g_assert_nonnull(strstr(info, "mapped-ram: on"));
+    refused = qtest_hmp(who, "migrate_set_capability mapped-ram off");
+    g_assert_nonnull(strstr(refused, "fixed-ram"));
+    assert_capabilities(who, true, true);
+    cleared = qtest_hmp(who, "migrate_set_capability fixed-ram off");
+    g_assert_cmpstr(cleared, ==, "");
+    assert_capabilities(who, false, false);
+    qtest_quit(who);
+}
+
+static void test_capability_global(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE "-global migration.fixed-ram=on "
+                                 "-global migration.x-multifd=on");
+
+    assert_capabilities(who, true, true);
+    migrate_set_capability(who, "fixed-ram", false);
+    assert_capabilities(who, false, false);
+    qtest_quit(who);
+}
+
+static void test_percent(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+
+    g_assert_cmpint(percent(who), ==, 0);
+    migrate_set_parameter_int(who, "fixed-ram-precopy-percent", 100);
+    for (int bad = 101; bad <= 1001; bad += 300) {
+        fixed_ram_assert_refused(
+            who, "fixed-ram-precopy-percent",
+            "{ 'execute': 'migrate-set-parameters', "
+            "'arguments': { 'fixed-ram-precopy-percent': %d } }", bad);
+    }
+    fixed_ram_assert_refused(
+        who, "fixed-ram-precopy-percent",
+        "{ 'execute': 'migrate-set-parameters', "
+        "'arguments': { 'fixed-ram-precopy-percent': -1 } }");
+    g_assert_cmpint(percent(who), ==, 100);
+    migrate_set_parameter_int(who, "fixed-ram-precopy-percent", 0);
+    qtest_quit(who);
+}
+
+static void test_percent_hmp(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+    g_autofree char *set = qtest_hmp(
+        who, "migrate_set_parameter fixed-ram-precopy-percent 40");
+    g_autofree char *refused = qtest_hmp(
+        who, "migrate_set_parameter fixed-ram-precopy-percent 101");
+    g_autofree char *info = qtest_hmp(who, "info migrate_parameters");
+
+    g_assert_cmpstr(set, ==, "");
+    g_assert_nonnull(strstr(refused, "fixed-ram-precopy-percent"));
+    g_assert_nonnull(strstr(info, "fixed-ram-precopy-percent: 40"));
+    g_assert_cmpint(percent(who), ==, 40);
+    qtest_quit(who);
+}
+
+static void test_percent_global(void)
+{
+    QTestState *who = qtest_init(
+        NO_MACHINE "-global migration.fixed-ram-precopy-percent=30");
+
+    g_assert_cmpint(percent(who), ==, 30);
+    qtest_quit(who);
+}
+
+/*
+ * What does not go together, in both orders
+ */
+
+static void assert_excluded(const char *first, const char *name,
+                            const char *says)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+    g_autofree char *what = g_strdup_printf("fixed-ram|%s", says);
+
+    if (first) {
+        migrate_set_capability(who, first, true);
+    }
+    migrate_set_capability(who, "fixed-ram", true);
+    assert_capability_refused(who, name, true, what);
+    g_assert_false(capability(who, name));
+    migrate_set_capability(who, "fixed-ram", false);
+
+    migrate_set_capability(who, name, true);
+    assert_capability_refused(who, "fixed-ram", true, what);
+    assert_capabilities(who, false, false);
+    qtest_quit(who);
+}
+
+static void test_xbzrle(void)
+{
+    assert_excluded(NULL, "xbzrle", "'xbzrle'");
+}
+
+static void test_ignore_shared(void)
+{
+    assert_excluded(NULL, "x-ignore-shared", "'x-ignore-shared'");
+}
+
+static void test_background_snapshot(void)
+{
+    assert_excluded(NULL, "background-snapshot", "'background-snapshot'");
+}
+
+static void test_zero_copy_send(void)
+{
+    assert_excluded("multifd", "zero-copy-send", "'zero-copy-send'");
+}
+
+static void test_return_path(void)
+{
+    assert_excluded(NULL, "return-path", "'return-path'");
+}
+
+static void test_postcopy_preempt(void)
+{
+    assert_excluded("postcopy-ram", "postcopy-preempt", "'postcopy-preempt'");
+}
+
+static void test_rdma_pin_all(void)
+{
+    assert_excluded(NULL, "rdma-pin-all", "'rdma-pin-all'");
+}
+
+/* Where it was not compiled in QEMU says that instead. */
+static void test_colo(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+    QDict *rsp;
+
+    migrate_set_capability(who, "fixed-ram", true);
+    rsp = qtest_qmp(who, "{ 'execute': 'migrate-set-capabilities', "
+                    "'arguments': { 'capabilities': [ { 'capability': "
+                    "'x-colo', 'state': true } ] } }");
+    g_assert_true(qdict_haskey(rsp, "error"));
+    g_assert_nonnull(strcasestr(qdict_get_str(qdict_get_qdict(rsp, "error"),
+                                              "desc"), "colo"));
+    qobject_unref(rsp);
+    qtest_quit(who);
+}
+
+static void test_compression(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+
+    migrate_set_capability(who, "fixed-ram", true);
+    fixed_ram_assert_refused(who, "fixed-ram|multifd-compression",
+                             "{ 'execute': 'migrate-set-parameters', "
+                             "'arguments': { 'multifd-compression': 'zlib' } }");
+    migrate_set_capability(who, "fixed-ram", false);
+    migrate_set_parameter_str(who, "multifd-compression", "zlib");
+    assert_capability_refused(who, "fixed-ram", true,
+                              "fixed-ram|multifd-compression");
+    assert_capabilities(who, false, false);
+    qtest_quit(who);
+}
+
+static void test_tls(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+
+    migrate_set_capability(who, "fixed-ram", true);
+    fixed_ram_assert_refused(who, "fixed-ram|tls-creds",
+                             "{ 'execute': 'migrate-set-parameters', "
+                             "'arguments': { 'tls-creds': 'tls0' } }");
+    migrate_set_capability(who, "fixed-ram", false);
+    migrate_set_parameter_str(who, "tls-creds", "tls0");
+    assert_capability_refused(who, "fixed-ram", true, "fixed-ram|tls-creds");
+    assert_capabilities(who, false, false);
+    qtest_quit(who);
+}
+
+static const char * const streams[] = {
+    "tcp:127.0.0.1:0", "exec:cat", "unix:/nonexistent/socket", "fd:0",
+};
+
+static void test_stream_out(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE);
+
+    migrate_set_capability(who, "fixed-ram", true);
+    for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
+        fixed_ram_assert_refused(who, "seekable",
+                                 "{ 'execute': 'migrate', "
+                                 "'arguments': { 'uri': %s } }", streams[i]);
+    }
+    qtest_quit(who);
+}
+
+static void test_stream_in(void)
+{
+    QTestState *who = qtest_init(NO_MACHINE "-incoming defer");
+
+    migrate_set_capability(who, "fixed-ram", true);
+    for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
+        fixed_ram_assert_refused(who, "seekable",
+                                 "{ 'execute': 'migrate-incoming', "
+                                 "'arguments': { 'uri': %s } }", streams[i]);
+    }
+    qtest_quit(who);
+}
+
+/* QEMU must not start, and say why. */
+static void assert_start_refused(const char *opts, const char *says)
+{
+    g_autofree char *command = g_strdup_printf(
+        "echo quit | %s -display none -monitor stdio " NO_MACHINE "%s",
+        g_getenv("QTEST_QEMU_BINARY"), opts);
+    const char *argv[] = { "/bin/sh", "-c", command, NULL };
+    g_autofree char *text = NULL;
+    int status = 0;
+
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL,
+                               G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
+                               &text, &status, NULL));
+    g_assert_cmpint(status, !=, 0);
+    if (!strstr(text, says)) {
+        g_test_message("%s: does not say \"%s\": %s", opts, says, text);
+        g_assert_not_reached();
+    }
+}
+
+static void test_global_refused(void)
+{
+    assert_start_refused("-global migration.fixed-ram=on "
+                         "-global migration.x-xbzrle=on", "'xbzrle'");
+    assert_start_refused("-global migration.x-return-path=on "
+                         "-global migration.fixed-ram=on", "'return-path'");
+    assert_start_refused("-global migration.fixed-ram=on "
+                         "-global migration.x-multifd=on "
+                         "-global migration.multifd-compression=zlib",
+                         "multifd-compression");
+    assert_start_refused("-global migration.fixed-ram-precopy-percent=101",
+                         "fixed-ram-precopy-percent");
+}
+
+static const FixedRamCase cases[] = {
+    { "capability/qmp", test_capability },
+    { "capability/qmp-order", test_capability_order },
+    { "capability/hmp", test_capability_hmp },
+    { "capability/global", test_capability_global },
+    { "percent/qmp", test_percent },
+    { "percent/hmp", test_percent_hmp },
+    { "percent/global", test_percent_global },
+    { "refused/xbzrle", test_xbzrle },
+    { "refused/x-colo", test_colo },
+    { "refused/x-ignore-shared", test_ignore_shared },
+    { "refused/background-snapshot", test_background_snapshot },
+    { "refused/zero-copy-send", test_zero_copy_send },
+    { "refused/return-path", test_return_path },
+    { "refused/postcopy-preempt", test_postcopy_preempt },
+    { "refused/rdma-pin-all", test_rdma_pin_all },
+    { "refused/multifd-compression", test_compression },
+    { "refused/tls-creds", test_tls },
+    { "refused/stream-out", test_stream_out },
+    { "refused/stream-in", test_stream_in },
+    { "refused/global", test_global_refused },
+};
+
+void fixed_ram_add_option_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,148 @@
+/*
+ * QTest testcases for fixed-ram: pause and recover
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
+
+/* While memory is missing nobody may copy it. */
+static void assert_not_saved(QTestState *who)
+{
+    g_autofree char *uri = fixed_ram_file_uri("other");
+    g_autofree char *text = NULL;
+
+    fixed_ram_assert_refused(who, "still being loaded",
+                             "{ 'execute': 'migrate', "
+                             "'arguments': { 'uri': %s } }", uri);
+    text = qtest_hmp(who, "savevm x");
+    g_assert_nonnull(strstr(text, "still being loaded"));
+}
+
+static void assert_recover_refused(FixedRamTest *t, const char *what,
+                                   const char *file)
+{
+    g_autofree char *uri = fixed_ram_file_uri(file);
+
+    fixed_ram_assert_refused(t->to, what, "{ 'exec-oob': 'migrate-recover', "
+                             "'id': 'recover', 'arguments': { 'uri': %s } }",
+                             uri);
+    fixed_ram_wait_status(t->to, "postcopy-paused");
+}
+
+static void pause_load(FixedRamTest *t)
+{
+    QDict *info;
+
+    fixed_ram_load_begin(t);
+    fixed_ram_wait_status(t->to, "postcopy-active");
+    assert_not_saved(t->to);
+    migrate_pause(t->to);
+    fixed_ram_wait_status(t->to, "postcopy-paused");
+    info = migrate_query(t->to);
+    g_assert_nonnull(strstr(qdict_get_str(info, "error-desc"), "paused"));
+    qobject_unref(info);
+    assert_not_saved(t->to);
+}
+
+static void test_recover(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+    g_autofree char *uri = fixed_ram_file_uri("copy");
+    QDict *info;
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    pause_load(&args);
+    assert_recover_refused(&args, "other|No such file", "other");
+    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    migrate_recover(args.to, uri);
+    fixed_ram_load_rest(&args);
+    g_assert_cmpstr(args.events->str, ==,
+                    "setup active postcopy-active postcopy-paused "
+                    "postcopy-recover postcopy-active completed");
+    info = migrate_query(args.to);
+    g_assert_false(qdict_haskey(info, "error-desc"));
+    qobject_unref(info);
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
+/* Another snapshot of the same machine will not do. */
+static void test_recover_other(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    /* The loading side makes it: it holds the same, and then a little else. */
+    fixed_ram_set_mode(args.to, FR_FIXED);
+    fixed_ram_incoming(&args, args.uri);
+    fixed_ram_wait_status(args.to, "completed");
+    fixed_ram_change_memory(args.to);
+    fixed_ram_save_again(args.to, FR_FIXED, "copy");
+
+    fixed_ram_restart_target(&args, "defer", "");
+    pause_load(&args);
+    assert_recover_refused(&args, "copy|being loaded", "copy");
+    migrate_recover(args.to, args.uri);
+    fixed_ram_load_rest(&args);
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
+/* The guest runs, waits for a page, and goes on after the pause. */
+static void test_recover_run(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .live = true,
+        .run = true,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_load_begin(&args);
+    fixed_ram_wait_status(args.to, "postcopy-active");
+    qtest_qmp_assert_success(args.to, "{ 'exec-oob': 'migrate-pause', "
+                             "'id': 'pause' }");
+    fixed_ram_wait_status(args.to, "postcopy-paused");
+    migrate_recover(args.to, args.uri);
+    fixed_ram_load_rest(&args);
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
+static const FixedRamCase cases[] = {
+    { "recover/copy", test_recover },
+    { "recover/other", test_recover_other },
+    { "recover/run", test_recover_run, true },
+};
+
+void fixed_ram_add_recover_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,499 @@
+/*
+ * What fixed-ram's scenarios are made of
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "migration/bootfile.h"
+#include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
+#include "migration/migration-util.h"
+
+#define MULTIFD_CHANNELS        4
+#define FDSET                   1
+#define WAIT_SECONDS            240
+
+/*
+ * Asking and telling QEMU
+ */
+
+int64_t fixed_ram_figure(QTestState *who, const char *name)
+{
+    QDict *info = migrate_query(who);
+    int64_t value;
+
+    g_assert(qdict_haskey(info, "fixed-ram"));
+    value = qdict_get_int(qdict_get_qdict(info, "fixed-ram"), name);
+    qobject_unref(info);
+    return value;
+}
+
+int64_t fixed_ram_ram_figure(QTestState *who, const char *name)
+{
+    QDict *info = migrate_query(who);
+    int64_t value;
+
+    g_assert(qdict_haskey(info, "ram"));
+    value = qdict_get_int(qdict_get_qdict(info, "ram"), name);
+    qobject_unref(info);
+    return value;
+}
+
+void fixed_ram_wait_status(QTestState *who, const char *status)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+
+    while (true) {
+        QDict *info = migrate_query_not_failed(who);
+        const char *now = qdict_get_try_str(info, "status");
+        bool there = !g_strcmp0(now, status);
+        bool completed = !g_strcmp0(now, "completed");
+
+        qobject_unref(info);
+        if (there) {
+            return;
+        }
+        g_assert_false(completed);
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
+bool fixed_ram_running(QTestState *who)
+{
+    QDict *status = qtest_qmp_assert_success_ref(
+        who, "{ 'execute': 'query-status' }");
+    bool running = qdict_get_bool(status, "running");
+
+    qobject_unref(status);
+    return running;
+}
+
+void fixed_ram_assert_refused(QTestState *who, const char *what,
+                              const char *fmt, ...)
+{
+    g_auto(GStrv) parts = g_strsplit(what, "|", -1);
+    va_list ap;
+    QDict *rsp, *err;
+
+    va_start(ap, fmt);
+    rsp = qtest_vqmp(who, fmt, ap);
+    va_end(ap);
+    if (!qdict_haskey(rsp, "error")) {
+        g_test_message("not refused, though it should: %s", what);
+        g_assert_not_reached();
+    }
+    err = qdict_get_qdict(rsp, "error");
+    for (size_t i = 0; parts[i]; i++) {
+        if (!strstr(qdict_get_str(err, "desc"), parts[i])) {
+            g_test_message("\"%s\" does not say \"%s\"",
+                           qdict_get_str(err, "desc"), parts[i]);
+            g_assert_not_reached();
+        }
+    }
+    qobject_unref(rsp);
+}
+
+static const struct {
+    unsigned bit;
+    const char *name;
+} mode_capabilities[] = {
+    { FR_FIXED, "fixed-ram" },
+    { FR_MAPPED, "mapped-ram" },
+    { FR_POSTCOPY, "postcopy-ram" },
+    { FR_MULTIFD, "multifd" },
+    { FR_BLOCKTIME, "postcopy-blocktime" },
+};
+
+void fixed_ram_set_mode(QTestState *who, unsigned mode)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(mode_capabilities); i++) {
+        if (mode & mode_capabilities[i].bit) {
+            migrate_set_capability(who, mode_capabilities[i].name, true);
+        }
+    }
+    if (mode & FR_MULTIFD) {
+        migrate_set_parameter_int(who, "multifd-channels", MULTIFD_CHANNELS);
+    }
+    if (mode & FR_DIRECT) {
+        migrate_set_parameter_bool(who, "direct-io", true);
+    }
+}
+
+static void clear_mode(QTestState *who, unsigned mode)
+{
+    if (mode & FR_DIRECT) {
+        migrate_set_parameter_bool(who, "direct-io", false);
+    }
+    for (size_t i = ARRAY_SIZE(mode_capabilities); i-- > 0; ) {
+        if (mode & mode_capabilities[i].bit) {
+            migrate_set_capability(who, mode_capabilities[i].name, false);
+        }
+    }
+}
+
+/*
+ * The steps
+ */
+
+static bool record_event(QTestState *who, const char *name, QDict *event,
+                         void *opaque)
+{
+    GString *events = opaque;
+
+    if (g_str_equal(name, "MIGRATION")) {
+        name = qdict_get_str(qdict_get_qdict(event, "data"), "status");
+    } else if (!g_str_equal(name, "STOP") && !g_str_equal(name, "RESUME")) {
+        return false;
+    }
+    g_string_append_printf(events, "%s%s", events->len ? " " : "", name);
+    return true;
+}
+
+static bool can_run(const FixedRamTest *t)
+{
+    const MigrationTestEnv *env = migration_get_env();
+
+    if ((t->load & FR_POSTCOPY) && !env->has_uffd) {
+        g_test_skip("there is no userfaultfd here");
+        return false;
+    }
+    if (((t->save | t->load) & FR_DIRECT) &&
+        !probe_o_direct_support(env->tmpfs)) {
+        g_test_skip("the file system does not support O_DIRECT");
+        return false;
+    }
+    return true;
+}
+
+static char *make_uri(const FixedRamTest *t)
+{
+    g_autofree char *path = t->fds ? g_strdup_printf("/dev/fdset/%d", FDSET)
+                                   : fixed_ram_path(FILE_TEST_FILENAME);
+
+    return t->offset ? g_strdup_printf("file:%s,offset=%" PRIu64, path,
+                                       t->offset)
+                     : g_strdup_printf("file:%s", path);
+}
+
+/* What stands before the stream belongs to somebody else. */
+static void make_file(const FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *head = g_malloc(t->offset);
+
+    memset(head, FILE_TEST_MARKER, t->offset);
+    g_assert(g_file_set_contents(path, head, t->offset, NULL));
+}
+
+static int start_guests(FixedRamTest *t, const char *uri, const char *opts)
+{
+    MigrateStart start = t->start;
+    const char *stock = g_getenv("QTEST_QEMU_STOCK");
+    const char *var = t->stock_save ? "QTEST_QEMU_BINARY_SRC"
+                                    : "QTEST_QEMU_BINARY_DST";
+    bool use_stock = stock && (t->stock_save || t->stock_load);
+    g_autofree char *source = g_strdup_printf("-rtc clock=vm %s",
+                                              start.opts_source ?: "");
+    g_autofree char *target = g_strdup_printf("-rtc clock=vm %s %s %s",
+                                              t->run ? "" : "-S",
+                                              start.opts_target ?: "", opts);
+    int ret;
+
+    start.opts_source = source;
+    start.opts_target = target;
+    if (use_stock) {
+        g_setenv(var, stock, true);
+    }
+    ret = migrate_start(&t->from, &t->to, uri, &start);
+    if (use_stock) {
+        g_unsetenv(var);
+    }
+    if (!ret) {
+        g_string_truncate(t->events, 0);
+        qtest_qmp_set_event_callback(t->to, record_event, t->events);
+    }
+    return ret;
+}
+
+void fixed_ram_restart_target(FixedRamTest *t, const char *uri,
+                              const char *opts)
+{
+    qtest_quit(t->to);
+    t->start.only_target = true;
+    g_assert_cmpint(start_guests(t, uri, opts), ==, 0);
+}
+
+bool fixed_ram_start(FixedRamTest *t)
+{
+    if (!can_run(t)) {
+        return false;
+    }
+    t->events = g_string_new(NULL);
+    qtest_add_abrt_handler(fixed_ram_remove_files, t);
+    if (start_guests(t, "defer", "")) {
+        qtest_remove_abrt_handler(t);
+        g_string_free(t->events, true);
+        return false;
+    }
+    t->uri = make_uri(t);
+    return true;
+}
+
+void fixed_ram_fill(FixedRamTest *t)
+{
+    wait_for_serial("src_serial");
+    if (!t->live) {
+        qtest_qmp_assert_success(t->from, "{ 'execute': 'stop' }");
+        wait_for_stop(t->from, get_src());
+    }
+    fixed_ram_write_pattern(t->from);
+}
+
+static void hand_over_fds(FixedRamTest *t, QTestState *who, int flags)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+
+    for (unsigned i = 0; i < t->fds; i++) {
+#ifdef O_DIRECT
+        int direct = i && ((t->save | t->load) & FR_DIRECT) ? O_DIRECT : 0;
+#else
+        int direct = 0;
+#endif
+        int fd = open(path, flags | direct);
+
+        g_assert_cmpint(fd, >=, 0);
+        qtest_qmp_fds_assert_success(who, &fd, 1, "{ 'execute': 'add-fd', "
+                                     "'arguments': { 'fdset-id': %d } }",
+                                     FDSET);
+        close(fd);
+    }
+}
+
+/* Let a live save write all memory once, then make some of it zero. */
+static void wipe_while_saving(FixedRamTest *t)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+
+    while (get_migration_pass(t->from) < 2) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+    fixed_ram_wipe_pattern(t->from);
+    migrate_ensure_converge(t->from);
+}
+
+void fixed_ram_save(FixedRamTest *t)
+{
+    if (t->fds || t->offset) {
+        make_file(t);
+        hand_over_fds(t, t->from, O_WRONLY);
+    }
+    fixed_ram_set_mode(t->from, t->save);
+    if (t->wipe) {
+        migrate_set_parameter_int(t->from, "max-bandwidth", 100 * MiB);
+        migrate_set_parameter_int(t->from, "downtime-limit", 1);
+    } else {
+        migrate_ensure_converge(t->from);
+    }
+    migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
+    if (t->wipe) {
+        wipe_while_saving(t);
+    }
+    wait_for_migration_complete(t->from);
+    fixed_ram_check_saved(t);
+}
+
+void fixed_ram_incoming(FixedRamTest *t, const char *uri)
+{
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s } }", uri);
+}
+
+void fixed_ram_load_begin(FixedRamTest *t)
+{
+    hand_over_fds(t, t->to, O_RDONLY);
+    fixed_ram_set_mode(t->to, t->load);
+    if (t->percent) {
+        migrate_set_parameter_int(t->to, "fixed-ram-precopy-percent",
+                                  t->percent);
+    }
+    if (t->crawl) {
+        migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 1);
+    }
+    fixed_ram_incoming(t, t->uri);
+}
+
+void fixed_ram_load(FixedRamTest *t)
+{
+    fixed_ram_load_begin(t);
+    fixed_ram_wait_status(t->to, "completed");
+}
+
+void fixed_ram_load_rest(FixedRamTest *t)
+{
+    migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 0);
+    fixed_ram_wait_status(t->to, "completed");
+}
+
+void fixed_ram_save_again(QTestState *who, unsigned mode, const char *name)
+{
+    g_autofree char *uri = fixed_ram_file_uri(name);
+
+    clear_mode(who, mode);
+    migrate_set_capability(who, "mapped-ram", true);
+    migrate_ensure_converge(who);
+    migrate_qmp(who, NULL, uri, NULL, "{}");
+    wait_for_migration_complete(who);
+    migrate_set_capability(who, "mapped-ram", false);
+}
+
+/* Only what is placed on demand comes by units. */
+static uint64_t loaded_by(const FixedRamTest *t)
+{
+    return t->unit && (t->load & FR_POSTCOPY) ? t->unit : SNAPSHOT_PAGE_SIZE;
+}
+
+/* Every page that is data came once, by a fault or by a loader. */
+void fixed_ram_check_figures(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
+    const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
+    int64_t bytes = snapshot_data(s) -
+                    snapshot_block_data(block, SNAPSHOT_PAGE_SIZE) +
+                    snapshot_block_data(block, loaded_by(t));
+    int64_t by_fault = fixed_ram_figure(t->to, "fault-bytes");
+
+    g_assert_cmpint(by_fault + fixed_ram_figure(t->to, "loader-bytes"), ==,
+                    bytes);
+    g_assert_cmpint(fixed_ram_ram_figure(t->to, "transferred"), ==, bytes);
+    g_assert_cmpint(fixed_ram_ram_figure(t->to, "remaining"), ==, 0);
+    if (!(t->load & FR_POSTCOPY) || t->percent == 100) {
+        g_assert_cmpint(by_fault, ==, 0);
+    }
+}
+
+/*
+ * Some devices' state is not the same after a load, whoever loads.  So where
+ * it is not, look at what the base makes of the snapshot; that is a second
+ * witness for RAM, too.
+ */
+static void compare_with_base(FixedRamTest *t, const char *path,
+                              const Snapshot *have)
+{
+    g_autofree char *file = fixed_ram_path("base");
+    g_autofree char *uri = g_strdup_printf("file:%s,offset=%" PRIu64, path,
+                                           t->offset);
+    g_autoptr(Snapshot) base = NULL;
+
+    t->stock_load = true;
+    fixed_ram_restart_target(t, "defer", "");
+    fixed_ram_set_mode(t->to, FR_MAPPED);
+    fixed_ram_incoming(t, uri);
+    fixed_ram_wait_status(t->to, "completed");
+    fixed_ram_save_again(t->to, FR_MAPPED, "base");
+    base = snapshot_open(file, 0);
+    snapshot_assert_same_ram(base, have);
+    g_assert_true(snapshot_same_devices(base, have, false));
+}
+
+void fixed_ram_compare(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *again = fixed_ram_path("again");
+    g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) have = NULL;
+
+    fixed_ram_save_again(t->to, t->load, "again");
+    have = snapshot_open(again, 0);
+    snapshot_assert_same_ram(want, have);
+    /* A guest saved running is compared paused. */
+    if (!snapshot_same_devices(want, have, t->live)) {
+        compare_with_base(t, path, have);
+    }
+}
+
+/* The guest has gone on; what it does not use must be as it was. */
+static void compare_running(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *again = fixed_ram_path("again");
+    g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) have = NULL;
+
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'stop' }");
+    fixed_ram_save_again(t->to, t->load, "again");
+    have = snapshot_open(again, 0);
+    snapshot_assert_same_range(want, have,
+                               fixed_ram_pattern_block(t, want)->name,
+                               X86_TEST_MEM_END / SNAPSHOT_PAGE_SIZE,
+                               (PATTERN_START + PATTERN_BYTES) /
+                               SNAPSHOT_PAGE_SIZE);
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'cont' }");
+}
+
+static bool by_our_engine(const FixedRamTest *t)
+{
+    return t->load & (FR_FIXED | FR_POSTCOPY);
+}
+
+void fixed_ram_check(FixedRamTest *t)
+{
+    if (by_our_engine(t)) {
+        fixed_ram_check_figures(t);
+    }
+    if (t->run) {
+        wait_for_serial("dest_serial");
+        compare_running(t);
+    } else {
+        fixed_ram_compare(t);
+    }
+}
+
+/* A running guest goes on to the end and is looked at there once more. */
+void fixed_ram_end(FixedRamTest *t)
+{
+    qtest_remove_abrt_handler(t);
+    migrate_end(t->from, t->to, t->run);
+    fixed_ram_remove_files(NULL);
+    g_string_free(t->events, true);
+    g_free(t->uri);
+}
+
+bool fixed_ram_prepare(FixedRamTest *t)
+{
+    if (!fixed_ram_start(t)) {
+        return false;
+    }
+    fixed_ram_fill(t);
+    fixed_ram_save(t);
+    return true;
+}
+
+void fixed_ram_test(FixedRamTest *t)
+{
+    if (!fixed_ram_prepare(t)) {
+        return;
+    }
+    fixed_ram_load(t);
+    fixed_ram_check(t);
+    fixed_ram_end(t);
+}
+
+void fixed_ram_add_cases(const MigrationTestEnv *env,
+                         const FixedRamCase *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        g_autofree char *path = g_strdup_printf("/migration/fixed-ram/%s",
+                                                cases[i].name);
+
+        if (env->full_set || !cases[i].full) {
+            migration_test_add(path, cases[i].test);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+/*
+ * What fixed-ram's scenarios are made of
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TEST_FIXED_RAM_SCENARIO_H
+#define TEST_FIXED_RAM_SCENARIO_H
+
+#include "migration/framework.h"
+#include "migration/fixed-ram-snapshot.h"
+
+/* How a snapshot is saved, or loaded: what is set on that side. */
+#define FR_MAPPED       0x01
+#define FR_FIXED        0x02
+#define FR_POSTCOPY     0x04    /* on the loading side: on demand */
+#define FR_MULTIFD      0x08
+#define FR_DIRECT       0x10
+#define FR_BLOCKTIME    0x20
+
+/* Usual ones. */
+#define FR_DEMAND       (FR_FIXED | FR_POSTCOPY)
+
+typedef struct FixedRamTest {
+    /* Optional: more about the guests */
+    MigrateStart start;
+    /* Required: how the snapshot is saved and loaded */
+    unsigned save;
+    unsigned load;
+    /* Optional: what of it is loaded before the guest starts */
+    unsigned percent;
+    /* Optional: bytes of the file before the stream */
+    uint64_t offset;
+    /* Optional: hand the file over as so many descriptors, not as a path */
+    unsigned fds;
+    /* The source's guest runs while it is saved */
+    bool live;
+    /* The loaded guest runs; else it stays paused and can be compared */
+    bool run;
+    /* This side shall be a stock QEMU, if QTEST_QEMU_STOCK names one */
+    bool stock_save;
+    bool stock_load;
+    /* Optional: the RAM block that holds the pattern, and where */
+    const char *pattern_block;
+    uint64_t pattern_offset;
+    /* Optional: what that block is loaded by, if not by single pages */
+    uint64_t unit;
+    /* Memory that was saved once becomes zero before a live save ends */
+    bool wipe;
+    /* Loaders crawl as soon as the guest runs */
+    bool crawl;
+
+    /* Below: filled in by fixed_ram_start() */
+    QTestState *from;
+    QTestState *to;
+    char *uri;
+    /* What the loading side told: MIGRATION states, STOP and RESUME */
+    GString *events;
+} FixedRamTest;
+
+/* The steps of a scenario, in order.  Returns false if it is skipped. */
+bool fixed_ram_start(FixedRamTest *t);
+void fixed_ram_fill(FixedRamTest *t);
+void fixed_ram_save(FixedRamTest *t);
+void fixed_ram_load_begin(FixedRamTest *t);
+void fixed_ram_load(FixedRamTest *t);
+/* After a load_begin with @crawl: at full speed to the end. */
+void fixed_ram_load_rest(FixedRamTest *t);
+void fixed_ram_check(FixedRamTest *t);
+void fixed_ram_end(FixedRamTest *t);
+
+/* Up to a saved snapshot; false if the scenario is skipped. */
+bool fixed_ram_prepare(FixedRamTest *t);
+/* All of them. */
+void fixed_ram_test(FixedRamTest *t);
+
+/* Parts of steps, for scenarios that go their own way. */
+void fixed_ram_set_mode(QTestState *who, unsigned mode);
+void fixed_ram_save_again(QTestState *who, unsigned mode, const char *name);
+void fixed_ram_check_figures(FixedRamTest *t);
+void fixed_ram_incoming(FixedRamTest *t, const char *uri);
+/* The paused guest against this snapshot. */
+void fixed_ram_compare(FixedRamTest *t);
+/* Is the snapshot what the source's guest holds? */
+void fixed_ram_check_saved(FixedRamTest *t);
+/* Another loading side, with more options and -incoming @uri. */
+void fixed_ram_restart_target(FixedRamTest *t, const char *uri,
+                              const char *opts);
+/*
+ * Memory that the guest does not use, where each page has a content of its
+ * own and some are zero
+ */
+#define PATTERN_START           (104 * MiB)
+#define PATTERN_BYTES           (8 * MiB)
+
+void fixed_ram_write_pattern(QTestState *who);
+/* The part that has no zero pages becomes zero. */
+void fixed_ram_wipe_pattern(QTestState *who);
+void fixed_ram_check_pattern(FixedRamTest *t, const Snapshot *s);
+/* The block that holds it. */
+const SnapshotBlock *fixed_ram_pattern_block(FixedRamTest *t,
+                                             const Snapshot *s);
+/* Another snapshot would be different then. */
+void fixed_ram_change_memory(QTestState *who);
+
+/*
+ * Files that go when the test ends: the snapshot, "again", "base", "source"
+ * are used by the steps, "other", "copy" are for scenarios.  The last one
+ * lies in memory, for backends.
+ */
+char *fixed_ram_path(const char *name);
+char *fixed_ram_file_uri(const char *name);
+char *fixed_ram_shm_path(void);
+void fixed_ram_remove_files(void *opaque);
+void fixed_ram_copy_file(const char *from, const char *to);
+void fixed_ram_assert_same_files(const char *a, const char *b);
+
+/* From query-migrate; a missing member ends the test. */
+int64_t fixed_ram_figure(QTestState *who, const char *name);
+int64_t fixed_ram_ram_figure(QTestState *who, const char *name);
+/* Polls until query-migrate says so; another end of the load ends the test. */
+void fixed_ram_wait_status(QTestState *who, const char *status);
+/* The command must fail and say all of what. */
+void fixed_ram_assert_refused(QTestState *who, const char *what,
+                              const char *fmt, ...) G_GNUC_PRINTF(3, 4);
+
+/* Whether the guest runs. */
+bool fixed_ram_running(QTestState *who);
+
+typedef struct FixedRamCase {
+    const char *name;
+    void (*test)(void);
+    bool full;                  /* run with --full only */
+} FixedRamCase;
+
+void fixed_ram_add_cases(const MigrationTestEnv *env,
+                         const FixedRamCase *cases, size_t count);
+
+void migration_test_add_fixed_ram(MigrationTestEnv *env);
+void fixed_ram_add_memory_tests(const MigrationTestEnv *env);
+void fixed_ram_add_recover_tests(const MigrationTestEnv *env);
+void fixed_ram_add_state_tests(const MigrationTestEnv *env);
+void fixed_ram_add_option_tests(const MigrationTestEnv *env);
+void fixed_ram_add_error_tests(const MigrationTestEnv *env);
+
+#endif
