@@ -347,7 +347,7 @@ def table_rows(results, more):
         for key in ("p50", "p99", "max"):
             if key in latency:
                 yield row(f"  latency {key}", lambda mode, key=key: "-" if
-                          mode == "eager" else f"{latency[key]:,} µs")
+                          mode == "eager" else f"{latency[key]:,.0f} µs")
     yield row("every page verified",
               lambda mode: "yes" if results[mode]["verified"] else "NO")
 

@@ -146,8 +146,8 @@ static void reader_string(Reader *r, char out[FIXED_RAM_NAME_MAX + 1])
     }
 }
 
-/* Where the snapshot says which capabilities shaped it, hold it to that. */
-static void read_capabilities(Reader *r)
+/* Which capabilities shaped the snapshot; is mapped-ram one of them? */
+static bool read_capabilities(Reader *r)
 {
     uint64_t offset = reader_offset(r);
     uint32_t count = reader_be32(r);
@@ -169,13 +169,11 @@ static void read_capabilities(Reader *r)
                         "cannot be loaded this way");
         }
     }
-    if (!mapped) {
-        reader_fail(r, offset, "saved without fixed-ram or mapped-ram: its "
-                    "pages have no fixed offsets");
-    }
+    return mapped;
 }
 
-static void read_subsection(Reader *r)
+/* Returns whether it says that the layout is mapped-ram's. */
+static bool read_subsection(Reader *r)
 {
     uint64_t offset = reader_offset(r);
     char name[FIXED_RAM_NAME_MAX + 1];
@@ -184,7 +182,7 @@ static void read_subsection(Reader *r)
     reader_string(r, name);
     reader_be32(r);             /* version */
     if (!strcmp(name, "configuration/capabilities")) {
-        read_capabilities(r);
+        return read_capabilities(r);
     } else if (!strcmp(name, "configuration/target-page-bits")) {
         reader_be32(r);
     } else if (!strcmp(name, "configuration/uuid")) {
@@ -193,12 +191,14 @@ static void read_subsection(Reader *r)
         reader_fail(r, offset, "unknown part '%s' of the configuration",
                     name);
     }
+    return false;
 }
 
 static void read_configuration(Reader *r)
 {
     uint64_t offset = reader_offset(r);
     uint32_t length = reader_be32(r);
+    bool mapped = false;
 
     if (length > MAX_MACHINE_NAME) {
         reader_fail(r, offset, "the machine's name has %" PRIu32 " bytes",
@@ -211,9 +211,13 @@ static void read_configuration(Reader *r)
 
         if (reader_u8(r) != STREAM_SUBSECTION) {
             reader_seek(r, here);
-            return;
+            break;
         }
-        read_subsection(r);
+        mapped |= read_subsection(r);
+    }
+    if (!mapped) {
+        reader_fail(r, offset, "saved without fixed-ram or mapped-ram: its "
+                    "pages have no fixed places");
     }
 }
 

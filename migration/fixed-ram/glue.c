@@ -14,25 +14,23 @@
  *
  * An eager load goes the same way as far as "wait" and is over then.
  *
- * The engine's threads only ever schedule update_bh(); everything here
- * happens in the main thread under the big lock, but for what is said to be
- * out-of-band.  While a load is paused nothing but out-of-band code changes
- * it, for no page arrives.
+ * The engine's threads mark the load as paused where they must and schedule
+ * update_bh(); everything else here happens in the main thread under the big
+ * lock.
  */
 
 #include "qemu/osdep.h"
 #include "block/aio.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
-#include "exec/target_page.h"
-#include "io/channel-file.h"
 #include "migration/blocker.h"
 #include "migration/fixed-ram.h"
 #include "migration/misc.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
+#include "qemu/lockable.h"
 #include "qemu/main-loop.h"
-#include "system/system.h"
+#include "qemu/module.h"
 #include "../migration.h"
 #include "../options.h"
 #include "../postcopy-ram.h"
@@ -40,39 +38,38 @@
 #include "../savevm.h"
 #include "glue.h"
 #include "ramblocks.h"
-#include "uffd.h"
 #include "trace.h"
 
-/* Set by prepare; freed when the incoming state goes. */
+/*
+ * Set by prepare; freed when the incoming state goes.  The main thread reads
+ * it freely and changes it under @incoming_lock, which out-of-band code holds
+ * as long as it uses it.  Nobody touches guest memory under this lock.
+ */
 static FixedRamIncoming *incoming;
+static QemuMutex incoming_lock;
 /* Of the load that has ended. */
 static FixedRamFigures last_figures;
 
-FixedRamIncoming *fixed_ram_incoming_get(void)
+FixedRamIncoming *fixed_ram_incoming_lock(void)
 {
+    qemu_mutex_lock(&incoming_lock);
     return incoming;
+}
+
+void fixed_ram_incoming_unlock(void)
+{
+    qemu_mutex_unlock(&incoming_lock);
+}
+
+static void incoming_set(FixedRamIncoming *in)
+{
+    QEMU_LOCK_GUARD(&incoming_lock);
+    incoming = in;
 }
 
 bool fixed_ram_incoming(void)
 {
     return incoming && incoming->snapshot;
-}
-
-static void incoming_free(FixedRamIncoming *in)
-{
-    fixed_ram_snapshot_free(in->snapshot);
-    fixed_ram_source_close(in->source);
-    fixed_ram_map_free(in->map);
-    if (in->stream) {
-        qemu_fclose(in->stream);
-    }
-    if (in->update_bh) {
-        qemu_bh_delete(in->update_bh);
-    }
-    if (in->ms) {
-        object_unref(OBJECT(in->ms));
-    }
-    g_free(in);
 }
 
 /* Report what went wrong in the one place where clients look for it. */
@@ -88,101 +85,31 @@ static void incoming_set_error(FixedRamIncoming *in, Error *err)
  * Pre-flight
  */
 
-/* The stream is read by QEMUFile, through a descriptor of its own. */
-static bool incoming_open_stream(FixedRamIncoming *in,
-                                 const FileMigrationArgs *args, Error **errp)
-{
-    QIOChannelFile *fioc = qio_channel_file_new_path(args->filename, O_RDONLY,
-                                                     0, errp);
-    QIOChannel *ioc = QIO_CHANNEL(fioc);
-
-    if (!fioc) {
-        return false;
-    }
-    qio_channel_set_name(ioc, "migration-fixed-ram-incoming");
-    if (qio_channel_io_seek(ioc, args->offset, SEEK_SET, errp) >= 0) {
-        in->stream = qemu_file_new_input(ioc);
-    }
-    object_unref(OBJECT(fioc));
-    return in->stream;
-}
-
-static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
-                          Error **errp)
-{
-    in->source = fixed_ram_source_open_file(args->filename,
-                                            in->ms->parameters.direct_io,
-                                            errp);
-    if (!in->source) {
-        return false;
-    }
-    in->snapshot = fixed_ram_format_read(in->source, args->offset,
-                                         qemu_target_page_size(), errp);
-    if (!in->snapshot ||
-        !fixed_ram_blocks_match(in->snapshot, in->source->name, errp)) {
-        return false;
-    }
-    in->map = fixed_ram_blocks_map(in->snapshot, in->source, in->on_demand,
-                                   errp);
-    return in->map && incoming_open_stream(in, args, errp);
-}
-
-bool fixed_ram_host_check(Error **errp)
-{
-    FixedRamUffd uffd;
-
-    if (!fixed_ram_uffd_open(&uffd, errp)) {
-        return false;
-    }
-    fixed_ram_uffd_close(&uffd);
-    return true;
-}
-
-static bool incoming_on_demand_possible(Error **errp)
-{
-    ERRP_GUARD();
-
-    if (!fixed_ram_host_check(errp)) {
-        /* The error says what is missing. */
-    } else if (postcopy_has_notifiers()) {
-        error_setg(errp, "a vhost-user device has the guest's RAM mapped in "
-                   "another process, where pages on demand cannot be served");
-    } else if (ram_block_discard_is_disabled()) {
-        error_setg(errp, "a device keeps the guest's RAM pinned (VFIO, for "
-                   "example), so it cannot be filled page by page");
-    } else if (fixed_ram_blocks_postcopiable(errp)) {
-        return true;
-    }
-    error_prepend(errp, "Loading on demand is not possible: ");
-    return false;
-}
-
 bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
 {
     FixedRamIncoming *in;
 
-    if (!fixed_ram_load_wanted() || addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
+    if (!fixed_ram_load_wanted() ||
+        addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
         return true;
     }
     if (incoming && !incoming->stream) {
         error_setg(errp, "A snapshot is being loaded already");
         return false;
     }
-    g_clear_pointer(&incoming, incoming_free);
+    if (incoming) {
+        in = incoming;
+        incoming_set(NULL);
+        fixed_ram_preflight_free(in);
+    }
 
-    in = g_new0(FixedRamIncoming, 1);
-    in->ms = migrate_get_current();
-    object_ref(OBJECT(in->ms));
-    in->on_demand = in->ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM];
-
-    if ((in->on_demand && !incoming_on_demand_possible(errp)) ||
-        !incoming_open(in, &addr->u.file, errp)) {
-        incoming_free(in);
+    in = fixed_ram_preflight(&addr->u.file, errp);
+    if (!in) {
         return false;
     }
     trace_fixed_ram_prepare(in->source->name, in->on_demand,
                             in->snapshot->blocks->len);
-    incoming = in;
+    incoming_set(in);
     return true;
 }
 
@@ -207,10 +134,34 @@ void fixed_ram_incoming_start(void)
  * The engine's requests, from any of its threads
  */
 
-static void engine_notify(void *opaque)
+/*
+ * Any thread: the main one may be waiting for the very page that could not be
+ * read, and migrate-recover must find the load paused all the same.
+ */
+static void incoming_pause(FixedRamIncoming *in)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    Error *err;
+
+    if (qatomic_read(&mis->state) != MIGRATION_STATUS_POSTCOPY_ACTIVE ||
+        qatomic_xchg(&in->paused, true)) {
+        return;
+    }
+    err = fixed_ram_load_error(in->load);
+    migrate_set_error(in->ms, err);
+    error_reportf_err(err, "Loading the snapshot is paused, migrate-recover "
+                      "goes on: ");
+    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
+                      MIGRATION_STATUS_POSTCOPY_PAUSED);
+}
+
+void fixed_ram_incoming_notify(void *opaque)
 {
     FixedRamIncoming *in = opaque;
 
+    if (fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_STALLED) {
+        incoming_pause(in);
+    }
     qemu_bh_schedule(in->update_bh);
 }
 
@@ -240,12 +191,12 @@ static void engine_wait_end(void *opaque, uintptr_t addr)
 }
 
 static const FixedRamLoadOps engine_ops = {
-    .notify = engine_notify,
+    .notify = fixed_ram_incoming_notify,
     .bandwidth = engine_bandwidth,
 };
 
 static const FixedRamLoadOps engine_ops_blocktime = {
-    .notify = engine_notify,
+    .notify = fixed_ram_incoming_notify,
     .bandwidth = engine_bandwidth,
     .wait_begin = engine_wait_begin,
     .wait_end = engine_wait_end,
@@ -445,32 +396,21 @@ static void incoming_finish(FixedRamIncoming *in)
     MigrationIncomingState *mis = migration_incoming_get_current();
 
     in->finished = true;
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
-                      MIGRATION_STATUS_COMPLETED);
+    /* Its last page may have come after it was paused. */
+    migrate_set_state(&mis->state, mis->state, MIGRATION_STATUS_COMPLETED);
     migration_incoming_state_destroy();
-}
-
-static void incoming_pause(FixedRamIncoming *in)
-{
-    MigrationIncomingState *mis = migration_incoming_get_current();
-    Error *err = fixed_ram_load_error(in->load);
-
-    if (mis->state != MIGRATION_STATUS_POSTCOPY_ACTIVE || !err) {
-        error_free(err);
-        return;
-    }
-    migrate_set_error(in->ms, err);
-    error_reportf_err(err, "Loading the snapshot is paused, migrate-recover "
-                      "goes on: ");
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
-                      MIGRATION_STATUS_POSTCOPY_PAUSED);
 }
 
 /* The engine, or who starts or ends it, says: something has changed. */
 static void update_bh(void *opaque)
 {
     FixedRamIncoming *in = opaque;
-    FixedRamLoadState state = fixed_ram_load_state(in->load);
+    FixedRamLoadState state;
+
+    /* Not in the middle of a recovery, please. */
+    fixed_ram_incoming_lock();
+    state = fixed_ram_load_state(in->load);
+    fixed_ram_incoming_unlock();
 
     if (in->waiter) {
         aio_co_wake(g_steal_pointer(&in->waiter));
@@ -494,14 +434,8 @@ void fixed_ram_shutdown(void)
     }
 }
 
-void fixed_ram_figures(FixedRamFigures *figures)
+static void incoming_figures(FixedRamIncoming *in, FixedRamFigures *figures)
 {
-    FixedRamIncoming *in = incoming;
-
-    if (!in || !in->load) {
-        *figures = last_figures;
-        return;
-    }
     figures->valid = true;
     figures->on_demand = in->on_demand;
     figures->total = in->map->total;
@@ -510,13 +444,12 @@ void fixed_ram_figures(FixedRamFigures *figures)
     figures->stats = *fixed_ram_load_stats(in->load);
 }
 
-/* Locking all memory was put off, see postcopy_ram_supported_by_host(). */
-static void lock_memory_again(void)
+void fixed_ram_figures(FixedRamFigures *figures)
 {
-    if (should_mlock(mlock_state) &&
-        os_mlock(is_mlock_on_fault(mlock_state)) < 0) {
-        /* The guest is whole all the same. */
-        error_report("mlock: %s", strerror(errno));
+    if (incoming && incoming->load) {
+        incoming_figures(incoming, figures);
+    } else {
+        *figures = last_figures;
     }
 }
 
@@ -526,15 +459,11 @@ static void incoming_end_load(FixedRamIncoming *in)
 
     trace_fixed_ram_finish(stats->faults, stats->fault_bytes,
                            stats->loader_bytes);
-    fixed_ram_figures(&last_figures);
+    incoming_figures(in, &last_figures);
     fixed_ram_load_free(in->load);
     in->load = NULL;
     if (in->discard_required) {
         ram_block_discard_require(false);
-    }
-    if (in->on_demand) {
-        postcopy_state_set(POSTCOPY_INCOMING_END);
-        lock_memory_again();
     }
 }
 
@@ -545,10 +474,21 @@ void fixed_ram_incoming_end(void)
     if (!in) {
         return;
     }
+    incoming_set(NULL);
     if (in->load) {
         incoming_end_load(in);
     }
+    if (in->on_demand) {
+        postcopy_state_set(POSTCOPY_INCOMING_END);
+        fixed_ram_lock_memory();
+    }
     migrate_del_blocker(&in->blocker);
-    incoming = NULL;
-    incoming_free(in);
+    fixed_ram_preflight_free(in);
 }
+
+static void fixed_ram_init(void)
+{
+    qemu_mutex_init(&incoming_lock);
+}
+
+migration_init(fixed_ram_init);

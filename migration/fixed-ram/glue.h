@@ -32,17 +32,46 @@ typedef struct FixedRamIncoming {
     bool switch_now;            /* migrate-start-postcopy was heard */
     bool discard_required;      /* ram_block_discard_require() was called */
     bool started;               /* precopy's tail has started the guest */
+    bool paused;                /* postcopy-paused was set; atomic */
     bool finished;              /* the BH that ends it has been here */
     Error *blocker;             /* no migration, no savevm meanwhile */
 } FixedRamIncoming;
 
 /**
- * fixed_ram_incoming_get(): the load that was prepared or is under way
+ * fixed_ram_preflight(): open the snapshot and check it against this machine
  *
- * NULL if there is none.  Out-of-band code may ask too: while a load is
- * paused it does not go away.
+ * A failure leaves everything as it was.  Returns NULL then; free what is
+ * returned by fixed_ram_preflight_free().
  */
-FixedRamIncoming *fixed_ram_incoming_get(void);
+FixedRamIncoming *fixed_ram_preflight(const FileMigrationArgs *args,
+                                      Error **errp);
+
+/** fixed_ram_preflight_free(): free @in, whose engine has ended or never was */
+void fixed_ram_preflight_free(FixedRamIncoming *in);
+
+/**
+ * fixed_ram_lock_memory(): lock all memory again, where the user wants that
+ *
+ * postcopy_ram_supported_by_host() has unlocked it.
+ */
+void fixed_ram_lock_memory(void);
+
+/**
+ * fixed_ram_incoming_lock(): hold on to the load, for out-of-band code
+ *
+ * Returns NULL if there is none.  It does not go away before
+ * fixed_ram_incoming_unlock(), which must be called in either case.
+ * Any thread; guest memory must not be touched in between.
+ */
+FixedRamIncoming *fixed_ram_incoming_lock(void);
+void fixed_ram_incoming_unlock(void);
+
+/**
+ * fixed_ram_incoming_notify(): the engine's state may have changed
+ *
+ * @in: a FixedRamIncoming whose engine runs.  Any thread.
+ */
+void fixed_ram_incoming_notify(void *in);
 
 /* Figures of a load, also after it has ended. */
 typedef struct FixedRamFigures {

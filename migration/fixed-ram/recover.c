@@ -20,15 +20,17 @@
 
 bool fixed_ram_pause(void)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_get();
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in = fixed_ram_incoming_lock();
+    bool ours = in && mis->state == MIGRATION_STATUS_POSTCOPY_ACTIVE;
     Error *err = NULL;
 
-    if (!in || !in->started) {
-        return false;
+    if (ours) {
+        error_setg(&err, "paused by the user");
+        fixed_ram_load_stall(in->load, err);
     }
-    error_setg(&err, "paused by the user");
-    fixed_ram_load_stall(in->load, err);
-    return true;
+    fixed_ram_incoming_unlock();
+    return ours;
 }
 
 /* Is it the snapshot that the load began with? */
@@ -97,27 +99,38 @@ static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
     return g_steal_pointer(&source);
 }
 
-bool fixed_ram_recover(const char *uri, Error **errp)
+/* Go on reading, from @source, which the engine owns from now on. */
+static void recover_from(FixedRamIncoming *in, FixedRamSource *source)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
-    FixedRamIncoming *in = fixed_ram_incoming_get();
-    FixedRamSource *source;
 
-    if (!in || mis->state != MIGRATION_STATUS_POSTCOPY_PAUSED) {
-        return false;
-    }
-    source = recover_open(in, uri, errp);
-    if (!source) {
-        return true;
-    }
     migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_PAUSED,
                       MIGRATION_STATUS_POSTCOPY_RECOVER);
     WITH_QEMU_LOCK_GUARD(&in->ms->error_mutex) {
         error_free(in->ms->error);
         in->ms->error = NULL;
     }
+    /* What stalls it anew counts once it is active again. */
+    fixed_ram_load_recover(in->load, source);
+    qatomic_set(&in->paused, false);
     migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_RECOVER,
                       MIGRATION_STATUS_POSTCOPY_ACTIVE);
-    fixed_ram_load_recover(in->load, source);
-    return true;
+    fixed_ram_incoming_notify(in);
+}
+
+bool fixed_ram_recover(const char *uri, Error **errp)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in = fixed_ram_incoming_lock();
+    bool ours = in && mis->state == MIGRATION_STATUS_POSTCOPY_PAUSED;
+    FixedRamSource *source;
+
+    if (ours) {
+        source = recover_open(in, uri, errp);
+        if (source) {
+            recover_from(in, source);
+        }
+    }
+    fixed_ram_incoming_unlock();
+    return ours;
 }

@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/host-utils.h"
+#include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "worker.h"
@@ -174,7 +175,8 @@ static void place_zero(FixedRamLoad *load, const FixedRamBlock *block,
  * Somebody waits for the unit at @offset.  Whoever has claimed it already
  * will place it, and that wakes all who wait.
  */
-static void serve_missing(FixedRamWorker *w, FixedRamBlock *block, uint64_t offset)
+static void serve_missing(FixedRamWorker *w, FixedRamBlock *block,
+                          uint64_t offset)
 {
     FixedRamLoad *load = w->load;
     uint64_t unit = offset / block->unit;
@@ -241,6 +243,7 @@ void *fixed_ram_fault_thread(void *opaque)
     FixedRamLoad *load = w->load;
     FixedRamFault fault;
 
+    rcu_register_thread();      /* wait_begin() may look at RAM blocks */
     while (true) {
         int ret = fixed_ram_uffd_read(&load->uffd, &fault);
 
@@ -257,6 +260,7 @@ void *fixed_ram_fault_thread(void *opaque)
         }
         serve_fault(w, &fault);
     }
+    rcu_unregister_thread();
     return NULL;
 }
 

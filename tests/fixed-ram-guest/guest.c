@@ -242,7 +242,7 @@ static void do_touch(uint64_t count, uint64_t seed, uint64_t mib)
     start = now_us();
     for (uint64_t i = 0; i < count; i++) {
         uint64_t page = mix64(mix64(seed) + i * GOLDEN) % (mib * PAGES_PER_MIB);
-        /* volatile: the page is read here, between the two looks at the clock */
+        /* volatile: the page is read between the two looks at the clock */
         volatile uint64_t *w = area.words + page * PAGE_WORDS;
         uint64_t value, step, before, took;
 

@@ -138,7 +138,7 @@ static const Spoil spoils[] = {
     { CONFIG_TYPE, 1, SET, 1, NULL, "name is empty" },
     { MACHINE_LENGTH, 4, SET, 4097, NULL, "machine's name" },
     { MACHINE_LENGTH, 4, SET, UINT32_MAX, NULL, "machine's name" },
-    { MACHINE_LENGTH, 4, ADD, 1, NULL, "section of type" },
+    { MACHINE_LENGTH, 4, ADD, 1, NULL, "without fixed-ram" },
     { SUBSECTION_NAME, 1, SET, 'k', NULL, "unknown part" },
     { CAP_COUNT, 4, SET, 0, NULL, "without fixed-ram" },
     { CAP_COUNT, 4, SET, 1, NULL, "without fixed-ram" },
