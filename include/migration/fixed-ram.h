@@ -132,7 +132,11 @@ bool fixed_ram_recover(const char *uri, Error **errp);
 /** fixed_ram_incoming_end(): the incoming state goes; ends the load. */
 void fixed_ram_incoming_end(void);
 
-/** fixed_ram_shutdown(): the process ends: loaders end, faults are served. */
+/**
+ * fixed_ram_shutdown(): the process ends: loaders end, faults are served
+ *
+ * Does not return if the load is paused: disks are flushed, and that is all.
+ */
 void fixed_ram_shutdown(void);
 
 /** fixed_ram_fill_info(): the load's figures, for query-migrate. */

@@ -21,6 +21,7 @@
 
 #include "qemu/osdep.h"
 #include "block/aio.h"
+#include "block/block.h"
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "migration/blocker.h"
@@ -429,8 +430,20 @@ static void update_bh(void *opaque)
 
 void fixed_ram_shutdown(void)
 {
-    if (incoming && incoming->load) {
-        fixed_ram_load_quit(incoming->load);
+    FixedRamIncoming *in = incoming;
+
+    if (!in || !in->load) {
+        return;
+    }
+    fixed_ram_load_quit(in->load);
+    if (fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_STALLED) {
+        /*
+         * A vCPU may wait for a page that does not come, and whoever wants
+         * to stop it would wait as well.  The guest's disks are what is left
+         * to look after.
+         */
+        bdrv_flush_all();
+        _exit(EXIT_SUCCESS);
     }
 }
 

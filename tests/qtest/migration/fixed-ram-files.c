@@ -66,18 +66,3 @@ void fixed_ram_copy_file(const char *from, const char *to)
     close(fd);
     g_mapped_file_unref(map);
 }
-
-void fixed_ram_assert_same_files(const char *a, const char *b)
-{
-    g_autofree char *path_a = fixed_ram_path(a);
-    g_autofree char *path_b = fixed_ram_path(b);
-    GMappedFile *map_a = g_mapped_file_new(path_a, false, NULL);
-    GMappedFile *map_b = g_mapped_file_new(path_b, false, NULL);
-    size_t size = g_mapped_file_get_length(map_a);
-
-    g_assert_cmpuint(size, ==, g_mapped_file_get_length(map_b));
-    g_assert_cmpint(memcmp(g_mapped_file_get_contents(map_a),
-                           g_mapped_file_get_contents(map_b), size), ==, 0);
-    g_mapped_file_unref(map_a);
-    g_mapped_file_unref(map_b);
-}

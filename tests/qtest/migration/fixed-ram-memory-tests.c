@@ -158,11 +158,11 @@ static const FixedRamCase cases[] = {
     { "memory/reused-file-eager", test_eager_reused_file },
     { "memory/numa-eager", test_eager_numa, true },
     { "memory/huge-pages-eager", test_eager_huge_pages, true },
-    { "memory/memfd-demand", test_demand_memfd },
+    { "memory/memfd-demand", test_demand_memfd, true },
     { "memory/anonymous-demand", test_demand_anonymous, true },
     { "memory/reused-file-demand", test_demand_reused_file },
     { "memory/numa-demand", test_demand_numa },
-    { "memory/huge-pages-demand", test_demand_huge_pages },
+    { "memory/huge-pages-demand", test_demand_huge_pages, true },
 };
 
 void fixed_ram_add_memory_tests(const MigrationTestEnv *env)

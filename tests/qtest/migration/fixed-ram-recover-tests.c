@@ -7,8 +7,30 @@
 #include "qemu/osdep.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
+
+/* A job: its error is found where jobs are. */
+static void assert_snapshot_save_refused(QTestState *who)
+{
+    QDict *rsp = NULL, *job;
+
+    qtest_qmp_assert_success(who, "{ 'execute': 'snapshot-save', 'arguments': "
+                             "{ 'job-id': 'job0', 'tag': 'x', 'vmstate': "
+                             "'none', 'devices': [] } }");
+    do {
+        qobject_unref(rsp);
+        rsp = qtest_qmp(who, "{ 'execute': 'query-jobs' }");
+        job = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "return")));
+        g_assert_nonnull(job);
+    } while (!g_str_equal(qdict_get_str(job, "status"), "concluded"));
+    g_assert_nonnull(strstr(qdict_get_str(job, "error"),
+                            "still being loaded"));
+    qobject_unref(rsp);
+    qtest_qmp_assert_success(who, "{ 'execute': 'job-dismiss', "
+                             "'arguments': { 'id': 'job0' } }");
+}
 
 /* While memory is missing nobody may copy it. */
 static void assert_not_saved(QTestState *who)
@@ -21,6 +43,7 @@ static void assert_not_saved(QTestState *who)
                              "'arguments': { 'uri': %s } }", uri);
     text = qtest_hmp(who, "savevm x");
     g_assert_nonnull(strstr(text, "still being loaded"));
+    assert_snapshot_save_refused(who);
 }
 
 static void assert_recover_refused(FixedRamTest *t, const char *what,
@@ -136,10 +159,36 @@ static void test_recover_run(void)
     fixed_ram_end(&args);
 }
 
+/* The process can be ended while the guest waits for a page. */
+static void test_quit(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .live = true,
+        .run = true,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_load_begin(&args);
+    fixed_ram_wait_status(args.to, "postcopy-active");
+    qtest_qmp_assert_success(args.to, "{ 'exec-oob': 'migrate-pause', "
+                             "'id': 'pause' }");
+    fixed_ram_wait_status(args.to, "postcopy-paused");
+    args.run = false;
+    fixed_ram_end(&args);
+}
+
 static const FixedRamCase cases[] = {
     { "recover/copy", test_recover },
-    { "recover/other", test_recover_other },
+    { "recover/other", test_recover_other, true },
     { "recover/run", test_recover_run, true },
+    { "recover/quit", test_quit },
 };
 
 void fixed_ram_add_recover_tests(const MigrationTestEnv *env)

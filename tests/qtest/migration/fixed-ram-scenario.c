@@ -63,6 +63,17 @@ void fixed_ram_wait_status(QTestState *who, const char *status)
     }
 }
 
+void fixed_ram_wait_event(FixedRamTest *t, const char *event)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+
+    while (!strstr(t->events->str, event)) {
+        qobject_unref(migrate_query_not_failed(t->to));
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
 bool fixed_ram_running(QTestState *who)
 {
     QDict *status = qtest_qmp_assert_success_ref(

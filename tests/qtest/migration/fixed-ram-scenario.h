@@ -113,13 +113,14 @@ char *fixed_ram_file_uri(const char *name);
 char *fixed_ram_shm_path(void);
 void fixed_ram_remove_files(void *opaque);
 void fixed_ram_copy_file(const char *from, const char *to);
-void fixed_ram_assert_same_files(const char *a, const char *b);
 
 /* From query-migrate; a missing member ends the test. */
 int64_t fixed_ram_figure(QTestState *who, const char *name);
 int64_t fixed_ram_ram_figure(QTestState *who, const char *name);
 /* Polls until query-migrate says so; another end of the load ends the test. */
 void fixed_ram_wait_status(QTestState *who, const char *status);
+/* Polls until the loading side has told it, whatever it told then. */
+void fixed_ram_wait_event(FixedRamTest *t, const char *event);
 /* The command must fail and say all of what. */
 void fixed_ram_assert_refused(QTestState *who, const char *what,
                               const char *fmt, ...) G_GNUC_PRINTF(3, 4);

@@ -407,7 +407,7 @@ static const FixedRamCase cases[] = {
     { "demand/multifd", test_demand_multifd, true },
     { "demand/dio", test_demand_dio, true },
     { "demand/multifd-dio", test_demand_multifd_dio },
-    { "demand/percent-50", test_percent_50 },
+    { "demand/percent-50", test_percent_50, true },
     { "demand/percent-100", test_percent_100, true },
     { "demand/percent-50-multifd-dio", test_percent_50_multifd_dio, true },
     { "demand/offset", test_demand_offset, true },
@@ -419,7 +419,7 @@ static const FixedRamCase cases[] = {
     { "demand/run", test_run, true },
     { "demand/run-multifd-dio", test_run_multifd_dio, true },
     { "demand/run-crawl", test_run_crawl },
-    { "demand/from-base", test_base_demand },
+    { "demand/from-base", test_base_demand, true },
     { "demand/mapped-ram", test_base_mapped_demand },
 
     { "to-base/plain", test_to_base },
