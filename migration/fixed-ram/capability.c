@@ -38,13 +38,17 @@ bool migrate_fixed_ram(void)
     return migrate_get_current()->capabilities[MIGRATION_CAPABILITY_FIXED_RAM];
 }
 
+static bool wants_on_demand(const bool *caps)
+{
+    return caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
+           caps[MIGRATION_CAPABILITY_POSTCOPY_RAM];
+}
+
 bool fixed_ram_load_wanted(void)
 {
     const bool *caps = migrate_get_current()->capabilities;
 
-    return caps[MIGRATION_CAPABILITY_FIXED_RAM] ||
-           (caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
-            caps[MIGRATION_CAPABILITY_POSTCOPY_RAM]);
+    return caps[MIGRATION_CAPABILITY_FIXED_RAM] || wants_on_demand(caps);
 }
 
 static bool check_excluded(const bool *caps, Error **errp)
@@ -88,12 +92,6 @@ static bool check_load_under_way(const bool *old_caps, const bool *new_caps,
         }
     }
     return true;
-}
-
-static bool wants_on_demand(const bool *caps)
-{
-    return caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
-           caps[MIGRATION_CAPABILITY_POSTCOPY_RAM];
 }
 
 /* On the loading side, say at once what would fail later. */

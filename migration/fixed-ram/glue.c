@@ -70,7 +70,7 @@ static void incoming_set(FixedRamIncoming *in)
 
 bool fixed_ram_incoming(void)
 {
-    return incoming && incoming->snapshot;
+    return incoming;
 }
 
 /* Report what went wrong in the one place where clients look for it. */

@@ -46,6 +46,18 @@ typedef struct FixedRamIncoming {
 FixedRamIncoming *fixed_ram_preflight(const FileMigrationArgs *args,
                                       Error **errp);
 
+/**
+ * fixed_ram_preflight_read(): open a snapshot and read its metadata
+ *
+ * @source: what was opened, the caller's to close, also on failure; or NULL
+ *
+ * Any thread.  Returns NULL on failure.
+ */
+FixedRamSnapshot *fixed_ram_preflight_read(const FixedRamIncoming *in,
+                                           const FileMigrationArgs *args,
+                                           FixedRamSource **source,
+                                           Error **errp);
+
 /** fixed_ram_preflight_free(): free @in, whose engine has ended or never was */
 void fixed_ram_preflight_free(FixedRamIncoming *in);
 

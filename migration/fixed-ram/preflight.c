@@ -55,17 +55,24 @@ static bool incoming_open_stream(FixedRamIncoming *in,
     return in->stream;
 }
 
+FixedRamSnapshot *fixed_ram_preflight_read(const FixedRamIncoming *in,
+                                           const FileMigrationArgs *args,
+                                           FixedRamSource **source,
+                                           Error **errp)
+{
+    *source = fixed_ram_source_open_file(args->filename,
+                                         in->ms->parameters.direct_io, errp);
+    if (!*source) {
+        return NULL;
+    }
+    return fixed_ram_format_read(*source, args->offset,
+                                 qemu_target_page_size(), errp);
+}
+
 static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
                           Error **errp)
 {
-    in->source = fixed_ram_source_open_file(args->filename,
-                                            in->ms->parameters.direct_io,
-                                            errp);
-    if (!in->source) {
-        return false;
-    }
-    in->snapshot = fixed_ram_format_read(in->source, args->offset,
-                                         qemu_target_page_size(), errp);
+    in->snapshot = fixed_ram_preflight_read(in, args, &in->source, errp);
     if (!in->snapshot ||
         !fixed_ram_blocks_match(in->snapshot, in->source->name, errp)) {
         return false;

@@ -76,7 +76,6 @@ static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
     g_autoptr(MigrationChannel) channel = NULL;
     g_autoptr(FixedRamSource) source = NULL;
     g_autoptr(FixedRamSnapshot) found = NULL;
-    FileMigrationArgs *args;
 
     if (!migrate_uri_parse(uri, &channel, errp)) {
         return NULL;
@@ -85,14 +84,8 @@ static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
         error_setg(errp, "Only a file can be loaded from, as file:PATH");
         return NULL;
     }
-    args = &channel->addr->u.file;
-    source = fixed_ram_source_open_file(args->filename,
-                                        in->ms->parameters.direct_io, errp);
-    if (!source) {
-        return NULL;
-    }
-    found = fixed_ram_format_read(source, args->offset,
-                                  in->snapshot->page_size, errp);
+    found = fixed_ram_preflight_read(in, &channel->addr->u.file, &source,
+                                     errp);
     if (!found || !same_snapshot(in, source, found, errp)) {
         return NULL;
     }

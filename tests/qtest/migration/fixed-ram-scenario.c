@@ -21,26 +21,26 @@
  * Asking and telling QEMU
  */
 
-int64_t fixed_ram_figure(QTestState *who, const char *name)
+/* Member @name of query-migrate's member @group. */
+static int64_t figure_of(QTestState *who, const char *group, const char *name)
 {
     QDict *info = migrate_query(who);
     int64_t value;
 
-    g_assert(qdict_haskey(info, "fixed-ram"));
-    value = qdict_get_int(qdict_get_qdict(info, "fixed-ram"), name);
+    g_assert(qdict_haskey(info, group));
+    value = qdict_get_int(qdict_get_qdict(info, group), name);
     qobject_unref(info);
     return value;
 }
 
+int64_t fixed_ram_figure(QTestState *who, const char *name)
+{
+    return figure_of(who, "fixed-ram", name);
+}
+
 int64_t fixed_ram_ram_figure(QTestState *who, const char *name)
 {
-    QDict *info = migrate_query(who);
-    int64_t value;
-
-    g_assert(qdict_haskey(info, "ram"));
-    value = qdict_get_int(qdict_get_qdict(info, "ram"), name);
-    qobject_unref(info);
-    return value;
+    return figure_of(who, "ram", name);
 }
 
 void fixed_ram_wait_status(QTestState *who, const char *status)
