@@ -37,9 +37,13 @@
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
 #include "../savevm.h"
+#include "collapse.h"
 #include "glue.h"
 #include "ramblocks.h"
 #include "trace.h"
+
+/* Enough to keep a disk busy while pages are made ready and placed. */
+#define LOADERS 4
 
 /*
  * Set by prepare; freed when the incoming state goes.  The main thread reads
@@ -226,7 +230,7 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
 {
     FixedRamLoadConfig config = {
         .on_demand = in->on_demand,
-        .loaders = migrate_multifd() ? migrate_multifd_channels() : 1,
+        .loaders = migrate_multifd() ? migrate_multifd_channels() : LOADERS,
         .ops = migrate_postcopy_blocktime() ? &engine_ops_blocktime
                                             : &engine_ops,
         .opaque = in,
@@ -240,7 +244,10 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
     }
     fixed_ram_blocks_attach(in->map);
     in->load = fixed_ram_load_new(in->map, g_steal_pointer(&in->source),
-                                  &config);
+                                  &config, errp);
+    if (!in->load) {
+        return false;
+    }
     if (!in->on_demand) {
         fixed_ram_blocks_zero(in->map);
     } else if (!incoming_empty_blocks(in, errp)) {
@@ -469,6 +476,7 @@ void fixed_ram_figures(FixedRamFigures *figures)
 static void incoming_end_load(FixedRamIncoming *in)
 {
     const FixedRamLoadStats *stats = fixed_ram_load_stats(in->load);
+    bool complete = fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_COMPLETE;
 
     trace_fixed_ram_finish(stats->faults, stats->fault_bytes,
                            stats->loader_bytes);
@@ -477,6 +485,9 @@ static void incoming_end_load(FixedRamIncoming *in)
     in->load = NULL;
     if (in->discard_required) {
         ram_block_discard_require(false);
+    }
+    if (in->on_demand && complete) {
+        fixed_ram_collapse_start(fixed_ram_map_broken(in->map));
     }
 }
 

@@ -7,9 +7,8 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
-#include "qemu/madvise.h"
 #include "qemu/units.h"
-#include "worker.h"
+#include "bring.h"
 #include "trace.h"
 
 /*
@@ -17,6 +16,9 @@
  * the descriptor's lock.
  */
 #define FAULT_THREADS           2
+#define LOADER_BYTES_MAX        (32 * MiB)
+/* Each may be a mapping of its own for the kernel, which has some 65,000. */
+#define RANGES_MAX              1024
 
 void fixed_ram_load_notify(FixedRamLoad *load)
 {
@@ -82,22 +84,39 @@ void fixed_ram_load_read_failed(FixedRamLoad *load, FixedRamSource *source,
     fixed_ram_load_notify(load);
 }
 
-/* A buffer holds what is claimed at once, or one unit if that is larger. */
-static size_t buffer_size(const FixedRamMap *map)
+/* A buffer holds a claim: @bytes, or one page of the memory if larger. */
+static size_t buffer_size(const FixedRamMap *map, size_t bytes)
 {
-    size_t size = FIXED_RAM_LOADER_BYTES;
-
     for (size_t i = 0; i < map->blocks->len; i++) {
-        size = MAX(size, fixed_ram_map_block(map, i)->unit);
+        bytes = MAX(bytes, fixed_ram_map_block(map, i)->unit);
     }
-    return size;
+    return bytes;
+}
+
+/* More keep no disk any busier, and each takes memory. */
+static unsigned loader_count(unsigned wanted, size_t buf_size)
+{
+    return MIN(wanted, MAX(LOADER_BYTES_MAX / buf_size, 1));
+}
+
+static bool alloc_buffers(FixedRamLoad *load, Error **errp)
+{
+    for (unsigned i = 0; i < load->nworkers; i++) {
+        if (!fixed_ram_bring_buffer(&load->workers[i], errp)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
-                                 const FixedRamLoadConfig *config)
+                                 const FixedRamLoadConfig *config,
+                                 Error **errp)
 {
     FixedRamLoad *load = g_new0(FixedRamLoad, 1);
     unsigned faults = config->on_demand ? FAULT_THREADS : 0;
+    size_t fault_buf = buffer_size(map, FIXED_RAM_FAULT_BYTES_MAX);
+    size_t loader_buf = buffer_size(map, FIXED_RAM_EXTENT_BYTES);
 
     QEMU_BUILD_BUG_ON(FAULT_THREADS > FIXED_RAM_UFFD_BELLS);
 
@@ -108,34 +127,69 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
     qemu_mutex_init(&load->lock);
     qemu_cond_init(&load->cond);
     ratelimit_init(&load->limit);
+    fixed_ram_pace_init(&load->pace, config->on_demand);
+    load->asked = bitmap_new(map->extents);
     if (config->on_demand) {
         fixed_ram_source_expect_faults(source);
     }
-    load->nworkers = faults + config->loaders;
+    load->nworkers = faults + loader_count(config->loaders, loader_buf);
     load->workers = g_new0(FixedRamWorker, load->nworkers);
     for (unsigned i = 0; i < load->nworkers; i++) {
         load->workers[i].load = load;
         load->workers[i].fault = i < faults;
+        load->workers[i].buf_size = i < faults ? fault_buf : loader_buf;
+    }
+    if (!alloc_buffers(load, errp)) {
+        fixed_ram_load_free(load);
+        return NULL;
     }
     return load;
 }
 
-/* Each worker's own; no memory is taken before it is used. */
-static bool alloc_buffers(FixedRamLoad *load, Error **errp)
+/*
+ * The next range of @block that holds data, in whole extents.  What lies
+ * between is left to the kernel: it gives zeros, as huge pages if it likes.
+ */
+static bool next_range(const FixedRamBlock *block, uint64_t pos, uint64_t gap,
+                       FixedRamRun *range)
 {
-    load->buf_size = buffer_size(load->map);
-    for (unsigned i = 0; i < load->nworkers; i++) {
-        void *buf = mmap(NULL, load->buf_size, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint64_t extent = block->extent_units * block->unit;
+    uint64_t end;
 
-        if (buf == MAP_FAILED) {
-            error_setg_errno(errp, errno, "no memory for a buffer of %zu "
-                             "bytes", load->buf_size);
+    if (!fixed_ram_block_next_data(block, pos, block->length, gap, range)) {
+        return false;
+    }
+    end = ROUND_UP(range->offset + range->length, extent);
+    range->offset = ROUND_DOWN(range->offset, extent);
+    range->length = MIN(end, block->length) - range->offset;
+    return true;
+}
+
+static size_t count_ranges(const FixedRamMap *map, uint64_t gap)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < map->blocks->len; i++) {
+        FixedRamRun range = { };
+
+        while (next_range(fixed_ram_map_block(map, i),
+                          range.offset + range.length, gap, &range)) {
+            count++;
+        }
+    }
+    return count;
+}
+
+static bool register_block(FixedRamLoad *load, FixedRamBlock *block,
+                           uint64_t gap, Error **errp)
+{
+    FixedRamRun range = { };
+
+    while (next_range(block, range.offset + range.length, gap, &range)) {
+        if (!fixed_ram_uffd_register(&load->uffd, block->host + range.offset,
+                                     range.length, errp)) {
             return false;
         }
-        /* A child must not make direct reads into it go astray. */
-        qemu_madvise(buf, load->buf_size, QEMU_MADV_DONTFORK);
-        load->workers[i].buf = buf;
     }
     return true;
 }
@@ -143,18 +197,20 @@ static bool alloc_buffers(FixedRamLoad *load, Error **errp)
 bool fixed_ram_load_register(FixedRamLoad *load, Error **errp)
 {
     ERRP_GUARD();
+    uint64_t gap = FIXED_RAM_EXTENT_BYTES;
 
     assert(load->config.on_demand);
-    if (!alloc_buffers(load, errp) ||
-        !fixed_ram_uffd_open(&load->uffd, errp)) {
+    if (!fixed_ram_uffd_open(&load->uffd, errp)) {
         return false;
     }
     load->registered = true;
+    while (count_ranges(load->map, gap) > RANGES_MAX) {
+        gap *= 2;
+    }
     for (size_t i = 0; i < load->map->blocks->len; i++) {
         FixedRamBlock *block = fixed_ram_map_block(load->map, i);
 
-        if (!fixed_ram_uffd_register(&load->uffd, block->host, block->length,
-                                     errp)) {
+        if (!register_block(load, block, gap, errp)) {
             error_prepend(errp, "block '%s': ", block->name);
             return false;
         }
@@ -260,11 +316,10 @@ static void join_workers(FixedRamLoad *load, bool fault)
 static void free_workers(FixedRamLoad *load)
 {
     for (unsigned i = 0; i < load->nworkers; i++) {
-        if (load->workers[i].buf) {
-            munmap(load->workers[i].buf, load->buf_size);
-        }
+        fixed_ram_bring_buffer_free(&load->workers[i]);
     }
     g_free(load->workers);
+    g_free(load->asked);
 }
 
 static void load_unregister(FixedRamLoad *load)
@@ -295,6 +350,7 @@ void fixed_ram_load_free(FixedRamLoad *load)
     fixed_ram_source_close(load->source);
     g_slist_free_full(load->old_sources, source_free);
     error_free(load->error);
+    fixed_ram_pace_destroy(&load->pace);
     ratelimit_destroy(&load->limit);
     qemu_cond_destroy(&load->cond);
     qemu_mutex_destroy(&load->lock);

@@ -71,7 +71,8 @@ typedef struct FixedRamLoadStats {
  * @source: the engine owns it from now on
  */
 FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
-                                 const FixedRamLoadConfig *config);
+                                 const FixedRamLoadConfig *config,
+                                 Error **errp);
 
 /**
  * fixed_ram_load_register(): on demand, have missing pages fault

@@ -16,6 +16,7 @@ static void block_free(void *opaque)
     g_free(block->data);
     g_free(block->pending);
     g_free(block->received);
+    g_free(block->whole);
     g_free(block);
 }
 
@@ -41,7 +42,7 @@ static uint64_t block_init_units(FixedRamBlock *block)
     FixedRamRun run = { };
     uint64_t pos = 0;
 
-    while (fixed_ram_block_next_data(block, pos, block->length, &run)) {
+    while (fixed_ram_block_next_data(block, pos, block->length, 0, &run)) {
         uint64_t first = run.offset / block->unit;
         uint64_t end = DIV_ROUND_UP(run.offset + run.length, block->unit);
 
@@ -57,13 +58,17 @@ void fixed_ram_map_add(FixedRamMap *map, FixedRamBlock *block)
     uint64_t wanted;
 
     block->units = block->length / block->unit;
-    block->first_word = map->words;
+    block->extent_units = MIN(MAX(FIXED_RAM_EXTENT_BYTES / block->unit, 1),
+                              FIXED_RAM_EXTENT_WORDS * BITS_PER_LONG);
+    block->extents = DIV_ROUND_UP(block->units, block->extent_units);
+    block->first_extent = map->extents;
     block->pending = bitmap_new(block->units);
     block->received = bitmap_new(block->units);
+    block->whole = bitmap_new(block->extents);
     bitmap_set(block->received, 0, block->units);
 
     wanted = block_init_units(block) * block->unit;
-    map->words += BITS_TO_LONGS(block->units);
+    map->extents += block->extents;
     map->total += block->length;
     map->wanted += wanted;
     map->left += wanted;
@@ -89,16 +94,31 @@ bool fixed_ram_map_received(const FixedRamBlock *block, uint64_t unit)
     return word & BIT_MASK(unit);
 }
 
-/* Claim the missing units among @wish in word number @word of @block. */
-static bool claim_units(FixedRamBlock *block, size_t word, unsigned long wish,
-                        FixedRamClaim *claim)
+bool fixed_ram_map_fetched(const FixedRamBlock *block, uint64_t unit)
 {
-    unsigned long old = qatomic_fetch_and(&block->pending[word], ~wish);
+    uint64_t pos = unit * block->unit;
+    FixedRamRun data;
 
+    return unit < block->units &&
+           !(qatomic_read(&block->pending[BIT_WORD(unit)]) & BIT_MASK(unit)) &&
+           fixed_ram_block_next_data(block, pos, pos + block->unit, 0,
+                                     &data);
+}
+
+size_t fixed_ram_map_extent(const FixedRamBlock *block, uint64_t unit)
+{
+    return block->first_extent + unit / block->extent_units;
+}
+
+/* A claim of nothing yet in extent number @extent of @block. */
+static void claim_init(FixedRamClaim *claim, FixedRamBlock *block,
+                       size_t extent)
+{
     *claim = (FixedRamClaim) {
-        .block = block, .word = word, .mask = old & wish,
+        .block = block,
+        .extent = extent,
+        .word = BIT_WORD(extent * block->extent_units),
     };
-    return claim->mask;
 }
 
 bool fixed_ram_map_claim_around(FixedRamBlock *block, uint64_t unit,
@@ -108,39 +128,38 @@ bool fixed_ram_map_claim_around(FixedRamBlock *block, uint64_t unit,
     unsigned first = ROUND_DOWN(unit % BITS_PER_LONG, span);
     unsigned long group = MAKE_64BIT_MASK(first, span);
     unsigned long old = qatomic_read(&block->pending[word]);
-    unsigned long new;
 
     /*
      * A plain fetch-and could win the neighbours and lose the unit itself.
      * Giving them back would need a wake-up for whoever asked in between.
      */
     do {
+        unsigned long seen;
+
         if (!(old & BIT_MASK(unit))) {
             return false;
         }
-        new = old & ~group;
-        unsigned long seen = qatomic_cmpxchg(&block->pending[word], old, new);
+        seen = qatomic_cmpxchg(&block->pending[word], old, old & ~group);
         if (seen == old) {
             break;
         }
         old = seen;
     } while (true);
 
-    *claim = (FixedRamClaim) {
-        .block = block, .word = word, .mask = old & group,
-    };
+    claim_init(claim, block, unit / block->extent_units);
+    claim->mask[word - claim->word] = old & group;
     return true;
 }
 
-/* The block of word number @word of the map. */
-static FixedRamBlock *map_word_block(const FixedRamMap *map, size_t word)
+/* The block of extent number @extent of the map. */
+static FixedRamBlock *map_extent_block(const FixedRamMap *map, size_t extent)
 {
     size_t low = 0, high = map->blocks->len - 1;
 
     while (low < high) {
         size_t mid = (low + high + 1) / 2;
 
-        if (fixed_ram_map_block(map, mid)->first_word <= word) {
+        if (fixed_ram_map_block(map, mid)->first_extent <= extent) {
             low = mid;
         } else {
             high = mid - 1;
@@ -149,59 +168,119 @@ static FixedRamBlock *map_word_block(const FixedRamMap *map, size_t word)
     return fixed_ram_map_block(map, low);
 }
 
-/* The lowest of the units in @units, and those up to @span after it. */
-static unsigned long lowest_units(unsigned long units, uint64_t span)
+/*
+ * May one huge page back this extent?  It must be a full one for that.  With
+ * one page a unit the bitmaps of pages and of units have the same shape.
+ */
+static bool extent_may_be_huge(const FixedRamBlock *block, size_t extent)
 {
-    if (!units || span >= BITS_PER_LONG) {
-        return units;
+    return block->huge && block->unit == block->page_size &&
+           block->extent_units == FIXED_RAM_EXTENT_WORDS * BITS_PER_LONG &&
+           block->extent_units * block->unit == FIXED_RAM_EXTENT_BYTES &&
+           (extent + 1) * block->extent_units <= block->units;
+}
+
+/* Half of it or more is data: a huge page does not waste much. */
+static bool extent_is_dense(const FixedRamBlock *block, size_t extent)
+{
+    uint64_t units = block->extent_units;
+
+    return bitmap_count_one_with_offset(block->data, extent * units, units) >=
+           units / 2;
+}
+
+/* Claim the missing units among @wish in word number @i of the extent. */
+static bool claim_word(FixedRamClaim *claim, size_t i, unsigned long wish)
+{
+    unsigned long *word = &claim->block->pending[claim->word + i];
+
+    if (qatomic_read(word) & wish) {
+        claim->mask[i] = qatomic_fetch_and(word, ~wish) & wish;
     }
-    return units & (MAKE_64BIT_MASK(0, span) << ctz64(units));
+    return claim->mask[i];
+}
+
+/* Is all data of the extent missing, and may one huge page back it? */
+static bool extent_is_intact(const FixedRamBlock *block, size_t extent)
+{
+    size_t word = extent * FIXED_RAM_EXTENT_WORDS;
+
+    if (!extent_may_be_huge(block, extent) || !extent_is_dense(block, extent)) {
+        return false;
+    }
+    for (size_t i = word; i < word + FIXED_RAM_EXTENT_WORDS; i++) {
+        if (qatomic_read(&block->pending[i]) != block->data[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool fixed_ram_map_claim_in(FixedRamMap *map, size_t extent,
+                            FixedRamClaim *claim)
+{
+    FixedRamBlock *block = map_extent_block(map, extent);
+    uint64_t unit = (extent - block->first_extent) * block->extent_units;
+    uint64_t end = MIN(unit + block->extent_units, block->units);
+    bool all = extent_is_intact(block, extent - block->first_extent);
+    bool any = false;
+
+    claim_init(claim, block, extent - block->first_extent);
+    for (size_t i = 0; unit < end && (all || !any); i++) {
+        unsigned bit = unit % BITS_PER_LONG;
+        unsigned count = MIN(end - unit, BITS_PER_LONG - bit);
+
+        any |= claim_word(claim, i, MAKE_64BIT_MASK(bit, count));
+        unit += count;
+    }
+    return any;
 }
 
 bool fixed_ram_map_claim_next(FixedRamMap *map, FixedRamCursor *cursor,
-                              uint64_t bytes, FixedRamClaim *claim)
+                              FixedRamClaim *claim)
 {
-    while (true) {
-        FixedRamBlock *block;
-        unsigned long wish;
-        size_t word;
-
-        if (!cursor->valid) {
-            /* The plain read keeps the cursor from running away. */
-            if (qatomic_read(&map->cursor) >= map->words) {
-                return false;
-            }
-            cursor->word = qatomic_fetch_inc(&map->cursor);
-            if (cursor->word >= map->words) {
-                return false;
-            }
-            cursor->valid = true;
+    while (!cursor->valid ||
+           !fixed_ram_map_claim_in(map, cursor->extent, claim)) {
+        cursor->valid = false;
+        /* The plain read keeps the cursor from running away. */
+        if (qatomic_read(&map->cursor) >= map->extents) {
+            return false;
         }
-
-        block = map_word_block(map, cursor->word);
-        word = cursor->word - block->first_word;
-        wish = lowest_units(qatomic_read(&block->pending[word]),
-                            MAX(bytes / block->unit, 1));
-        if (!wish) {
-            cursor->valid = false;
-        } else if (claim_units(block, word, wish, claim)) {
-            return true;
+        cursor->extent = qatomic_fetch_inc(&map->cursor);
+        if (cursor->extent >= map->extents) {
+            return false;
         }
+        cursor->valid = true;
     }
+    return true;
 }
 
 void fixed_ram_map_return(const FixedRamClaim *claim)
 {
-    qatomic_or(&claim->block->pending[claim->word], claim->mask);
+    for (size_t i = 0; i < FIXED_RAM_EXTENT_WORDS; i++) {
+        if (claim->mask[i]) {
+            qatomic_or(&claim->block->pending[claim->word + i],
+                       claim->mask[i]);
+        }
+    }
 }
 
-bool fixed_ram_map_receive(FixedRamMap *map, const FixedRamClaim *claim)
+bool fixed_ram_map_receive(FixedRamMap *map, FixedRamBlock *block,
+                           const FixedRamRun *run)
 {
-    uint64_t bytes = ctpop64(claim->mask) * claim->block->unit;
+    uint64_t unit = run->offset / block->unit;
+    uint64_t end = unit + run->length / block->unit;
 
-    /* A full barrier: the page is in place before the bit says so. */
-    qatomic_or(&claim->block->received[claim->word], claim->mask);
-    return qatomic_fetch_sub(&map->left, bytes) == bytes;
+    while (unit < end) {
+        unsigned bit = unit % BITS_PER_LONG;
+        unsigned count = MIN(end - unit, BITS_PER_LONG - bit);
+
+        /* A full barrier: the page is in place before the bit says so. */
+        qatomic_or(&block->received[BIT_WORD(unit)],
+                   MAKE_64BIT_MASK(bit, count));
+        unit += count;
+    }
+    return qatomic_fetch_sub(&map->left, run->length) == run->length;
 }
 
 void fixed_ram_map_rewind(FixedRamMap *map)
@@ -215,38 +294,116 @@ uint64_t fixed_ram_map_left(const FixedRamMap *map)
     return qatomic_load_acquire(&map->left);
 }
 
-bool fixed_ram_claim_cut(FixedRamClaim *claim, FixedRamClaim *part,
-                         FixedRamRun *run)
+void fixed_ram_map_set_whole(const FixedRamClaim *claim)
 {
-    uint64_t unit = claim->block->unit;
-    unsigned first, count;
+    set_bit_atomic(claim->extent, claim->block->whole);
+}
 
-    if (!claim->mask) {
+GPtrArray *fixed_ram_map_broken(const FixedRamMap *map)
+{
+    GPtrArray *broken = g_ptr_array_new();
+
+    for (size_t i = 0; i < map->blocks->len; i++) {
+        FixedRamBlock *block = fixed_ram_map_block(map, i);
+
+        for (size_t extent = 0; extent < block->extents; extent++) {
+            if (!test_bit(extent, block->whole) &&
+                extent_may_be_huge(block, extent) &&
+                extent_is_dense(block, extent)) {
+                g_ptr_array_add(broken, block->host +
+                                extent * FIXED_RAM_EXTENT_BYTES);
+            }
+        }
+    }
+    return broken;
+}
+
+FixedRamRun fixed_ram_claim_extent(const FixedRamClaim *claim)
+{
+    const FixedRamBlock *block = claim->block;
+    uint64_t bytes = block->extent_units * block->unit;
+    uint64_t offset = claim->extent * bytes;
+
+    return (FixedRamRun) {
+        .offset = offset, .length = MIN(bytes, block->length - offset),
+    };
+}
+
+uint64_t fixed_ram_claim_bytes(const FixedRamClaim *claim)
+{
+    return bitmap_count_one(claim->mask,
+                            FIXED_RAM_EXTENT_WORDS * BITS_PER_LONG) *
+           claim->block->unit;
+}
+
+bool fixed_ram_claim_is_whole(const FixedRamClaim *claim)
+{
+    return extent_may_be_huge(claim->block, claim->extent) &&
+           extent_is_dense(claim->block, claim->extent) &&
+           !memcmp(claim->mask, claim->block->data + claim->word,
+                   sizeof(claim->mask));
+}
+
+/*
+ * The next run of set bits from @from on, with up to @gap clear ones between
+ * two of them.  Returns @bits if there is none.
+ */
+static uint64_t next_run(const unsigned long *map, uint64_t bits,
+                         uint64_t from, uint64_t gap, uint64_t *end)
+{
+    uint64_t first = find_next_bit(map, bits, from);
+    uint64_t next = first;
+
+    *end = bits;
+    while (next < bits) {
+        *end = find_next_zero_bit(map, bits, next);
+        next = find_next_bit(map, bits, *end);
+        if (next - *end > gap) {
+            break;
+        }
+    }
+    return first;
+}
+
+bool fixed_ram_claim_next(const FixedRamClaim *claim, uint64_t pos,
+                          uint64_t gap, FixedRamRun *run)
+{
+    const uint64_t bits = FIXED_RAM_EXTENT_WORDS * BITS_PER_LONG;
+    uint64_t unit = claim->block->unit;
+    uint64_t base = claim->word * BITS_PER_LONG * unit;
+    uint64_t end;
+    uint64_t first = next_run(claim->mask, bits,
+                              pos > base ? DIV_ROUND_UP(pos - base, unit) : 0,
+                              gap / unit, &end);
+
+    if (first >= bits) {
         return false;
     }
-    first = ctz64(claim->mask);
-    count = cto64(claim->mask >> first);
-
-    *part = *claim;
-    part->mask = MAKE_64BIT_MASK(first, count);
-    claim->mask &= ~part->mask;
-    run->offset = (claim->word * BITS_PER_LONG + first) * unit;
-    run->length = count * unit;
+    run->offset = base + first * unit;
+    run->length = (end - first) * unit;
     return true;
 }
 
-bool fixed_ram_block_next_data(const FixedRamBlock *block, uint64_t pos,
-                               uint64_t end, FixedRamRun *run)
+void fixed_ram_claim_drop(FixedRamClaim *claim, const FixedRamRun *run)
 {
-    uint64_t last = end / block->page_size;
-    uint64_t from = find_next_bit(block->data, last, pos / block->page_size);
-    uint64_t to;
+    uint64_t unit = claim->block->unit;
+
+    bitmap_clear(claim->mask,
+                 run->offset / unit - claim->word * BITS_PER_LONG,
+                 run->length / unit);
+}
+
+bool fixed_ram_block_next_data(const FixedRamBlock *block, uint64_t pos,
+                               uint64_t end, uint64_t gap, FixedRamRun *run)
+{
+    uint64_t size = block->page_size;
+    uint64_t last = end / size, to;
+    uint64_t from = next_run(block->data, last, pos / size, gap / size, &to);
 
     if (from >= last) {
         return false;
     }
-    to = find_next_zero_bit(block->data, last, from);
-    run->offset = from * block->page_size;
-    run->length = (to - from) * block->page_size;
+    run->offset = from * size;
+    run->length = (to - from) * size;
     return true;
 }

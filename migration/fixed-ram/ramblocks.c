@@ -174,14 +174,35 @@ FixedRamMap *fixed_ram_blocks_map(const FixedRamSnapshot *snapshot,
     return g_steal_pointer(&map);
 }
 
+/* Does the host have transparent huge pages, at least for who asks for them? */
+static bool host_has_thp(void)
+{
+    g_autofree char *enabled = NULL;
+
+    return g_file_get_contents("/sys/kernel/mm/transparent_hugepage/enabled",
+                               &enabled, NULL, NULL) &&
+           !strstr(enabled, "[never]");
+}
+
+static bool block_may_be_huge(RAMBlock *rb)
+{
+    return rb->fd < 0 && !qemu_ram_is_shared(rb) &&
+           qemu_ram_pagesize(rb) == qemu_real_host_page_size() &&
+           QEMU_PTR_IS_ALIGNED(qemu_ram_get_host_addr(rb),
+                               FIXED_RAM_EXTENT_BYTES);
+}
+
 void fixed_ram_blocks_attach(FixedRamMap *map)
 {
+    bool thp = host_has_thp();
+
     RCU_READ_LOCK_GUARD();
     for (size_t i = 0; i < map->blocks->len; i++) {
         FixedRamBlock *block = fixed_ram_map_block(map, i);
+        RAMBlock *rb = qemu_ram_block_by_name(block->name);
 
-        block->host = qemu_ram_get_host_addr(qemu_ram_block_by_name(
-                                                 block->name));
+        block->host = qemu_ram_get_host_addr(rb);
+        block->huge = thp && block_may_be_huge(rb);
     }
 }
 
@@ -216,7 +237,7 @@ static void zero_pages(const FixedRamBlock *block)
     FixedRamRun run;
 
     while (pos < block->length) {
-        if (!fixed_ram_block_next_data(block, pos, block->length, &run)) {
+        if (!fixed_ram_block_next_data(block, pos, block->length, 0, &run)) {
             run = (FixedRamRun) { .offset = block->length };
         }
         for (; pos < run.offset; pos += block->page_size) {

@@ -11,18 +11,23 @@
 #include "qemu/userfaultfd.h"
 #include "uffd.h"
 
-/* Ask the kernel for the interface, with fault messages that name threads. */
+/* Ask the kernel for the interface, and for what we make use of. */
 static bool uffd_handshake(FixedRamUffd *uffd)
 {
     struct uffdio_api api = { .api = UFFD_API };
+    uint64_t wanted = UFFD_FEATURE_THREAD_ID;
     uint64_t offered = 0;
 
     if (uffd_query_features(&offered) < 0) {
         return false;
     }
-    uffd->thread_id = offered & UFFD_FEATURE_THREAD_ID;
-    api.features = uffd->thread_id ? UFFD_FEATURE_THREAD_ID : 0;
+    if (!getenv(FIXED_RAM_NO_MOVE)) {
+        wanted |= UFFD_FEATURE_MOVE;
+    }
     /* With an event feature set, discards would block on our readers. */
+    api.features = offered & wanted;
+    uffd->thread_id = api.features & UFFD_FEATURE_THREAD_ID;
+    uffd->can_move = api.features & UFFD_FEATURE_MOVE;
     return !ioctl(uffd->fd, UFFDIO_API, &api);
 }
 
@@ -125,27 +130,25 @@ int fixed_ram_uffd_read(FixedRamUffd *uffd, FixedRamFault *fault)
 }
 
 int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
-                        uint64_t length, uint64_t unit)
+                        uint64_t length, uint64_t unit, uint64_t *done)
 {
-    uint64_t done = 0;
-
-    while (done < length) {
+    *done = 0;
+    while (*done < length) {
         struct uffdio_copy copy = {
-            .dst = (uintptr_t)dst + done,
-            .src = (uintptr_t)src + done,
-            .len = length - done,
+            .dst = (uintptr_t)dst + *done,
+            .src = (uintptr_t)src + *done,
+            .len = length - *done,
         };
 
         if (!ioctl(uffd->fd, UFFDIO_COPY, &copy)) {
-            return 0;
-        }
-        if (errno == EEXIST) {
+            *done = length;
+        } else if (errno == EEXIST) {
             /* Somebody waits for it all the same if the message was late. */
-            fixed_ram_uffd_wake(uffd, (uint8_t *)dst + done, unit);
-            done += unit;
+            fixed_ram_uffd_wake(uffd, (uint8_t *)dst + *done, unit);
+            *done += unit;
         } else if (errno == EAGAIN) {
             /* The address space is changing: @copy says how far it came. */
-            done += copy.copy > 0 ? copy.copy : 0;
+            *done += copy.copy > 0 ? copy.copy : 0;
         } else {
             return -errno;
         }
@@ -153,11 +156,33 @@ int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
     return 0;
 }
 
+int fixed_ram_uffd_move(FixedRamUffd *uffd, void *dst, void *src,
+                        uint64_t length, uint64_t *done)
+{
+    struct uffdio_move move = {
+        .dst = (uintptr_t)dst, .src = (uintptr_t)src, .len = length,
+    };
+
+    *done = 0;
+    if (!uffd->can_move) {
+        return -EOPNOTSUPP;
+    }
+    if (!ioctl(uffd->fd, UFFDIO_MOVE, &move)) {
+        *done = length;
+        return 0;
+    }
+    if (errno == EAGAIN && move.move > 0) {
+        *done = move.move;
+    }
+    return -errno;
+}
+
 int fixed_ram_uffd_zero(FixedRamUffd *uffd, void *dst, uint64_t unit)
 {
     struct uffdio_zeropage zero = {
         .range = { .start = (uintptr_t)dst, .len = unit },
     };
+    uint64_t done;
     void *zeros;
     int ret;
 
@@ -180,7 +205,7 @@ no_zero_page:
     if (zeros == MAP_FAILED) {
         return -errno;
     }
-    ret = fixed_ram_uffd_copy(uffd, dst, zeros, unit, unit);
+    ret = fixed_ram_uffd_copy(uffd, dst, zeros, unit, unit, &done);
     munmap(zeros, unit);
     return ret;
 }

@@ -16,6 +16,7 @@
 typedef struct FixedRamUffd {
     int fd;
     bool thread_id;             /* messages name the thread that waits */
+    bool can_move;              /* this kernel moves pages */
     uint8_t *doorbell;          /* pages that no guest knows, see ring() */
     size_t doorbell_size;
 } FixedRamUffd;
@@ -32,6 +33,12 @@ typedef struct FixedRamFault {
  * The error says what to allow where this process may not have one.
  */
 bool fixed_ram_uffd_open(FixedRamUffd *uffd, Error **errp);
+
+/**
+ * FIXED_RAM_NO_MOVE: with this variable in the environment, open() takes the
+ * kernel for an older one that cannot move pages; for tests
+ */
+#define FIXED_RAM_NO_MOVE "QEMU_FIXED_RAM_NO_MOVE"
 
 /** fixed_ram_uffd_close(): close it; what is registered faults no more. */
 void fixed_ram_uffd_close(FixedRamUffd *uffd);
@@ -63,13 +70,27 @@ int fixed_ram_uffd_read(FixedRamUffd *uffd, FixedRamFault *fault);
  * fixed_ram_uffd_copy(): place pages and wake who waits for them
  *
  * @unit: the memory's page size; @dst and @length are multiples of it
+ * @done: how many bytes are in place, all of them or not
  *
  * A page that is there already stays as it is and is woken.  Returns 0 or a
  * negative errno: ENOENT if the memory has gone, ENOMEM or ENOSPC if the
  * host has no page to give.
  */
 int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
-                        uint64_t length, uint64_t unit);
+                        uint64_t length, uint64_t unit, uint64_t *done);
+
+/**
+ * fixed_ram_uffd_move(): place pages by giving them away, and wake
+ *
+ * @src: private anonymous memory, which loses the pages; where both sides are
+ *       aligned to it, a huge page goes as a whole
+ * @done: how many bytes, from the start, have been moved
+ *
+ * Unlike copy() it stops at a page that is there.  Returns 0 or a negative
+ * errno, EOPNOTSUPP if this kernel has no such thing.
+ */
+int fixed_ram_uffd_move(FixedRamUffd *uffd, void *dst, void *src,
+                        uint64_t length, uint64_t *done);
 
 /**
  * fixed_ram_uffd_zero(): place one page of zeros and wake who waits for it

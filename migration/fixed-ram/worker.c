@@ -5,25 +5,19 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include "qapi/error.h"
 #include "qemu/atomic.h"
-#include "qemu/host-utils.h"
 #include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
-#include "worker.h"
+#include "bring.h"
 #include "trace.h"
 
-/* What a fault brings at most: its neighbours are likely to be next. */
+/* Of loaders beside a guest: vCPUs and whoever waits for a fault go first. */
+#define LOADER_NICE             10
+/* What a fault brings: its neighbours are likely to be next. */
 #define FAULT_BYTES             (64 * KiB)
-/*
- * A loader holds back while a fault is served and for a while after it, for
- * the guest's next one; but no longer than so before each read, or a guest
- * that faults without pause would never have all of its memory.
- */
-#define QUIET_NS                (1 * SCALE_MS)
-#define YIELD_STEP_US           100
-#define YIELD_STEPS             20
 #define BANDWIDTH_SLICE_NS      (100 * SCALE_MS)
 
 static bool load_failed(FixedRamLoad *load)
@@ -32,126 +26,24 @@ static bool load_failed(FixedRamLoad *load)
     return load->failed;
 }
 
-/* Fill @buf with what the block holds in @run. */
-static bool read_run(FixedRamSource *source, const FixedRamBlock *block,
-                     const FixedRamRun *run, uint8_t *buf, Error **errp)
-{
-    uint64_t end = run->offset + run->length;
-    uint64_t pos = run->offset;
-    FixedRamRun data;
-
-    while (fixed_ram_block_next_data(block, pos, end, &data)) {
-        memset(buf + (pos - run->offset), 0, data.offset - pos);
-        if (!fixed_ram_source_read_pages(source,
-                                         buf + (data.offset - run->offset),
-                                         data.length,
-                                         block->pages_offset + data.offset,
-                                         errp)) {
-            error_prepend(errp, "block '%s' offset 0x%" PRIx64 " length 0x%"
-                          PRIx64 ": ", block->name, data.offset, data.length);
-            return false;
-        }
-        pos = data.offset + data.length;
-    }
-    memset(buf + (pos - run->offset), 0, end - pos);
-    return true;
-}
-
-static bool place_run(FixedRamLoad *load, const FixedRamBlock *block,
-                      const FixedRamRun *run, const uint8_t *buf,
-                      Error **errp)
-{
-    int ret = fixed_ram_uffd_copy(&load->uffd, block->host + run->offset, buf,
-                                  run->length, block->unit);
-
-    /* ENOENT: the memory was unplugged, its pages are wanted no more. */
-    if (ret < 0 && ret != -ENOENT) {
-        error_setg_errno(errp, -ret, "block '%s' offset 0x%" PRIx64
-                         " length 0x%" PRIx64 ": could not place pages",
-                         block->name, run->offset, run->length);
-        return false;
-    }
-    trace_fixed_ram_place(block->name, run->offset, run->length);
-    return true;
-}
-
-/* The units of @part, at @run, are in place: tell whom it concerns. */
-static void run_received(FixedRamWorker *w, const FixedRamClaim *part,
-                         const FixedRamRun *run)
-{
-    FixedRamLoad *load = w->load;
-    const FixedRamLoadOps *ops = load->config.ops;
-    uint64_t want;
-    bool last;
-
-    /* Before the last page is received: then the figures are whole. */
-    qatomic_add(w->fault ? &load->stats.fault_bytes
-                         : &load->stats.loader_bytes, run->length);
-    last = fixed_ram_map_receive(load->map, part);
-    want = qatomic_read(&load->notify_left);
-    if (w->buf) {
-        /*
-         * Whoever was woken by the copy may have discarded the page and
-         * touched it again before it was marked as received.  A fault thread
-         * that saw this did nothing; now it will place zeros.
-         */
-        fixed_ram_uffd_wake(&load->uffd, part->block->host + run->offset,
-                            run->length);
-    }
-    if (ops->wait_end) {
-        uintptr_t addr = (uintptr_t)part->block->host + run->offset;
-
-        for (uint64_t i = 0; i < run->length; i += part->block->unit) {
-            ops->wait_end(load->config.opaque, addr + i);
-        }
-    }
-    if (last) {
-        trace_fixed_ram_complete();
-        fixed_ram_load_notify(load);
-    } else if (fixed_ram_map_left(load->map) <= want &&
-               qatomic_cmpxchg(&load->notify_left, want, 0) == want && want) {
-        fixed_ram_load_notify(load);
-    }
-}
-
-/*
- * Read and place the units of one claim; on failure those not placed are
- * missing again and the load stalls.
- */
-static bool bring(FixedRamWorker *w, FixedRamClaim *claim)
-{
-    FixedRamLoad *load = w->load;
-    const FixedRamBlock *block = claim->block;
-    FixedRamClaim part;
-    FixedRamRun run;
-    Error *err = NULL;
-
-    trace_fixed_ram_claim(block->name, claim->word, claim->mask, w->fault);
-    while (fixed_ram_claim_cut(claim, &part, &run)) {
-        FixedRamSource *source = qatomic_load_acquire(&load->source);
-        uint8_t *buf = w->buf ?: block->host + run.offset;
-
-        if (!read_run(source, block, &run, buf, &err)) {
-            fixed_ram_map_return(&part);
-            fixed_ram_map_return(claim);
-            fixed_ram_load_read_failed(load, source, err);
-            return false;
-        }
-        if (w->buf && !place_run(load, block, &run, buf, &err)) {
-            fixed_ram_map_return(&part);
-            fixed_ram_map_return(claim);
-            fixed_ram_load_stall(load, err);
-            return false;
-        }
-        run_received(w, &part, &run);
-    }
-    return true;
-}
-
 /* How many units of @block make up @bytes: a power of two, 64 at most. */
 static unsigned units_in(const FixedRamBlock *block, uint64_t bytes)
 {
     return MIN(MAX(bytes / block->unit, 1), BITS_PER_LONG);
+}
+
+/*
+ * How many units to bring for a fault.  Whose neighbours were asked for before
+ * is walking along.
+ */
+static unsigned fault_span(const FixedRamBlock *block, uint64_t unit)
+{
+    unsigned few = units_in(block, FAULT_BYTES);
+    unsigned many = units_in(block, FIXED_RAM_FAULT_BYTES_MAX);
+    uint64_t first = ROUND_DOWN(unit, few);
+
+    return fixed_ram_map_fetched(block, first - 1) ||
+           fixed_ram_map_fetched(block, first + few) ? many : few;
 }
 
 static void place_zero(FixedRamLoad *load, const FixedRamBlock *block,
@@ -176,11 +68,12 @@ static void place_zero(FixedRamLoad *load, const FixedRamBlock *block,
  * will place it, and that wakes all who wait.
  */
 static void serve_missing(FixedRamWorker *w, FixedRamBlock *block,
-                          uint64_t offset)
+                          uint64_t offset, int64_t begun)
 {
     FixedRamLoad *load = w->load;
     uint64_t unit = offset / block->unit;
     FixedRamClaim claim;
+    size_t extent;
 
     if (qatomic_read(&load->stalled)) {
         /*
@@ -192,14 +85,15 @@ static void serve_missing(FixedRamWorker *w, FixedRamBlock *block,
         }
         return;
     }
-    if (!fixed_ram_map_claim_around(block, unit,
-                                    units_in(block, FAULT_BYTES), &claim)) {
+    if (!fixed_ram_map_claim_around(block, unit, fault_span(block, unit),
+                                    &claim)) {
+        fixed_ram_pace_hurry(&load->pace, (uintptr_t)block->host + offset);
         return;
     }
-    qatomic_inc(&load->urgent);
-    bring(w, &claim);
-    qatomic_set(&load->last_fault, get_clock());
-    qatomic_dec(&load->urgent);
+    extent = fixed_ram_map_extent(block, unit);
+    set_bit_atomic(extent, load->asked);
+    qatomic_set(&load->last_asked, extent + 1);
+    fixed_ram_bring_fault(w, &claim, unit, begun);
 }
 
 static void serve_fault(FixedRamWorker *w, const FixedRamFault *fault)
@@ -207,7 +101,7 @@ static void serve_fault(FixedRamWorker *w, const FixedRamFault *fault)
     FixedRamLoad *load = w->load;
     const FixedRamLoadOps *ops = load->config.ops;
     FixedRamBlock *block = fixed_ram_map_find(load->map, fault->addr);
-    int64_t start = get_clock();
+    int64_t begun = get_clock();
     uint64_t offset;
     uintptr_t addr;
 
@@ -226,14 +120,13 @@ static void serve_fault(FixedRamWorker *w, const FixedRamFault *fault)
     if (fixed_ram_map_received(block, offset / block->unit)) {
         /* Zero from the start, or discarded by the guest since. */
         place_zero(load, block, offset);
+        fixed_ram_latency_add(&load->stats.latency, get_clock() - begun);
     } else {
-        serve_missing(w, block, offset);
+        serve_missing(w, block, offset, begun);
     }
-    if (fixed_ram_map_received(block, offset / block->unit)) {
-        if (ops->wait_end) {
-            ops->wait_end(load->config.opaque, addr);
-        }
-        fixed_ram_latency_add(&load->stats.latency, get_clock() - start);
+    if (ops->wait_end &&
+        fixed_ram_map_received(block, offset / block->unit)) {
+        ops->wait_end(load->config.opaque, addr);
     }
 }
 
@@ -264,19 +157,6 @@ void *fixed_ram_fault_thread(void *opaque)
     return NULL;
 }
 
-/* A disk serves one after the other: let whoever waits go first. */
-static void yield_to_faults(FixedRamLoad *load)
-{
-    for (int i = 0; i < YIELD_STEPS; i++) {
-        int64_t last = qatomic_read(&load->last_fault);
-
-        if (!qatomic_read(&load->urgent) && get_clock() - last > QUIET_NS) {
-            break;
-        }
-        g_usleep(YIELD_STEP_US);
-    }
-}
-
 /* The limit for loaders, which may change at any time; 0: none. */
 static uint64_t load_bandwidth(FixedRamLoad *load)
 {
@@ -286,8 +166,8 @@ static uint64_t load_bandwidth(FixedRamLoad *load)
            ? ops->bandwidth(load->config.opaque) : 0;
 }
 
-/* Wait as long as the bandwidth for loaders says.  False: quit. */
-static bool keep_bandwidth(FixedRamLoad *load, uint64_t bytes)
+/* Wait as long as the bandwidth for loaders says. */
+static void keep_bandwidth(FixedRamLoad *load, uint64_t bytes)
 {
     uint64_t speed;
     int64_t until;
@@ -301,7 +181,6 @@ static bool keep_bandwidth(FixedRamLoad *load, uint64_t bytes)
         qemu_cond_timedwait(&load->cond, &load->lock,
                             BANDWIDTH_SLICE_NS / SCALE_MS);
     }
-    return !load->loaders_quit;
 }
 
 /*
@@ -320,26 +199,57 @@ static bool wait_for_work(FixedRamLoad *load, bool exhausted,
     return !load->loaders_quit;
 }
 
+/*
+ * What was asked for around here is likely to be asked for next: first where
+ * the last fault was, then where others were, from there on and around.
+ */
+static bool claim_near(FixedRamWorker *w, FixedRamClaim *claim)
+{
+    FixedRamLoad *load = w->load;
+    size_t extents = load->map->extents;
+    size_t last = qatomic_read(&load->last_asked);
+
+    if (last) {
+        last = qatomic_xchg(&load->last_asked, 0);
+        w->near = last ? last - 1 : w->near;
+    }
+    for (int round = 0; round < 2; round++) {
+        while ((w->near = find_next_bit(load->asked, extents, w->near)) <
+               extents) {
+            if (fixed_ram_map_claim_in(load->map, w->near, claim)) {
+                return true;
+            }
+            clear_bit_atomic(w->near, load->asked);
+        }
+        w->near = 0;
+    }
+    return false;
+}
+
 void *fixed_ram_loader_thread(void *opaque)
 {
     FixedRamWorker *w = opaque;
     FixedRamLoad *load = w->load;
+    bool exhausted = false;
     unsigned rewinds = 0;
     FixedRamClaim claim;
-    bool ok = true;
+    FixedRamTurn turn;
 
-    while (ok) {
-        yield_to_faults(load);
-        if (qatomic_read(&load->stalled)) {
-            ok = wait_for_work(load, false, &rewinds);
-        } else if (fixed_ram_map_claim_next(load->map, &w->cursor,
-                                            FIXED_RAM_LOADER_BYTES, &claim)) {
-            uint64_t bytes = ctpop64(claim.mask) * claim.block->unit;
-
-            bring(w, &claim);
-            ok = keep_bandwidth(load, bytes);
+    if (load->config.on_demand) {
+        /* Linux takes this for the calling thread alone. */
+        setpriority(PRIO_PROCESS, 0, LOADER_NICE);
+    }
+    while (wait_for_work(load, exhausted, &rewinds)) {
+        fixed_ram_pace_enter(&load->pace, &turn);
+        exhausted = !claim_near(w, &claim) &&
+                    !fixed_ram_map_claim_next(load->map, &w->cursor, &claim);
+        if (exhausted) {
+            fixed_ram_pace_leave(&load->pace, &turn);
         } else {
-            ok = wait_for_work(load, true, &rewinds);
+            uint64_t bytes = fixed_ram_claim_bytes(&claim);
+
+            fixed_ram_bring_extent(w, &claim, &turn);
+            keep_bandwidth(load, bytes);
         }
     }
     return NULL;

@@ -10,10 +10,8 @@
 #include "qemu/ratelimit.h"
 #include "qemu/thread.h"
 #include "load.h"
+#include "pace.h"
 #include "uffd.h"
-
-/* What a loader reads at once: a word of 4 KiB pages. */
-#define FIXED_RAM_LOADER_BYTES  (256 * KiB)
 
 typedef struct FixedRamWorker {
     FixedRamLoad *load;
@@ -21,8 +19,12 @@ typedef struct FixedRamWorker {
     bool started;
     bool fault;                 /* a fault thread, not a loader */
     bool gone;                  /* a fault thread that lost its descriptor */
-    uint8_t *buf;               /* on demand: where pages are put together */
-    FixedRamCursor cursor;      /* a loader's */
+    uint8_t *buf;               /* where claims are put together */
+    size_t buf_size;            /* a power of two */
+    void *buf_map;              /* the mapping that it lies in */
+    unsigned moves;             /* huge pages taken from it */
+    FixedRamCursor cursor;      /* a loader's, in the order of the file */
+    size_t near;                /* the extent it is at where faults were */
 } FixedRamWorker;
 
 struct FixedRamLoad {
@@ -30,15 +32,15 @@ struct FixedRamLoad {
     FixedRamLoadConfig config;
     FixedRamUffd uffd;          /* on demand */
     bool registered;            /* it is open, blocks may be registered */
-    size_t buf_size;            /* of a worker's buffer */
     FixedRamWorker *workers;            /* fault threads first, then loaders */
     unsigned nworkers;
     RateLimit limit;            /* of loaders; has its own lock */
     FixedRamLoadStats stats;    /* atomic */
 
     FixedRamSource *source;     /* atomic; written under @lock */
-    unsigned urgent;            /* faults being served; atomic */
-    int64_t last_fault;         /* when the last was; get_clock(); atomic */
+    FixedRamPace pace;          /* of loaders */
+    unsigned long *asked;       /* a bit an extent: faults were there; atomic */
+    size_t last_asked;          /* extent of the last fault + 1; atomic */
     uint64_t notify_left;       /* notify when so much is left; atomic */
     bool stalled;               /* do not read; atomic, written under @lock */
 

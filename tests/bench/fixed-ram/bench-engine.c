@@ -21,6 +21,7 @@
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
+#include "migration/fixed-ram/collapse.h"
 #include "migration/fixed-ram/load.h"
 #include "migration/fixed-ram/uffd.h"
 
@@ -35,13 +36,15 @@ typedef struct Bench {
     gchar *path;
     gint size_mib;
     gint touchers;
-    gint touches;               /* of each toucher */
+    gint touches;               /* of each toucher; 0: until all is loaded */
+    gchar *order;               /* "random", or "each" page once */
     gint span_mib;              /* they touch in this much from the start */
     gint loaders;
     gint zero_every;            /* this page of so many is zero; 0: none */
     gboolean direct;
     gboolean cold;
     gboolean finish;            /* wait until all is loaded */
+    gboolean collapse;          /* and make huge pages of what was broken up */
     gint seed;
 
     /* How it goes */
@@ -57,12 +60,15 @@ typedef struct Bench {
     FixedRamLatency latency;    /* of touches */
     uint64_t distinct;          /* pages that a toucher was first at */
     unsigned long *touched;
+    uint32_t *pages;            /* "each": the order of pages */
+    uint64_t huge_kib;          /* in the end */
 } Bench;
 
 typedef struct Toucher {
     Bench *bench;
     QemuThread thread;
     GRand *rand;
+    uint32_t turn;              /* of so many touches of all touchers */
 } Toucher;
 
 static void make_file(Bench *b)
@@ -164,13 +170,14 @@ static void engine_start(Bench *b)
     block->host = b->memory;
     block->length = b->size;
     block->page_size = block->unit = PAGE;
+    block->huge = true;
     block->data = make_bitmap(b);
     b->map = fixed_ram_map_new();
     fixed_ram_map_add(b->map, block);
 
     qemu_event_init(&b->changed, false);
     source = fixed_ram_source_open_file(b->path, b->direct, &error_fatal);
-    b->load = fixed_ram_load_new(b->map, source, &config);
+    b->load = fixed_ram_load_new(b->map, source, &config, &error_fatal);
     fixed_ram_load_register(b->load, &error_fatal);
     fixed_ram_load_start(b->load);
     fixed_ram_load_guest_runs(b->load);
@@ -184,82 +191,6 @@ static void engine_finish(Bench *b)
     }
     if (fixed_ram_load_state(b->load) != FIXED_RAM_LOAD_COMPLETE) {
         error_propagate(&error_fatal, fixed_ram_load_error(b->load));
-    }
-}
-
-/*
- * The yardstick: one thread, a page at a time
- */
-
-static void *naive_thread(void *opaque)
-{
-    Bench *b = opaque;
-    uint8_t *page = qemu_memalign(PAGE, PAGE);
-    FixedRamFault fault;
-
-    while (!fixed_ram_uffd_read(&b->uffd, &fault)) {
-        if (fixed_ram_uffd_answer(&b->uffd, &fault)) {
-            break;
-        }
-        if (pread(b->fd, page, PAGE, fault.addr - (uintptr_t)b->memory) !=
-            PAGE) {
-            error_setg_errno(&error_fatal, errno, "%s", b->path);
-        }
-        fixed_ram_uffd_copy(&b->uffd, (void *)fault.addr, page, PAGE, PAGE);
-    }
-    qemu_vfree(page);
-    return NULL;
-}
-
-static void naive_start(Bench *b)
-{
-    fixed_ram_uffd_open(&b->uffd, &error_fatal);
-    fixed_ram_uffd_register(&b->uffd, b->memory, b->size, &error_fatal);
-    qemu_thread_create(&b->naive, "naive", naive_thread, b,
-                       QEMU_THREAD_JOINABLE);
-}
-
-/*
- * Touching
- */
-
-static void *toucher_thread(void *opaque)
-{
-    Toucher *t = opaque;
-    Bench *b = t->bench;
-    uint32_t pages = b->span_mib * (MiB / PAGE);
-
-    for (gint i = 0; i < b->touches; i++) {
-        uint32_t page = g_rand_int_range(t->rand, 0, pages);
-        /* volatile: the touch is the point */
-        volatile uint64_t *p = (void *)(b->memory + (uint64_t)page * PAGE);
-        unsigned long bit = BIT_MASK(page);
-        bool first = !(qatomic_fetch_or(&b->touched[BIT_WORD(page)], bit) &
-                       bit);
-        int64_t start = get_clock();
-
-        (void)*p;
-        if (first) {
-            qatomic_inc(&b->distinct);
-            fixed_ram_latency_add(&b->latency, get_clock() - start);
-        }
-    }
-    return NULL;
-}
-
-static void touch(Bench *b)
-{
-    Toucher touchers[MAX_TOUCHERS];
-
-    for (gint i = 0; i < b->touchers; i++) {
-        touchers[i].bench = b;
-        touchers[i].rand = g_rand_new_with_seed(b->seed + i);
-        qemu_thread_create(&touchers[i].thread, "toucher", toucher_thread,
-                           &touchers[i], QEMU_THREAD_JOINABLE);
-    }
-    for (gint i = 0; i < b->touchers; i++) {
-        qemu_thread_join(&touchers[i].thread);
-        g_rand_free(touchers[i].rand);
     }
 }
 
@@ -283,6 +214,131 @@ static uint64_t huge_kib(Bench *b)
     return kib;
 }
 
+/* Leave as little behind as the real thing does. */
+static void engine_end(Bench *b)
+{
+    bool complete =
+        fixed_ram_load_state(b->load) == FIXED_RAM_LOAD_COMPLETE;
+
+    fixed_ram_load_free(b->load);
+    if (complete && b->collapse) {
+        g_autoptr(GPtrArray) broken = fixed_ram_map_broken(b->map);
+
+        fixed_ram_collapse(broken);
+    }
+    b->huge_kib = huge_kib(b);
+    fixed_ram_map_free(b->map);
+}
+
+/*
+ * The yardstick: one thread, a page at a time
+ */
+
+static void *naive_thread(void *opaque)
+{
+    Bench *b = opaque;
+    uint8_t *page = qemu_memalign(PAGE, PAGE);
+    FixedRamFault fault;
+    uint64_t done;
+
+    while (!fixed_ram_uffd_read(&b->uffd, &fault)) {
+        if (fixed_ram_uffd_answer(&b->uffd, &fault)) {
+            break;
+        }
+        if (pread(b->fd, page, PAGE, fault.addr - (uintptr_t)b->memory) !=
+            PAGE) {
+            error_setg_errno(&error_fatal, errno, "%s", b->path);
+        }
+        fixed_ram_uffd_copy(&b->uffd, (void *)fault.addr, page, PAGE, PAGE,
+                            &done);
+    }
+    qemu_vfree(page);
+    return NULL;
+}
+
+static void naive_start(Bench *b)
+{
+    fixed_ram_uffd_open(&b->uffd, &error_fatal);
+    fixed_ram_uffd_register(&b->uffd, b->memory, b->size, &error_fatal);
+    qemu_thread_create(&b->naive, "naive", naive_thread, b,
+                       QEMU_THREAD_JOINABLE);
+}
+
+/*
+ * Touching
+ */
+
+/* The next page to touch; false: that was all. */
+static bool next_page(Toucher *t, uint32_t *page)
+{
+    Bench *b = t->bench;
+    uint32_t pages = b->span_mib * (MiB / PAGE);
+    uint32_t turn = t->turn;
+
+    t->turn += b->touchers;
+    if (b->pages) {
+        *page = turn < pages ? b->pages[turn] : 0;
+        return turn < pages;
+    }
+    *page = g_rand_int_range(t->rand, 0, pages);
+    return b->touches ? turn / b->touchers < b->touches
+                      : fixed_ram_map_left(b->map) > 0;
+}
+
+static void *toucher_thread(void *opaque)
+{
+    Toucher *t = opaque;
+    Bench *b = t->bench;
+    uint32_t page;
+
+    while (next_page(t, &page)) {
+        /* volatile: the touch is the point */
+        volatile uint64_t *p = (void *)(b->memory + (uint64_t)page * PAGE);
+        unsigned long bit = BIT_MASK(page);
+        bool first = !(qatomic_fetch_or(&b->touched[BIT_WORD(page)], bit) &
+                       bit);
+        int64_t start = get_clock();
+
+        (void)*p;
+        if (first) {
+            qatomic_inc(&b->distinct);
+            fixed_ram_latency_add(&b->latency, get_clock() - start);
+        }
+    }
+    return NULL;
+}
+
+static void shuffle_pages(Bench *b)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(b->seed);
+    uint32_t count = b->span_mib * (MiB / PAGE);
+
+    b->pages = g_new(uint32_t, count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t j = g_rand_int_range(rand, 0, i + 1);
+
+        b->pages[i] = b->pages[j];
+        b->pages[j] = i;
+    }
+}
+
+static void touch(Bench *b)
+{
+    Toucher touchers[MAX_TOUCHERS];
+
+    for (gint i = 0; i < b->touchers; i++) {
+        touchers[i].bench = b;
+        touchers[i].turn = i;
+        touchers[i].rand = g_rand_new_with_seed(b->seed + i);
+        qemu_thread_create(&touchers[i].thread, "toucher", toucher_thread,
+                           &touchers[i], QEMU_THREAD_JOINABLE);
+    }
+    for (gint i = 0; i < b->touchers; i++) {
+        qemu_thread_join(&touchers[i].thread);
+        g_rand_free(touchers[i].rand);
+    }
+}
+
 static void print_result(Bench *b, double touch_s, double load_s)
 {
     FixedRamLatency *l = &b->latency;
@@ -299,7 +355,7 @@ static void print_result(Bench *b, double touch_s, double load_s)
            l->count ? l->sum / 1e3 / l->count : 0,
            fixed_ram_latency_percentile(l, 50) / 1e3,
            fixed_ram_latency_percentile(l, 99) / 1e3, l->max / 1e3, load_s,
-           load_s > 0 ? b->size_mib / load_s : 0, huge_kib(b));
+           load_s > 0 ? b->size_mib / load_s : 0, b->huge_kib);
 }
 
 static void run(Bench *b)
@@ -318,17 +374,24 @@ static void run(Bench *b)
         engine_finish(b);
         loaded = get_clock();
     }
-    print_result(b, (touched - start) / 1e9,
-                 loaded ? (loaded - start) / 1e9 : 0);
-
     if (b->mode == MODE_ENGINE) {
-        fixed_ram_load_free(b->load);
-        fixed_ram_map_free(b->map);
+        engine_end(b);
     } else if (b->mode == MODE_NAIVE) {
         fixed_ram_uffd_ring(&b->uffd, 0);
         qemu_thread_join(&b->naive);
         fixed_ram_uffd_close(&b->uffd);
     }
+    print_result(b, (touched - start) / 1e9,
+                 loaded ? (loaded - start) / 1e9 : 0);
+}
+
+/* What else the arguments must be. */
+static bool arguments_are_good(const Bench *b)
+{
+    return b->path && b->touchers > 0 && b->touchers <= MAX_TOUCHERS &&
+           b->span_mib > 0 && b->span_mib <= b->size_mib && b->touches >= 0 &&
+           (g_str_equal(b->order, "random") || g_str_equal(b->order, "each")) &&
+           (b->touches || b->mode == MODE_ENGINE);
 }
 
 static bool parse_mode(Bench *b)
@@ -347,8 +410,9 @@ static bool parse_mode(Bench *b)
 int main(int argc, char **argv)
 {
     Bench b = {
-        .mode_name = g_strdup("engine"), .size_mib = 1024, .touchers = 1,
-        .touches = 2000, .span_mib = 256, .loaders = 1, .seed = 1,
+        .mode_name = g_strdup("engine"), .order = g_strdup("random"),
+        .size_mib = 1024, .touchers = 1, .touches = 2000, .span_mib = 256,
+        .loaders = 4, .seed = 1,
     };
     GOptionEntry entries[] = {
         { "mode", 0, 0, G_OPTION_ARG_STRING, &b.mode_name,
@@ -357,7 +421,10 @@ int main(int argc, char **argv)
           "load from FILE; made if it is not there", "FILE" },
         { "size", 0, 0, G_OPTION_ARG_INT, &b.size_mib, "MiB in all", "N" },
         { "touchers", 0, 0, G_OPTION_ARG_INT, &b.touchers, "threads", "N" },
-        { "touches", 0, 0, G_OPTION_ARG_INT, &b.touches, "of each", "N" },
+        { "touches", 0, 0, G_OPTION_ARG_INT, &b.touches,
+          "of each at random; 0: until all is loaded", "N" },
+        { "order", 0, 0, G_OPTION_ARG_STRING, &b.order,
+          "random, or each: every page of the span once", "ORDER" },
         { "span", 0, 0, G_OPTION_ARG_INT, &b.span_mib,
           "MiB that they touch", "N" },
         { "loaders", 0, 0, G_OPTION_ARG_INT, &b.loaders, "threads", "N" },
@@ -368,6 +435,8 @@ int main(int argc, char **argv)
           "drop the file from the page cache first", NULL },
         { "finish", 0, 0, G_OPTION_ARG_NONE, &b.finish,
           "wait until all is loaded", NULL },
+        { "collapse", 0, 0, G_OPTION_ARG_NONE, &b.collapse,
+          "and make huge pages of what was broken up", NULL },
         { "seed", 0, 0, G_OPTION_ARG_INT, &b.seed, "for what is random", "N" },
         { NULL }
     };
@@ -375,15 +444,17 @@ int main(int argc, char **argv)
     g_autoptr(GError) err = NULL;
 
     g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, &err) || !b.path ||
-        !parse_mode(&b) || b.touchers > MAX_TOUCHERS ||
-        b.span_mib > b.size_mib) {
+    if (!g_option_context_parse(context, &argc, &argv, &err) ||
+        !parse_mode(&b) || !arguments_are_good(&b)) {
         fprintf(stderr, "%s: %s\n", argv[0],
                 err ? err->message : "bad arguments, see --help");
         return 1;
     }
     b.size = b.size_mib * MiB;
     b.touched = bitmap_new(b.size / PAGE);
+    if (g_str_equal(b.order, "each")) {
+        shuffle_pages(&b);
+    }
     make_file(&b);
     set_cache(&b);
     b.fd = open(b.path, O_RDONLY);

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "libqtest.h"
+#include "migration/fixed-ram/uffd.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
@@ -391,6 +392,21 @@ static void test_to_base_multifd_dio(void)
     fixed_ram_test(&args);
 }
 
+/* As on a kernel that cannot move pages. */
+static void test_no_move(void)
+{
+    g_setenv(FIXED_RAM_NO_MOVE, "1", true);
+    test_demand();
+    g_unsetenv(FIXED_RAM_NO_MOVE);
+}
+
+static void test_run_no_move(void)
+{
+    g_setenv(FIXED_RAM_NO_MOVE, "1", true);
+    test_run();
+    g_unsetenv(FIXED_RAM_NO_MOVE);
+}
+
 static const FixedRamCase cases[] = {
     { "eager/plain", test_eager },
     { "eager/multifd", test_eager_multifd, true },
@@ -419,6 +435,8 @@ static const FixedRamCase cases[] = {
     { "demand/run", test_run, true },
     { "demand/run-multifd-dio", test_run_multifd_dio, true },
     { "demand/run-crawl", test_run_crawl },
+    { "demand/no-move", test_no_move },
+    { "demand/run-no-move", test_run_no_move, true },
     { "demand/from-base", test_base_demand, true },
     { "demand/mapped-ram", test_base_mapped_demand },
 

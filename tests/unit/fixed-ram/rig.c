@@ -12,95 +12,17 @@
 #include "qemu/memfd.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
+#include "migration/fixed-ram/uffd.h"
 #include "rig.h"
+#include "thp.h"
 
 static const char *const names[RIG_BLOCKS] = { "pc.ram", "tiny", "vga.vram" };
-static const unsigned units[RIG_BLOCKS] = { 210, 1, 129 };
-
-/* --- sources that read from a Disk --- */
-
-typedef struct DiskSource {
-    FixedRamSource parent;
-    Disk *disk;
-    int64_t good;               /* reads before the first error; atomic */
-    FixedRamSource *file;       /* the same bytes in a file, or NULL */
-} DiskSource;
-
-static void disk_wait(Disk *disk)
-{
-    QEMU_LOCK_GUARD(&disk->lock);
-    disk->inside++;
-    qemu_cond_broadcast(&disk->cond);
-    while (disk->held) {
-        qemu_cond_wait(&disk->cond, &disk->lock);
-    }
-    disk->inside--;
-}
-
-static ssize_t disk_read(FixedRamSource *source, void *buf, size_t length,
-                         uint64_t offset)
-{
-    DiskSource *s = container_of(source, DiskSource, parent);
-    Disk *disk = s->disk;
-
-    g_assert_cmpuint(offset % RIG_PAGE, ==, 0);
-    g_assert_cmpuint(length % RIG_PAGE, ==, 0);
-    g_assert_cmpuint(offset + length, <=, disk->size);
-    disk_wait(disk);
-    if (qatomic_fetch_dec(&s->good) <= 0) {
-        return -EIO;
-    }
-    for (uint64_t i = 0; i < length; i += RIG_PAGE) {
-        qatomic_inc(&disk->times[(offset + i) / RIG_PAGE]);
-    }
-    if (s->file) {
-        return s->file->ops->read_pages(s->file, buf, length, offset);
-    }
-    memcpy(buf, disk->bytes + offset, length);
-    return length;
-}
-
-static void disk_close(FixedRamSource *source)
-{
-    DiskSource *s = container_of(source, DiskSource, parent);
-
-    qatomic_inc(&s->disk->closed);
-    fixed_ram_source_close(s->file);
-    g_free(s);
-}
-
-static const FixedRamSourceOps disk_ops = {
-    .read = disk_read,
-    .close = disk_close,
-};
-
-static FixedRamSource *open_temp_file(const Disk *disk)
-{
-    g_autofree char *path = NULL;
-    FixedRamSource *source;
-    int fd = g_file_open_tmp("fixed-ram-XXXXXX", &path, NULL);
-
-    g_assert_cmpint(fd, >=, 0);
-    g_assert_cmpint(qemu_write_full(fd, disk->bytes, disk->size), ==,
-                    disk->size);
-    close(fd);
-    source = fixed_ram_source_open_file(path, false, &error_abort);
-    g_assert_cmpint(unlink(path), ==, 0);
-    return source;
-}
+/* What comes after the extents. */
+static const unsigned units[RIG_BLOCKS] = { 77, 1, 129 };
 
 FixedRamSource *rig_source(Rig *rig, int64_t good)
 {
-    DiskSource *s = g_new0(DiskSource, 1);
-
-    rig->disk.opened++;
-    s->parent.ops = &disk_ops;
-    s->parent.name = g_strdup("snapshot.img");
-    s->parent.size = rig->disk.size;
-    s->disk = &rig->disk;
-    s->good = good ?: INT64_MAX;
-    s->file = rig->o.file ? open_temp_file(&rig->disk) : NULL;
-    return &s->parent;
+    return disk_source(&rig->disk, good, rig->o.file);
 }
 
 /* --- what the load calls --- */
@@ -121,19 +43,9 @@ static uint64_t rig_bandwidth(void *opaque)
     return qatomic_read(&rig->bandwidth);
 }
 
-static void rig_wait_begin(void *opaque, uintptr_t addr, uint32_t thread_id)
+/* Count one for the unit at @addr; @counts: one array a block. */
+static void count_unit(Rig *rig, unsigned *const *counts, uintptr_t addr)
 {
-    Rig *rig = opaque;
-    FixedRamBlock *block = fixed_ram_map_find(rig->map, addr);
-
-    g_assert_nonnull(block);
-    g_assert_cmpuint((addr - (uintptr_t)block->host) % block->unit, ==, 0);
-    qatomic_inc(&rig->begins);
-}
-
-static void rig_wait_end(void *opaque, uintptr_t addr)
-{
-    Rig *rig = opaque;
     FixedRamBlock *block = fixed_ram_map_find(rig->map, addr);
 
     for (unsigned i = 0; i < RIG_BLOCKS; i++) {
@@ -141,11 +53,26 @@ static void rig_wait_end(void *opaque, uintptr_t addr)
             uint64_t offset = addr - (uintptr_t)block->host;
 
             g_assert_cmpuint(offset % block->unit, ==, 0);
-            qatomic_inc(&rig->ended[i][offset / block->unit]);
+            qatomic_inc(&counts[i][offset / block->unit]);
             return;
         }
     }
     g_assert_not_reached();
+}
+
+static void rig_wait_begin(void *opaque, uintptr_t addr, uint32_t thread_id)
+{
+    Rig *rig = opaque;
+
+    count_unit(rig, rig->begun, addr);
+    qatomic_inc(&rig->begins);
+}
+
+static void rig_wait_end(void *opaque, uintptr_t addr)
+{
+    Rig *rig = opaque;
+
+    count_unit(rig, rig->ended, addr);
 }
 
 static const FixedRamLoadOps rig_ops = {
@@ -157,58 +84,93 @@ static const FixedRamLoadOps rig_ops = {
 
 /* --- setting up --- */
 
-static void *map_memory(const RigOptions *o, size_t size)
+static uint8_t *map_memory(const RigOptions *o, size_t size)
 {
-    int fd = o->shared ? qemu_memfd_create("fixed-ram-test", size, false, 0,
-                                           0, &error_abort) : -1;
-    void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                     o->shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS,
-                     fd, 0);
+    void *mem;
+    int fd;
 
-    g_assert_true(mem != MAP_FAILED);
-    if (fd >= 0) {
-        close(fd);
+    if (!o->shared) {
+        return thp_map(size);
     }
+    fd = qemu_memfd_create("fixed-ram-test", size, false, 0, 0, &error_abort);
+    mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    g_assert_true(mem != MAP_FAILED);
+    close(fd);
     return mem;
+}
+
+static void unmap_memory(const Rig *rig, FixedRamBlock *block)
+{
+    if (rig->o.shared) {
+        munmap(block->host, block->length);
+    } else {
+        thp_unmap(block->host, block->length);
+    }
+}
+
+/* Does page number @page of extent number @extent hold data? */
+static bool extent_page(unsigned extent, uint64_t page, GRand *rand)
+{
+    switch (extent) {
+    case RIG_HOLED:
+        return page % 8;
+    case RIG_SPARSE:
+        /* The end is zero: with the next extent, too much to be watched. */
+        return page % RIG_STRIDE < 4 && page < 480;
+    case RIG_EMPTY:
+        return false;
+    case RIG_PATCHY:
+        return g_rand_int_range(rand, 0, 4) && page / 40 != 5;
+    default:
+        return true;
+    }
+}
+
+static void set_data(const RigOptions *o, FixedRamBlock *block, bool extents,
+                     GRand *rand)
+{
+    uint64_t pages = block->length / RIG_PAGE;
+    uint64_t more = extents ? (RIG_EXTENTS + o->more) * RIG_HUGE : 0;
+
+    for (uint64_t page = 0; page < pages && !o->empty; page++) {
+        uint64_t unit = (page - more) / (block->unit / RIG_PAGE);
+        bool data;
+
+        if (page < more) {
+            data = extent_page(page / RIG_HUGE, page % RIG_HUGE, rand);
+        } else {
+            /* Stretches of whole units without data too. */
+            data = unit % 32 != 13 && g_rand_int_range(rand, 0, 4);
+        }
+        /* Both ends hold some: there, bounds are easily wrong. */
+        if (data || page == 0 || page == pages - 1) {
+            set_bit(page, block->data);
+        }
+    }
 }
 
 static void add_block(Rig *rig, unsigned i, GRand *rand)
 {
+    const RigOptions *o = &rig->o;
     FixedRamBlock *block = g_new0(FixedRamBlock, 1);
-    uint64_t pages;
 
     g_strlcpy(block->name, names[i], sizeof(block->name));
     block->page_size = RIG_PAGE;
-    block->unit = rig->o.unit ?: MAX(RIG_PAGE, qemu_real_host_page_size());
+    block->unit = o->unit ?: MAX(RIG_PAGE, qemu_real_host_page_size());
     block->length = units[i] * block->unit;
-    block->pages_offset = ROUND_UP(rig->disk.size + 1, MiB);
-    pages = block->length / RIG_PAGE;
-    block->data = bitmap_new(pages);
-    for (uint64_t page = 0; page < pages && !rig->o.empty; page++) {
-        /* Stretches of whole units without data too. */
-        if (page / (block->unit / RIG_PAGE) % 32 != 13 &&
-            (page == 0 || g_rand_int_range(rand, 0, 4))) {
-            set_bit(page, block->data);
-        }
+    if (i == 0) {
+        block->length += (RIG_EXTENTS + o->more) * FIXED_RAM_EXTENT_BYTES;
+        block->huge = block->unit == qemu_real_host_page_size() &&
+                      (!o->shared || o->stubborn);
     }
-    block->host = map_memory(&rig->o, block->length);
+    block->pages_offset = ROUND_UP(rig->disk.size + 1, MiB);
+    block->data = bitmap_new(block->length / RIG_PAGE);
+    set_data(o, block, i == 0, rand);
+    block->host = map_memory(o, block->length);
     rig->disk.size = block->pages_offset + block->length;
     fixed_ram_map_add(rig->map, block);
+    rig->begun[i] = g_new0(unsigned, block->units);
     rig->ended[i] = g_new0(unsigned, block->units);
-}
-
-static void fill_disk(Disk *disk)
-{
-    uint64_t state = 88172645463325252ULL;
-
-    disk->bytes = g_malloc(disk->size);
-    disk->times = g_new0(unsigned, disk->size / RIG_PAGE);
-    for (size_t i = 0; i < disk->size / 8; i++) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        ((uint64_t *)disk->bytes)[i] = state | 0x0101010101010101ULL;
-    }
 }
 
 /* Leave in the memory what the machine's start may have left there. */
@@ -228,9 +190,18 @@ static void soil_memory(Rig *rig)
 static bool register_memory(Rig *rig)
 {
     int advice = rig->o.shared ? MADV_REMOVE : MADV_DONTNEED;
+    bool was_set = getenv(FIXED_RAM_NO_MOVE);
     Error *err = NULL;
+    bool ok;
 
-    if (!fixed_ram_load_register(rig->load, &err)) {
+    if (rig->o.no_move) {
+        g_setenv(FIXED_RAM_NO_MOVE, "1", true);
+    }
+    ok = fixed_ram_load_register(rig->load, &err);
+    if (!was_set) {
+        g_unsetenv(FIXED_RAM_NO_MOVE);
+    }
+    if (!ok) {
         g_test_skip(error_get_pretty(err));
         error_free(err);
         return false;
@@ -256,15 +227,14 @@ Rig *rig_new(const RigOptions *o)
     rig->map = fixed_ram_map_new();
     qemu_mutex_init(&rig->lock);
     qemu_cond_init(&rig->cond);
-    qemu_mutex_init(&rig->disk.lock);
-    qemu_cond_init(&rig->disk.cond);
     for (unsigned i = 0; i < RIG_BLOCKS; i++) {
         add_block(rig, i, rand);
     }
-    fill_disk(&rig->disk);
+    rig->disk.map = rig->map;
+    disk_fill(&rig->disk);
     soil_memory(rig);
     rig->load = fixed_ram_load_new(rig->map, rig_source(rig, o->good_reads),
-                                   &config);
+                                   &config, &error_abort);
     if (o->on_demand && !register_memory(rig)) {
         rig_free(rig);
         return NULL;
@@ -293,14 +263,12 @@ void rig_free(Rig *rig)
     for (unsigned i = 0; i < RIG_BLOCKS; i++) {
         FixedRamBlock *block = rig_block(rig, i);
 
-        munmap(block->host, block->length);
+        unmap_memory(rig, block);
+        g_free(rig->begun[i]);
         g_free(rig->ended[i]);
     }
     fixed_ram_map_free(rig->map);
-    g_free(rig->disk.bytes);
-    g_free(rig->disk.times);
-    qemu_cond_destroy(&rig->disk.cond);
-    qemu_mutex_destroy(&rig->disk.lock);
+    disk_free(&rig->disk);
     qemu_cond_destroy(&rig->cond);
     qemu_mutex_destroy(&rig->lock);
     g_free(rig);
@@ -358,21 +326,6 @@ void rig_wait(Rig *rig, FixedRamLoadState state)
     rig_wait_either(rig, state, state);
 }
 
-void rig_hold(Rig *rig, bool held)
-{
-    QEMU_LOCK_GUARD(&rig->disk.lock);
-    rig->disk.held = held;
-    qemu_cond_broadcast(&rig->disk.cond);
-}
-
-void rig_wait_inside(Rig *rig, unsigned n)
-{
-    QEMU_LOCK_GUARD(&rig->disk.lock);
-    while (rig->disk.inside < n) {
-        qemu_cond_wait(&rig->disk.cond, &rig->disk.lock);
-    }
-}
-
 static bool page_is_right(Rig *rig, const FixedRamBlock *block, uint64_t page,
                           bool *zero)
 {
@@ -406,7 +359,17 @@ void rig_check_all(Rig *rig)
     }
 }
 
-void rig_check_reads(Rig *rig)
+/* May a page without data be read, because of what lies around it? */
+static bool read_along(const FixedRamBlock *block, uint64_t page)
+{
+    uint64_t pages = block->length / RIG_PAGE;
+    uint64_t before = find_last_bit(block->data, page);
+    uint64_t after = find_next_bit(block->data, pages, page);
+
+    return before < page && after < pages && after - before - 1 <= RIG_GAP;
+}
+
+void rig_check_reads(Rig *rig, bool once)
 {
     uint64_t all = 0, counted = 0;
 
@@ -417,7 +380,12 @@ void rig_check_reads(Rig *rig)
             uint64_t at = block->pages_offset + page * RIG_PAGE;
             unsigned times = qatomic_read(&rig->disk.times[at / RIG_PAGE]);
 
-            g_assert_cmpuint(times, ==, !!test_bit(page, block->data));
+            if (test_bit(page, block->data)) {
+                g_assert_cmpuint(times, >=, 1);
+            } else if (times) {
+                g_assert_true(read_along(block, page));
+            }
+            g_assert_true(times <= 1 || !once);
             counted += times;
         }
     }
@@ -425,6 +393,76 @@ void rig_check_reads(Rig *rig)
         all += qatomic_read(&rig->disk.times[i]);
     }
     g_assert_cmpuint(all, ==, counted);
+}
+
+void rig_check_complete(Rig *rig)
+{
+    const FixedRamLoadStats *stats = fixed_ram_load_stats(rig->load);
+
+    g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
+                    FIXED_RAM_LOAD_COMPLETE);
+    g_assert_null(fixed_ram_load_error(rig->load));
+    g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, 0);
+    rig_check_all(rig);
+    /* Each unit was placed once: else these are more. */
+    g_assert_cmpuint(qatomic_read(&stats->fault_bytes) +
+                     qatomic_read(&stats->loader_bytes), ==,
+                     rig->map->wanted);
+    if (rig->o.on_demand) {
+        /* Who runs in that memory must not see half of a page. */
+        g_assert_cmpuint(qatomic_read(&rig->disk.straight), ==, 0);
+    }
+}
+
+void rig_check_waits(Rig *rig)
+{
+    for (unsigned i = 0; i < RIG_BLOCKS; i++) {
+        FixedRamBlock *block = rig_block(rig, i);
+        FixedRamRun run;
+
+        for (uint64_t unit = 0; unit < block->units; unit++) {
+            uint64_t pos = unit * block->unit;
+            unsigned placed = fixed_ram_block_next_data(
+                block, pos, pos + block->unit, 0, &run);
+            unsigned begun = qatomic_read(&rig->begun[i][unit]);
+            unsigned ended = qatomic_read(&rig->ended[i][unit]);
+
+            g_assert_cmpuint(ended, >=, placed);
+            g_assert_cmpuint(ended, <=, placed + begun);
+            g_assert_true(placed || ended == begun);
+        }
+    }
+}
+
+unsigned rig_reads(Rig *rig, const FixedRamBlock *block, uint64_t page,
+                   uint64_t pages)
+{
+    uint64_t first = block->pages_offset / RIG_PAGE + page;
+    unsigned reads = 0;
+
+    for (uint64_t i = first; i < first + pages; i++) {
+        reads += qatomic_read(&rig->disk.starts[i]);
+    }
+    return reads;
+}
+
+bool rig_can_move(const RigOptions *o)
+{
+    FixedRamUffd uffd;
+    bool can_move;
+
+    if (o->no_move || o->shared || !fixed_ram_uffd_open(&uffd, NULL)) {
+        return false;
+    }
+    can_move = uffd.can_move;
+    fixed_ram_uffd_close(&uffd);
+    return can_move && (!o->unit || o->unit == RIG_PAGE) &&
+           qemu_real_host_page_size() == RIG_PAGE;
+}
+
+bool rig_whole(Rig *rig, unsigned extent)
+{
+    return test_bit(extent, rig_block(rig, 0)->whole);
 }
 
 /* --- touching it --- */

@@ -9,41 +9,45 @@
 
 #include "qemu/thread.h"
 #include "migration/fixed-ram/load.h"
+#include "disk.h"
 
 /*
  * Three blocks on plain mappings and a disk in memory that holds their pages
  * at fixed offsets.  No byte of the disk is zero, so zeros in a page can only
  * come from a clear bit, or are wrong; pages with a clear bit hold stale
  * bytes there.
+ *
+ * The first block has these extents, and a part of one:
+ *
+ *   full, holed (every eighth page is zero), sparse, empty, patchy (random,
+ *   with one long stretch of zeros), more full ones if asked for
+ *
+ * With the host's small pages as units, huge pages may back it.
  */
 
-#define RIG_PAGE    4096ULL
+#define RIG_PAGE    DISK_PAGE
 #define RIG_BLOCKS  3
 
-#define RIG_GOOD    0
-#define RIG_BAD     (-1)
+enum { RIG_FULL, RIG_HOLED, RIG_SPARSE, RIG_EMPTY, RIG_PATCHY, RIG_EXTENTS };
 
-/* What the file holds, how often it was read, and whether reads get through. */
-typedef struct Disk {
-    uint8_t *bytes;
-    size_t size;
-    unsigned *times;            /* a page was read; atomic */
-    unsigned opened;            /* sources there were; the main thread's */
-    unsigned closed;            /* of these, closed; atomic */
-    QemuMutex lock;             /* guards what follows */
-    QemuCond cond;
-    bool held;                  /* reads wait */
-    unsigned inside;            /* reads that wait */
-} Disk;
+/* Pages of an extent that one huge page could back. */
+#define RIG_HUGE    (FIXED_RAM_EXTENT_BYTES / RIG_PAGE)
+/* Stretches of zero pages no longer than this may be read along. */
+#define RIG_GAP     16
+/* Pages from one to the next stretch of data in the sparse extent. */
+#define RIG_STRIDE  24
 
 typedef struct RigOptions {
     bool on_demand;
     bool shared;                /* the blocks are mappings of a memfd */
     bool file;                  /* read from a file, not from memory */
     bool empty;                 /* no page has data */
+    bool no_move;               /* take the kernel for one that cannot */
+    bool stubborn;              /* what is shared is said to become huge */
+    unsigned more;              /* extents */
     unsigned loaders;
     uint64_t unit;              /* 0: the host's page */
-    int64_t good_reads;         /* of the first source, see rig_source() */
+    int64_t good_reads;         /* of the first source, see disk_source() */
 } RigOptions;
 
 typedef struct Rig {
@@ -53,6 +57,7 @@ typedef struct Rig {
     FixedRamLoad *load;
     uint64_t bandwidth;         /* what loaders are told; atomic */
     unsigned begins;            /* calls of wait_begin(); atomic */
+    unsigned *begun[RIG_BLOCKS]; /* of these, for each unit; atomic */
     unsigned *ended[RIG_BLOCKS]; /* wait_end() of each unit; atomic */
     QemuMutex lock;             /* guards what follows */
     QemuCond cond;
@@ -86,11 +91,7 @@ void rig_stop(Rig *rig);
 /** rig_free(): free everything, the load first if need be. */
 void rig_free(Rig *rig);
 
-/**
- * rig_source(): one more source
- *
- * @good: how many reads succeed, or RIG_GOOD, or RIG_BAD: none
- */
+/** rig_source(): one more source; @good as for disk_source(). */
 FixedRamSource *rig_source(Rig *rig, int64_t good);
 
 /** rig_block(): block number @i. */
@@ -112,20 +113,38 @@ void rig_wait_notified(Rig *rig, unsigned n);
 /** rig_wait(): wait for a state. */
 void rig_wait(Rig *rig, FixedRamLoadState state);
 
-/** rig_hold(): have reads wait, or let them all through. */
-void rig_hold(Rig *rig, bool held);
-
-/** rig_wait_inside(): wait until so many reads wait. */
-void rig_wait_inside(Rig *rig, unsigned n);
-
 /** rig_check_page(): does the memory hold what the file says? */
 void rig_check_page(Rig *rig, const FixedRamBlock *block, uint64_t page);
 
 /** rig_check_all(): are all pages right? */
 void rig_check_all(Rig *rig);
 
-/** rig_check_reads(): was each page with data read once, and no other? */
-void rig_check_reads(Rig *rig);
+/**
+ * rig_check_reads(): was each page with data read, and no other, short
+ * stretches between these excepted?
+ *
+ * @once: and none of them twice
+ */
+void rig_check_reads(Rig *rig, bool once);
+
+/** rig_check_complete(): all has come, and the figures say so. */
+void rig_check_complete(Rig *rig);
+
+/**
+ * rig_check_waits(): the load was freed; was each unit that came told to
+ * whoever waited, and no more often than it could be?
+ */
+void rig_check_waits(Rig *rig);
+
+/** rig_reads(): how many reads began in @pages pages of @block from @page. */
+unsigned rig_reads(Rig *rig, const FixedRamBlock *block, uint64_t page,
+                   uint64_t pages);
+
+/** rig_can_move(): does this kernel move pages, and may it for @o? */
+bool rig_can_move(const RigOptions *o);
+
+/** rig_whole(): is extent @extent of the first block in place as one? */
+bool rig_whole(Rig *rig, unsigned extent);
 
 /** rig_touch(): start a toucher of @page; @block NULL: of all pages. */
 void rig_touch(Rig *rig, Toucher *t, FixedRamBlock *block, uint64_t page);

@@ -111,9 +111,13 @@ static void rig_free(Rig *rig)
 /* Place @pages pages of the source from page number @first on. */
 static int copy(Rig *rig, unsigned first, unsigned pages)
 {
-    return fixed_ram_uffd_copy(&rig->uffd, rig->mem + first * rig->page,
-                               rig->src + first * rig->page,
-                               pages * rig->page, rig->page);
+    uint64_t done = 1;
+    int ret = fixed_ram_uffd_copy(&rig->uffd, rig->mem + first * rig->page,
+                                  rig->src + first * rig->page,
+                                  pages * rig->page, rig->page, &done);
+
+    g_assert_cmpuint(done, ==, ret ? 0 : pages * rig->page);
+    return ret;
 }
 
 static int zero(Rig *rig, unsigned page)
@@ -320,6 +324,35 @@ static void test_unregister(void)
     rig_free(&rig);
 }
 
+/* It fails in the middle, and says how far it came. */
+static void test_copy_part(void)
+{
+    uint64_t done;
+    uint8_t *src;
+    Rig rig;
+
+    if (!rig_new(&rig, 8)) {
+        return;
+    }
+    src = mmap(NULL, rig.size, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    g_assert_true(src != MAP_FAILED);
+    memcpy(src, rig.src, rig.size);
+    g_assert_cmpint(mprotect(src + 5 * rig.page, rig.page, PROT_NONE), ==, 0);
+    place_silently(&rig, 2, 0xee);
+    g_assert_cmpint(fixed_ram_uffd_copy(&rig.uffd, rig.mem, src, rig.size,
+                                        rig.page, &done), ==, -EFAULT);
+    g_assert_cmpuint(done, ==, 5 * rig.page);
+    for (unsigned page = 0; page < 5; page++) {
+        expect_page(&rig, page, page == 2 ? 0xee : page + 1);
+    }
+    g_assert_cmpint(copy(&rig, 5, 3), ==, 0);   /* none of these was there */
+    expect_page(&rig, 5, 6);
+    expect_page(&rig, 7, 8);
+    munmap(src, rig.size);
+    rig_free(&rig);
+}
+
 /* The memory goes while it is watched. */
 static void test_unmapped(void)
 {
@@ -414,6 +447,7 @@ static void test_memfd(void)
 static void test_hugetlb(void)
 {
     Toucher t;
+    uint64_t done;
     Rig rig;
     void *probe = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
@@ -431,7 +465,8 @@ static void test_hugetlb(void)
     g_assert_cmpint(fixed_ram_uffd_zero(&rig.uffd, rig.mem, HUGE), ==, 0);
     expect_seen(&t, 0);
     g_assert_cmpint(fixed_ram_uffd_copy(&rig.uffd, rig.mem, rig.src,
-                                        2 * HUGE, HUGE), ==, 0);
+                                        2 * HUGE, HUGE, &done), ==, 0);
+    g_assert_cmpuint(done, ==, 2 * HUGE);
     expect_page(&rig, 0, 0);                    /* it was there */
     g_assert_cmphex(rig.mem[HUGE], ==, src_byte(&rig, HUGE));
     g_assert_cmpint(fixed_ram_uffd_zero(&rig.uffd, rig.mem + HUGE, HUGE), ==,
@@ -530,6 +565,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/uffd/present-wakes", test_present_wakes);
     g_test_add_func("/fixed-ram/uffd/copy-over-zero", test_copy_over_zero);
     g_test_add_func("/fixed-ram/uffd/large-copy", test_large_copy);
+    g_test_add_func("/fixed-ram/uffd/copy-part", test_copy_part);
     g_test_add_func("/fixed-ram/uffd/unregister", test_unregister);
     g_test_add_func("/fixed-ram/uffd/unmapped", test_unmapped);
     g_test_add_func("/fixed-ram/uffd/wake", test_wake);

@@ -1,0 +1,129 @@
+/*
+ * fixed-ram: when loaders may read, and how much
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+#include "pace.h"
+
+#define BUSY_NS         (1 * SCALE_MS)
+#define CALM_NS         (20 * SCALE_MS)
+#define BUSY_BYTES      (256 * KiB)
+#define CALM_BYTES      (1 * MiB)
+/*
+ * While busy a loader leaves the disk alone for half the time that its last
+ * read took, and for three times that while a fault is served: it has two
+ * fifths to two thirds of the disk.
+ */
+#define PAUSE(took)         ((took) / 2)
+#define PAUSE_URGENT(took)  ((took) / 2 * 3)
+/* A read that hung does not make for a long pause. */
+#define READ_NS_MAX     (5 * SCALE_MS)
+#define PAUSE_STEP_US   50
+
+typedef enum Mood { BUSY, CALM, QUIET } Mood;
+
+static Mood pace_mood(FixedRamPace *pace)
+{
+    int64_t since = get_clock() - qatomic_read(&pace->last_fault);
+
+    if (qatomic_read(&pace->urgent) || since < BUSY_NS) {
+        return BUSY;
+    }
+    return since < CALM_NS ? CALM : QUIET;
+}
+
+void fixed_ram_pace_init(FixedRamPace *pace, bool careful)
+{
+    *pace = (FixedRamPace) { };
+    qemu_mutex_init(&pace->turn);
+    if (careful) {
+        pace->last_fault = get_clock();
+    } else {
+        pace->last_fault = INT64_MIN / 2;
+    }
+}
+
+void fixed_ram_pace_destroy(FixedRamPace *pace)
+{
+    qemu_mutex_destroy(&pace->turn);
+}
+
+void fixed_ram_pace_fault(FixedRamPace *pace)
+{
+    qatomic_inc(&pace->urgent);
+}
+
+void fixed_ram_pace_fault_end(FixedRamPace *pace)
+{
+    qatomic_set(&pace->last_fault, get_clock());
+    qatomic_dec(&pace->urgent);
+}
+
+void fixed_ram_pace_hurry(FixedRamPace *pace, uintptr_t addr)
+{
+    qatomic_set(&pace->hurry, addr);
+    qatomic_set(&pace->last_fault, get_clock());
+}
+
+void fixed_ram_pace_enter(FixedRamPace *pace, FixedRamTurn *turn)
+{
+    turn->held = false;
+    if (pace_mood(pace) == QUIET) {
+        return;
+    }
+    qemu_mutex_lock(&pace->turn);
+    turn->held = true;
+    if (pace_mood(pace) == QUIET) {
+        fixed_ram_pace_leave(pace, turn);
+    }
+}
+
+void fixed_ram_pace_leave(FixedRamPace *pace, FixedRamTurn *turn)
+{
+    if (turn->held) {
+        turn->held = false;
+        qemu_mutex_unlock(&pace->turn);
+    }
+}
+
+static bool pause_is_over(FixedRamPace *pace)
+{
+    int64_t took = MIN(pace->read_end - pace->read_begin, READ_NS_MAX);
+    int64_t since = get_clock() - pace->read_end;
+
+    return pace_mood(pace) != BUSY || since >= PAUSE_URGENT(took) ||
+           (since >= PAUSE(took) && !qatomic_read(&pace->urgent));
+}
+
+uint64_t fixed_ram_pace_begin(FixedRamPace *pace, const FixedRamTurn *turn,
+                              uintptr_t addr, uint64_t length, uint64_t want)
+{
+    uint64_t most;
+
+    if (!turn->held) {
+        return want;
+    }
+    while (qatomic_read(&pace->hurry) - addr >= length &&
+           !pause_is_over(pace)) {
+        g_usleep(PAUSE_STEP_US);
+    }
+    if (qatomic_read(&pace->hurry) - addr < length) {
+        most = want;
+    } else {
+        most = pace_mood(pace) == BUSY ? BUSY_BYTES : CALM_BYTES;
+    }
+    pace->read_begin = get_clock();
+    return MIN(want, most);
+}
+
+void fixed_ram_pace_end(FixedRamPace *pace, const FixedRamTurn *turn)
+{
+    if (turn->held) {
+        pace->read_end = get_clock();
+    }
+}

@@ -1,0 +1,413 @@
+/*
+ * fixed-ram: unit tests of the engine when reading or placing fails
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/bitmap.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include "qapi/error.h"
+#include "migration/fixed-ram/worker.h"
+#include "rig.h"
+
+#define TOUCHERS 4
+
+/* Names the block, the file, what was wrong. */
+static void check_error(Rig *rig, const char *block)
+{
+    Error *err = fixed_ram_load_error(rig->load);
+    g_autofree char *quoted = g_strdup_printf("'%s'", block);
+
+    g_assert_nonnull(err);
+    g_assert_nonnull(strstr(error_get_pretty(err), quoted));
+    g_assert_nonnull(strstr(error_get_pretty(err), "'snapshot.img'"));
+    g_assert_nonnull(strstr(error_get_pretty(err), "Input/output error"));
+    g_assert_nonnull(strstr(error_get_pretty(err), "offset 0x"));
+    error_free(err);
+}
+
+/* Whoever waits when the load fails is let go. */
+static void test_fail(void)
+{
+    RigOptions o = { .on_demand = true, .good_reads = DISK_BAD };
+    Toucher t[TOUCHERS] = { };
+    Rig *rig = rig_new(&o);
+    FixedRamBlock *block;
+
+    if (!rig) {
+        return;
+    }
+    block = rig_block(rig, 0);
+    disk_hold(&rig->disk, true);
+    rig_start(rig);
+    for (unsigned i = 0; i < TOUCHERS; i++) {
+        t[i].may_fail = true;
+        rig_touch(rig, &t[i], block, rig_data_page(block, 30 * i));
+    }
+    disk_wait_inside(&rig->disk, 2);
+    g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
+                    FIXED_RAM_LOAD_ACTIVE);
+    disk_hold(&rig->disk, false);
+    for (unsigned i = 0; i < TOUCHERS; i++) {
+        rig_join(&t[i]);
+    }
+    rig_wait(rig, FIXED_RAM_LOAD_FAILED);
+    check_error(rig, "pc.ram");
+    g_assert_false(fixed_ram_load_guest_runs(rig->load));
+    g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
+                    FIXED_RAM_LOAD_FAILED);
+    rig_free(rig);
+}
+
+/* Touchers of all pages, loaders, and an error somewhere in the middle. */
+static void test_fail_midway(void)
+{
+    /* Fewer than there are stretches of data in the sparse extent. */
+    static const int64_t good[] = { 1, 2, 3, 5, 8, 13 };
+
+    for (size_t n = 0; n < ARRAY_SIZE(good); n++) {
+        RigOptions o = {
+            .on_demand = true, .loaders = 2, .good_reads = good[n],
+        };
+        Toucher t[TOUCHERS] = { };
+        Rig *rig = rig_new(&o);
+
+        if (!rig) {
+            return;
+        }
+        rig_start(rig);
+        for (unsigned i = 0; i < TOUCHERS; i++) {
+            t[i].may_fail = true;
+            t[i].seed = i;
+            rig_touch(rig, &t[i], NULL, 0);
+        }
+        for (unsigned i = 0; i < TOUCHERS; i++) {
+            rig_join(&t[i]);
+        }
+        g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
+                        FIXED_RAM_LOAD_FAILED);
+        rig_free(rig);
+    }
+}
+
+static void test_fail_eager(void)
+{
+    RigOptions o = { .loaders = 3, .good_reads = 2 };
+    Rig *rig = rig_new(&o);
+
+    rig_start(rig);
+    rig_wait(rig, FIXED_RAM_LOAD_FAILED);
+    check_error(rig, "pc.ram");
+    g_assert_false(fixed_ram_load_guest_runs(rig->load));
+    rig_free(rig);
+}
+
+static void recover(Rig *rig, int64_t good)
+{
+    fixed_ram_load_recover(rig->load, rig_source(rig, good));
+}
+
+/* After the guest has started an error lets it wait. */
+static void test_stall(void)
+{
+    RigOptions o = { .on_demand = true, .good_reads = DISK_BAD };
+    Rig *rig = rig_new(&o);
+    Toucher t = { }, u = { };
+    FixedRamBlock *block;
+
+    if (!rig) {
+        return;
+    }
+    block = rig_block(rig, 2);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    rig_start(rig);
+    rig_touch(rig, &t, block, rig_data_page(block, 3));
+    rig_wait(rig, FIXED_RAM_LOAD_STALLED);
+    check_error(rig, "vga.vram");
+    rig_touch(rig, &u, rig_block(rig, 0), rig_data_page(rig_block(rig, 0), 9));
+    while (qatomic_read(&rig->begins) < 2) {
+        g_thread_yield();
+    }
+    g_assert_false(qatomic_read(&t.done));
+    g_assert_false(qatomic_read(&u.done));
+    g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
+
+    recover(rig, DISK_GOOD);
+    rig_join(&t);
+    rig_join(&u);
+    g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
+                    FIXED_RAM_LOAD_ACTIVE);
+    g_assert_null(fixed_ram_load_error(rig->load));
+    rig_check_all(rig);
+    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
+    rig_check_complete(rig);
+    rig_free(rig);
+}
+
+/* One source after the other fails; in the end every page has come once. */
+static void test_stall_again(const void *opaque)
+{
+    RigOptions o = *(const RigOptions *)opaque;
+    Toucher t[TOUCHERS] = { };
+    unsigned recovered = 0;
+    Rig *rig;
+
+    o.on_demand = true;
+    o.good_reads = 3;
+    rig = rig_new(&o);
+    if (!rig) {
+        return;
+    }
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    rig_start(rig);
+    for (unsigned i = 0; i < TOUCHERS; i++) {
+        t[i].seed = i;
+        rig_touch(rig, &t[i], NULL, 0);
+    }
+    while (rig_wait_either(rig, FIXED_RAM_LOAD_STALLED,
+                           FIXED_RAM_LOAD_COMPLETE) ==
+           FIXED_RAM_LOAD_STALLED) {
+        recovered++;
+        recover(rig, recovered < 6 ? recovered : DISK_GOOD);
+    }
+    g_assert_cmpuint(recovered, >=, 6);
+    for (unsigned i = 0; i < TOUCHERS; i++) {
+        rig_join(&t[i]);
+    }
+    rig_check_complete(rig);
+    rig_check_reads(rig, false);
+    rig_stop(rig);
+    rig_check_waits(rig);
+    rig_free(rig);
+}
+
+/* Reads that began before the recovery fail after it: no second stall. */
+static void test_late_error(void)
+{
+    RigOptions o = { .on_demand = true, .loaders = 1, .good_reads = DISK_BAD };
+    Rig *rig = rig_new(&o);
+    Toucher t = { };
+    FixedRamBlock *block;
+    Error *err = NULL;
+
+    if (!rig) {
+        return;
+    }
+    block = rig_block(rig, 2);
+    disk_hold(&rig->disk, true);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    rig_start(rig);
+    rig_touch(rig, &t, block, rig_data_page(block, 0));
+    disk_wait_inside(&rig->disk, 2);
+    error_setg(&err, "paused");
+    fixed_ram_load_stall(rig->load, err);
+    g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
+                    FIXED_RAM_LOAD_STALLED);
+    recover(rig, DISK_GOOD);
+    disk_hold(&rig->disk, false);
+    g_assert_cmpint(rig_wait_either(rig, FIXED_RAM_LOAD_STALLED,
+                                    FIXED_RAM_LOAD_COMPLETE), ==,
+                    FIXED_RAM_LOAD_COMPLETE);
+    rig_join(&t);
+    rig_check_complete(rig);
+    rig_free(rig);
+}
+
+/* The only page of the disk that cannot be read, in the first block. */
+static void break_page(Rig *rig, uint64_t page)
+{
+    qatomic_set(&rig->disk.bad,
+                rig_block(rig, 0)->pages_offset + page * RIG_PAGE);
+}
+
+/*
+ * A loader comes upon a bad page: all that it has claimed, and no more, is
+ * missing again, what it had read included.
+ *
+ * @opaque: an offset of a page that holds data, in pages from the start of
+ *          the first block
+ */
+static void test_bad_page(const void *opaque)
+{
+    uint64_t page = GPOINTER_TO_SIZE(opaque), first;
+    unsigned extent = page / RIG_HUGE;
+    RigOptions o = { .on_demand = true, .loaders = 1 };
+    Rig *rig = rig_new(&o);
+    FixedRamBlock *block;
+
+    if (!rig) {
+        return;
+    }
+    block = rig_block(rig, 0);
+    g_assert_true(test_bit(page, block->data));
+    break_page(rig, page);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    rig_start(rig);
+    rig_wait(rig, FIXED_RAM_LOAD_STALLED);
+    check_error(rig, "pc.ram");
+    g_assert_false(fixed_ram_map_received(block, page));
+    g_assert_true(test_bit(page, block->pending));
+    /* From where on?  A sparse extent is taken word by word. */
+    first = block->huge && extent != RIG_SPARSE
+            ? extent * block->extent_units : ROUND_DOWN(page, BITS_PER_LONG);
+    for (uint64_t i = 0; i < block->units; i++) {
+        bool data = test_bit(i, block->data);
+
+        g_assert_cmpint(!!test_bit(i, block->pending), ==, data && i >= first);
+        g_assert_cmpint(fixed_ram_map_received(block, i), ==,
+                        !data || i < first);
+    }
+    qatomic_set(&rig->disk.bad, 0);
+    recover(rig, DISK_GOOD);
+    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
+    rig_check_complete(rig);
+    rig_check_reads(rig, false);
+    rig_stop(rig);
+    rig_check_waits(rig);
+    rig_free(rig);
+}
+
+/* A fault finds a bad page beside its own; who waits gets it in the end. */
+static void test_bad_neighbour(void)
+{
+    RigOptions o = { .on_demand = true };
+    Rig *rig = rig_new(&o);
+    Toucher t = { };
+
+    if (!rig) {
+        return;
+    }
+    break_page(rig, 7);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    rig_start(rig);
+    rig_touch(rig, &t, rig_block(rig, 0), 2);
+    rig_wait(rig, FIXED_RAM_LOAD_STALLED);
+    g_assert_false(qatomic_read(&t.done));
+    g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
+    qatomic_set(&rig->disk.bad, 0);
+    recover(rig, DISK_GOOD);
+    rig_join(&t);
+    g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
+                    FIXED_RAM_LOAD_ACTIVE);
+    rig_check_all(rig);
+    rig_free(rig);
+}
+
+/*
+ * Nothing can be placed, as if the host had no memory left.  To that end
+ * something that is no userfaultfd takes the descriptor's place.
+ *
+ * @opaque: whether somebody waits, else loaders alone are at work
+ */
+static void test_no_place(const void *opaque)
+{
+    bool fault = opaque != NULL;
+    RigOptions o = { .on_demand = true, .loaders = !fault };
+    Rig *rig = rig_new(&o);
+    Toucher t = { };
+    FixedRamBlock *block;
+    Error *err;
+    int fd, keep, null;
+
+    if (!rig) {
+        return;
+    }
+    block = rig_block(rig, 0);
+    fd = rig->load->uffd.fd;
+    keep = dup(fd);
+    null = open("/dev/null", O_RDWR);
+    g_assert_cmpint(keep, >=, 0);
+    g_assert_cmpint(null, >=, 0);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    disk_hold(&rig->disk, true);
+    rig_start(rig);
+    if (fault) {
+        rig_touch(rig, &t, block, rig_data_page(block, 5));
+    }
+    disk_wait_inside(&rig->disk, 1);
+    g_assert_cmpint(dup2(null, fd), ==, fd);
+    disk_hold(&rig->disk, false);
+    rig_wait(rig, FIXED_RAM_LOAD_STALLED);
+    err = fixed_ram_load_error(rig->load);
+    g_assert_nonnull(strstr(error_get_pretty(err), "could not"));
+    error_free(err);
+    g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
+
+    g_assert_cmpint(dup2(keep, fd), ==, fd);
+    recover(rig, DISK_GOOD);
+    if (fault) {
+        rig_join(&t);
+        rig_check_all(rig);
+    }
+    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
+    rig_check_complete(rig);
+    close(keep);
+    close(null);
+    rig_free(rig);
+}
+
+/* Stalled, with the loaders asleep. */
+static void test_free_stalled(void)
+{
+    RigOptions o = { .on_demand = true, .loaders = 3, .good_reads = 4 };
+    Rig *rig = rig_new(&o);
+
+    if (!rig) {
+        return;
+    }
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    rig_start(rig);
+    rig_wait(rig, FIXED_RAM_LOAD_STALLED);
+    rig_free(rig);
+}
+
+static void add_kinds(const char *name, GTestDataFunc func)
+{
+    static const struct {
+        const char *name;
+        RigOptions options;
+    } kinds[] = {
+        { "anon", { .loaders = 2 } },
+        { "shared", { .loaders = 2, .shared = true } },
+        { "file", { .loaders = 1, .file = true } },
+        { "no-move", { .loaders = 2, .no_move = true } },
+        { "stubborn", { .loaders = 1, .shared = true, .stubborn = true } },
+        { "large-units", { .loaders = 1, .unit = 64 * KiB } },
+        { "shared-large-units",
+          { .loaders = 2, .shared = true, .unit = 64 * KiB } },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        g_autofree char *path = g_strdup_printf("/fixed-ram/stall/%s/%s", name,
+                                                kinds[i].name);
+
+        g_test_add_data_func(path, &kinds[i].options, func);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/fixed-ram/fail/first", test_fail);
+    g_test_add_func("/fixed-ram/fail/midway", test_fail_midway);
+    g_test_add_func("/fixed-ram/fail/eager", test_fail_eager);
+    g_test_add_func("/fixed-ram/stall/once", test_stall);
+    add_kinds("again", test_stall_again);
+    g_test_add_func("/fixed-ram/stall/late-error", test_late_error);
+    g_test_add_data_func("/fixed-ram/stall/bad-page/full",
+                         GSIZE_TO_POINTER(511), test_bad_page);
+    g_test_add_data_func("/fixed-ram/stall/bad-page/holed",
+                         GSIZE_TO_POINTER(RIG_HUGE + 257), test_bad_page);
+    g_test_add_data_func("/fixed-ram/stall/bad-page/sparse",
+                         GSIZE_TO_POINTER(2 * RIG_HUGE + 241), test_bad_page);
+    g_test_add_func("/fixed-ram/stall/bad-neighbour", test_bad_neighbour);
+    g_test_add_data_func("/fixed-ram/stall/no-place/loader",
+                         NULL, test_no_place);
+    g_test_add_data_func("/fixed-ram/stall/no-place/fault",
+                         "fault", test_no_place);
+    g_test_add_func("/fixed-ram/stall/free", test_free_stalled);
+    return g_test_run();
+}
