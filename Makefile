@@ -19,7 +19,7 @@ MAKEFLAGS += --no-print-directory
 help:
 	@echo "make run            build, save a guest, load it eagerly and on demand, compare"
 	@echo "make check          lint, unit tests, our scenarios, the base's migration tests"
-	@echo "make bench          the benchmarks"
+	@echo "make bench          the benchmarks: most of an hour; BENCH_QUICK=1: some minutes"
 	@echo "make build          build QEMU and its tests in build/"
 	@echo "make lint           style and rules of the repository, without tests"
 	@echo "make docs           QEMU's manual with our pages, in build/docs/html"
@@ -76,7 +76,7 @@ lint: source
 
 clean:
 	@test ! -e $(BUILD)/build.ninja || ninja -C $(BUILD) -t clean > /dev/null
-	@rm -rf $(BUILD)/check $(BUILD)/run $(BUILD)/series $(BUILD)/docs/html $(BUILD)/docs/doctrees
+	@rm -rf $(BUILD)/bench $(BUILD)/check $(BUILD)/run $(BUILD)/series $(BUILD)/docs/html $(BUILD)/docs/doctrees
 
 distclean:
 	@test ! -e $(BUILD)/source || scripts/apply --build-dir=$(BUILD) --check-saved

@@ -18,29 +18,9 @@ try:
 except ImportError:
     sys.exit("plot-run: install the package python3-matplotlib")
 
-LOADS = (("eager", "eager", "#b5541c"), ("on_demand", "on demand", "#1f6f8b"))
-INK = "#333333"
-FAINT = "#8a8a8a"
+from fixed_ram.plotting import BASE, FAINT, INK, OURS, STYLE, duration, save
 
-STYLE = {
-    "font.family": "sans-serif",
-    "font.size": 11,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": FAINT,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    # the same data give the same SVG
-    "svg.hashsalt": "fixed-ram",
-}
-
-
-def duration(ms):
-    return f"{ms / 1000:.1f} s" if ms >= 1000 else f"{ms:.0f} ms"
+LOADS = (("eager", "eager", BASE), ("on_demand", "on demand", OURS))
 
 
 def last_second(data, loads):
@@ -92,8 +72,7 @@ def draw(data, output):
         figure.supylabel(f"guest's work: ticks in {data['bin_ms']} ms",
                          fontsize=11, x=0.015)
         figure.tight_layout(h_pad=1.2)
-        metadata = {"Date": None} if output.suffix == ".svg" else None
-        figure.savefig(output, dpi=150, metadata=metadata)
+        save(figure, output)
 
 
 def main():

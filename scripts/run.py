@@ -12,88 +12,31 @@ Writes report.json and ticks.json to BUILD/run, and prints a table.
 """
 
 import argparse
-from contextlib import contextmanager
-import json
-import os
 from pathlib import Path
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 
 from fixed_ram.guest import Guest
+from fixed_ram.machine import available_mib, choose_accelerator
 from fixed_ram.pagecache import drop_from_page_cache
+from fixed_ram.progress import Progress
 from fixed_ram.qmp import Failure
+from fixed_ram.session import (build_guest_image, check_files, run_to_the_end,
+                               temporary_file, write_json)
+from fixed_ram.steps import (boot, capabilities, fill, save, verify,
+                             wait_loaded)
+from fixed_ram.text import mib
 
 MODES = ("eager", "on-demand")
 TICK_MS = 20
 BIN_MS = 100
 HOST_RESERVE_MIB = 1024     # of memory and of disk, what stays free
 GUEST_RESERVE_MIB = 192     # what the guest's kernel and programs need
-KVM_TRIAL_S = 6             # under TCG the guest is up in 3
-BOOT_S = 180
-LOAD_S = 1800
-
-
-class Progress:
-    """One line a step: rewritten on a terminal, a few plain lines elsewhere"""
-
-    def __init__(self):
-        self.terminal = sys.stdout.isatty()
-        self.title = None
-        self.printed = 0.0
-
-    def start(self, title):
-        self.title = title
-        self.printed = time.monotonic()
-        if self.terminal:
-            self.write("...")
-
-    def update(self, text):
-        now = time.monotonic()
-        if now - self.printed >= (0.1 if self.terminal else 3):
-            self.printed = now
-            self.write(text)
-
-    def done(self, text):
-        self.write(text, last=True)
-        self.title = None
-
-    def abandon(self):
-        if self.title and self.terminal:
-            print(flush=True)
-        self.title = None
-
-    def write(self, text, last=False):
-        line = f"  {self.title:<15}{text}"
-        if self.terminal:
-            width = shutil.get_terminal_size().columns - 1
-            print(f"\r\033[K{line[:width]}", end="\n" if last else "")
-            sys.stdout.flush()
-        else:
-            print(line, flush=True)
-
-
-def mib(size):
-    return f"{size / 2**20:,.0f} MiB"
-
-
-def fraction(part, whole):
-    return f"{min(100, 100 * part // max(1, whole))} %"
-
-
-def rate(size, seconds):
-    return f"{size / 2**20 / max(seconds, 1e-3):,.0f} MiB/s"
 
 
 # ------------------------------------------------------------- the machine
-
-def available_mib():
-    text = Path("/proc/meminfo").read_text()
-    return int(re.search(r"MemAvailable: +(\d+)", text)[1]) // 1024
-
 
 def choose_sizes(args, where):
     """Guest memory and how much of it to fill, in MiB, and why not more"""
@@ -128,118 +71,7 @@ def choose_sizes(args, where):
     return memory, fill, notes
 
 
-def kvm_works(args):
-    """None if a guest boots under KVM as quickly as under TCG, else why not
-
-    Only a trial tells: in a virtual machine /dev/kvm may be there and yet too
-    slow for any guest.
-    """
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "no access to /dev/kvm"
-    try:
-        with Guest(args.qemu, args.kernel, args.initrd, 512, "kvm") as guest:
-            guest.serial.wait_line("^ready$", KVM_TRIAL_S)
-            guest.command("fill 128", "^fill ok", 3)
-    except (Failure, TimeoutError):
-        return f"no guest came up under it within {KVM_TRIAL_S} s"
-    return None
-
-
-def choose_accelerator(args, progress):
-    if args.accel != "auto":
-        return args.accel, f"--accel {args.accel}"
-    progress.start("accelerator")
-    progress.update("trying KVM")
-    why_not = kvm_works(args)
-    if why_not:
-        return "tcg", f"TCG; not KVM: {why_not}"
-    return "kvm", "KVM: a guest boots under it"
-
-
-# ------------------------------------------------------------ saving
-
-def capabilities(*names):
-    return {"capabilities": [{"capability": name, "state": True}
-                             for name in names]}
-
-
-def boot(guest, progress):
-    progress.start("boot")
-    start = time.monotonic()
-    guest.serial.wait_line(
-        "^ready$", BOOT_S,
-        idle=lambda: progress.update(f"{time.monotonic() - start:.1f} s"))
-    progress.done(f"Linux up after {time.monotonic() - start:.1f} s")
-
-
-def fill(guest, size, progress):
-    progress.start("fill")
-    start = time.monotonic()
-
-    def each(text):
-        if text.startswith("fill "):
-            progress.update(f"{text[5:]} of {size} MiB")
-
-    guest.command(f"fill {size}", "^fill ok", 3600, each)
-    progress.done(f"{size} MiB, every page with content of its own, in "
-                  f"{time.monotonic() - start:.1f} s")
-
-
-def save(guest, path, args, progress):
-    """Save the running guest; it stops by itself at the end"""
-    progress.start("save")
-    start = time.monotonic()
-    guest.qmp.execute("migrate-set-capabilities",
-                      capabilities(args.capability))
-    # the default is 128 MiB/s
-    guest.qmp.execute("migrate-set-parameters", {"max-bandwidth": 0})
-    guest.qmp.execute("migrate", {"uri": f"file:{path}"})
-    while True:
-        info = guest.qmp.execute("query-migrate")
-        status = info.get("status")
-        if status == "completed":
-            break
-        if status in ("failed", "cancelled"):
-            raise Failure("saving failed: "
-                          + info.get("error-desc", "QEMU does not say why"))
-        ram = info.get("ram")
-        if ram:
-            done = ram["total"] - ram["remaining"]
-            progress.update(f"{fraction(done, ram['total'])} of RAM")
-        time.sleep(0.2)
-    guest.quit()
-    seconds = time.monotonic() - start
-    size = os.stat(path).st_blocks * 512
-    progress.done(f"{mib(size)} in {seconds:.1f} s ({rate(size, seconds)}): "
-                  f"{path}")
-    return size
-
-
 # ------------------------------------------------------------ loading
-
-def wait_loaded(guest, mode, size, progress):
-    """Wait for the load's end, and say so; returns when it came"""
-    end = time.monotonic() + LOAD_S
-    final = ("completed", "failed", "cancelled", "postcopy-paused")
-    while True:
-        try:
-            when, event = guest.qmp.wait_event("MIGRATION", 0.25,
-                                               status=final)
-            break
-        except TimeoutError:
-            if time.monotonic() > end:
-                raise Failure(f"{mode} load: not complete within {LOAD_S} s") \
-                    from None
-        running = guest.qmp.find_event("RESUME") is not None
-        progress.update(f"{fraction(guest.read_bytes(), size)} read"
-                        + (", the guest runs" if running else ""))
-    status = event["data"]["status"]
-    if status != "completed":
-        info = guest.qmp.execute("query-migrate", timeout=10)
-        raise Failure(f"{mode} load {status}: "
-                      + info.get("error-desc", "QEMU does not say why"))
-    return when
-
 
 def start_load(guest, mode, path, args):
     """Set everything up, empty the cache, go; returns when, and what stayed"""
@@ -252,22 +84,6 @@ def start_load(guest, mode, path, args):
     start = time.monotonic()
     guest.qmp.execute("migrate-incoming", {"uri": f"file:{path}"})
     return start, warm
-
-
-def verify(guest, size, progress):
-    """None if the guest finds every page as it was filled, else what it says"""
-    guest.command("tick 0", "^tick off$", 60)
-
-    def each(text):
-        if text.startswith("verify "):
-            progress.update(f"verify: {text[7:]} of {size} MiB")
-
-    answer = guest.command("verify", "^verify (ok|BAD).*", 3600, each)[0]
-    bad = [text for _, text in guest.serial.lines
-           if text.startswith("tick BAD")]
-    if not answer.startswith("verify ok"):
-        return answer
-    return bad[0] if bad else None
 
 
 def tick_stamps(guest, start):
@@ -385,37 +201,19 @@ def tick_data(results, more):
     return data
 
 
-def write_json(path, data, indent=None):
-    temporary = path.with_name(path.name + ".new")
-    temporary.write_text(json.dumps(data, indent=indent) + "\n")
-    os.replace(temporary, path)
-
-
 # ------------------------------------------------------------ the run
-
-@contextmanager
-def snapshot_file(path, keep):
-    path.unlink(missing_ok=True)
-    try:
-        yield path
-    finally:
-        if keep and path.exists():
-            print(f"Kept: {path}", flush=True)
-        else:
-            path.unlink(missing_ok=True)
-
 
 def run_modes(args, run_dir, sizes, accel, progress):
     memory, filled = sizes
     results, more = {}, {}
     watch_ms = 0
-    with snapshot_file(run_dir / "snapshot", args.keep) as path:
+    with temporary_file(run_dir / "snapshot", args.keep) as path:
         with Guest(args.qemu, args.kernel, args.initrd, memory,
                    accel) as guest:
             boot(guest, progress)
             fill(guest, filled, progress)
             guest.command(f"tick {TICK_MS}", r"^tick \d+ t=", 60)
-            snapshot = save(guest, path, args, progress)
+            snapshot = save(guest, path, progress, args.capability)
         for mode in args.modes:
             results[mode], more[mode] = load(
                 mode, path, (memory, filled, snapshot), accel, args, progress,
@@ -430,7 +228,7 @@ def run(args, progress):
     for name in ("report.json", "ticks.json"):
         (run_dir / name).unlink(missing_ok=True)    # not an earlier run's
     memory, filled, notes = choose_sizes(args, run_dir)
-    accel, accel_text = choose_accelerator(args, progress)
+    accel, accel_text = choose_accelerator(args, args.accel, progress)
     progress.start("guest")
     progress.done(f"{memory} MiB of RAM, of which {filled} MiB will be "
                   f"filled; {accel_text}")
@@ -486,50 +284,16 @@ def parse_arguments():
     return args
 
 
-def check_files(args):
-    for path, hint in ((args.qemu, "build it first"),
-                       (args.kernel, "give a Linux kernel with --kernel")):
-        if not path.is_file():
-            raise Failure(f"{path} is missing ({hint})")
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def build_guest_image(args):
-    """Quick where there is nothing to do"""
-    script = Path(__file__).resolve().parent / "guest-image"
-    done = subprocess.run([sys.executable, str(script), "--build",
-                           str(args.build)], stdout=subprocess.DEVNULL,
-                          check=False)
-    if done.returncode:
-        raise Failure("there is no guest image")
-
-
-def interrupt(_number, _frame):
-    # once: what follows is the cleaning up, and gigabytes may have to go
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
 def main():
     args = parse_arguments()
     progress = Progress()
-    for number in SIGNALS:
-        signal.signal(number, interrupt)
-    try:
+
+    def prepared():
         check_files(args)
-        build_guest_image(args)
+        build_guest_image(args.build)
         return run(args, progress)
-    except (Failure, TimeoutError, OSError) as e:
-        progress.abandon()
-        print(f"run: {e}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        progress.abandon()
-        print("run: interrupted", file=sys.stderr)
-        return 130
+
+    return run_to_the_end("run", prepared, progress)
 
 
 if __name__ == "__main__":

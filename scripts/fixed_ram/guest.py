@@ -158,6 +158,10 @@ class Guest:
     def __enter__(self):
         return self
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def __exit__(self, kind, value, trace):
         status = self._end(10 if isinstance(value, Lost) else 0)
         for sock in self._sockets:

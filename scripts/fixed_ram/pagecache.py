@@ -2,6 +2,7 @@
 """What of a file is in the page cache, and how to get it out of there."""
 
 import ctypes
+import errno
 import os
 import time
 
@@ -54,3 +55,43 @@ def drop_from_page_cache(path):
     finally:
         os.close(fd)
     return left
+
+
+def data_ranges(path, bridge=0):
+    """Where a file is not a hole: (start, end); holes up to bridge do not count
+    """
+    ranges = []
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        end = 0
+        while True:
+            try:
+                start = os.lseek(fd, end, os.SEEK_DATA)
+            except OSError as e:
+                if e.errno != errno.ENXIO:
+                    raise
+                return ranges
+            end = os.lseek(fd, start, os.SEEK_HOLE)
+            if ranges and start - ranges[-1][1] <= bridge:
+                ranges[-1] = (ranges[-1][0], end)
+            else:
+                ranges.append((start, end))
+    finally:
+        os.close(fd)
+
+
+def bring_into_page_cache(path, ranges):
+    """Read these ranges of a file; returns the share of it that is cached"""
+    block = bytearray(2**20)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        for start, end in ranges:
+            while start < end:
+                got = os.preadv(fd, [block], start)
+                if got == 0:
+                    break
+                start += got
+    finally:
+        os.close(fd)
+    wanted = sum(end - start for start, end in ranges)
+    return cached_bytes(path) / max(wanted, 1)

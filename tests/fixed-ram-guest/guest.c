@@ -4,7 +4,7 @@
  *
  * It reads one command a line from its standard input (the serial port) and
  * answers in whole lines.  No answer takes more than one write(), so that the
- * lines of the two threads do not mix.
+ * lines of the threads do not mix.
  *
  *   fill MIB [fragmented]  map MIB MiB and fill each page with content that
  *                          follows from its number; "fragmented" leaves every
@@ -12,11 +12,16 @@
  *   verify                 compare every page with what it must hold
  *   tick MS                do a little work each MS milliseconds and print a
  *                          line for it; 0 ends it, no number means 20
+ *   work MIB [LOCALITY]    keep reading in the area's first MIB MiB, mostly in
+ *                          neighbourhoods used before: one unit of work in
+ *                          LOCALITY (100 without it) goes to a new one; print
+ *                          every 100 ms how many units were done and how long
+ *                          the longest one took; 0 ends it
  *   touch N SEED MIB       read N random pages of the area's first MIB MiB
  *   quit                   power off
  *
- * The area is only written by "fill".  "tick" writes, in a small area of its
- * own, and checks there what the previous ticks left.
+ * The area is only written by "fill".  "tick" and "work" write, in small areas
+ * of their own, and check there what they left.
  */
 
 #include <errno.h>
@@ -34,29 +39,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE_BYTES      4096UL
-#define PAGE_WORDS      (PAGE_BYTES / sizeof(uint64_t))
-#define PAGES_PER_MIB   ((1UL << 20) / PAGE_BYTES)
+#include "guest.h"
+
 #define FILL_SEED       0x66697865642d7261ULL
-#define GOLDEN          0x9e3779b97f4a7c15ULL
 #define PROGRESS_MIB    256UL
 #define RESERVE_MIB     24UL        /* of free memory, what "fill" leaves */
-#define WORK_PAGES      64UL        /* the ticks' working set ... */
-#define WORK_STEP       4UL         /* ... and how many of it each one uses */
+#define TICK_PAGES      64UL        /* the ticks' working set ... */
+#define TICK_STEP       4UL         /* ... and how many of it each one uses */
 
-typedef struct Area {
-    uint64_t *words;
-    uint64_t pages;
-    bool fragmented;
-} Area;
-
-static Area area;
+Area area;
 
 static pthread_mutex_t tick_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t tick_changed = PTHREAD_COND_INITIALIZER;
 static unsigned long tick_ms;       /* 0: none; protected by tick_lock */
 
-static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
+void say(const char *fmt, ...)
 {
     char line[256];
     size_t done = 0;
@@ -84,7 +81,7 @@ static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
     }
 }
 
-static uint64_t now_us(void)
+uint64_t now_us(void)
 {
     struct timespec ts;
 
@@ -93,7 +90,7 @@ static uint64_t now_us(void)
 }
 
 /* A bijection; every bit of the input reaches every bit of the output */
-static uint64_t mix64(uint64_t x)
+uint64_t mix64(uint64_t x)
 {
     x ^= x >> 32;
     x *= 0xd6e8feb86659fd93ULL;
@@ -107,7 +104,7 @@ static uint64_t mix64(uint64_t x)
  * number, so a page from elsewhere, or shifted, does not pass; and one addition
  * a word keeps "fill" and "verify" quick in an emulated CPU.
  */
-static void page_content(uint64_t page, uint64_t *first, uint64_t *step)
+void page_content(uint64_t page, uint64_t *first, uint64_t *step)
 {
     if (area.fragmented && page % 8 == 7) {
         *first = 0;
@@ -259,15 +256,15 @@ static void do_touch(uint64_t count, uint64_t seed, uint64_t mib)
 }
 
 /* One tick's work: how often each page was used is known from the number */
-static bool work(uint64_t *set, uint64_t n)
+static bool tick(uint64_t *set, uint64_t n)
 {
     bool good = true;
 
-    for (unsigned i = 0; i < WORK_STEP; i++) {
-        uint64_t page = (n * WORK_STEP + i) % WORK_PAGES;
+    for (unsigned i = 0; i < TICK_STEP; i++) {
+        uint64_t page = (n * TICK_STEP + i) % TICK_PAGES;
         uint64_t *w = set + page * PAGE_WORDS;
 
-        good &= *w == n / (WORK_PAGES / WORK_STEP);
+        good &= *w == n / (TICK_PAGES / TICK_STEP);
         ++*w;
     }
     return good;
@@ -285,7 +282,7 @@ static void *tick_thread(void *set)
         ms = tick_ms;
         pthread_mutex_unlock(&tick_lock);
 
-        if (work(set, n)) {
+        if (tick(set, n)) {
             say("tick %llu t=%llu", (unsigned long long)n,
                 (unsigned long long)now_us());
         } else {
@@ -296,14 +293,15 @@ static void *tick_thread(void *set)
     return NULL;
 }
 
-static void start_tick_thread(void)
+/* A thread that gets pages of its own */
+void start_thread(const char *name, void *(*run)(void *), size_t pages)
 {
     pthread_t thread;
-    void *set = mmap(NULL, WORK_PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE,
+    void *own = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (set == MAP_FAILED || pthread_create(&thread, NULL, tick_thread, set)) {
-        say("error tick: cannot start: %s", strerror(errno));
+    if (own == MAP_FAILED || pthread_create(&thread, NULL, run, own)) {
+        say("error %s: cannot start: %s", name, strerror(errno));
     }
 }
 
@@ -343,7 +341,9 @@ static void run_command(char *line)
     if (n == 0) {
         return;
     }
-    if (!strcmp(word[0], "fill") && n == 2 && number(word[1], &a)) {
+    if (!strcmp(word[0], "fill") && is_working()) {
+        say("error fill: the area is in use");
+    } else if (!strcmp(word[0], "fill") && n == 2 && number(word[1], &a)) {
         do_fill(a, false);
     } else if (!strcmp(word[0], "fill") && n == 3 && number(word[1], &a) &&
                !strcmp(word[2], "fragmented")) {
@@ -354,6 +354,11 @@ static void run_command(char *line)
         do_tick(20);
     } else if (!strcmp(word[0], "tick") && n == 2 && number(word[1], &a)) {
         do_tick(a);
+    } else if (!strcmp(word[0], "work") && n == 2 && number(word[1], &a)) {
+        do_work(a, WORK_LOCALITY);
+    } else if (!strcmp(word[0], "work") && n == 3 && number(word[1], &a) &&
+               number(word[2], &b)) {
+        do_work(a, b);
     } else if (!strcmp(word[0], "touch") && n == 4 && number(word[1], &a) &&
                number(word[2], &b) && number(word[3], &c)) {
         do_touch(a, b, c);
@@ -386,7 +391,8 @@ int main(void)
     char c;
 
     make_raw();
-    start_tick_thread();
+    start_thread("tick", tick_thread, TICK_PAGES);
+    start_work_thread();
     say("ready");
 
     for (;;) {

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What /proc knows of a process: time, memory inside and outside a range."""
+
+import os
+from pathlib import Path
+import re
+import time
+from typing import NamedTuple
+
+from .qmp import Failure
+
+HEAD = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ", re.A)
+ATTEMPTS = 50
+FIELD = re.compile(r"^(Rss|AnonHugePages): +(\d+) kB")
+
+
+class Memory(NamedTuple):
+    """In KiB"""
+    inside: int         # resident in the range
+    outside: int        # resident elsewhere
+    huge: int           # of the range, in transparent huge pages
+
+
+def cpu_seconds(pid):
+    text = Path(f"/proc/{pid}/stat").read_text()
+    # the second field may hold anything, but ends with the last ")"
+    user, system = text[text.rindex(")") + 2:].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_kib(pid):
+    """The most that was ever resident"""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^VmHWM:\s+(\d+)", text, re.M)[1])
+
+
+def memory(pid, start, end):
+    """What is resident; a mapping lies in the range wholly or not at all"""
+    for _ in range(ATTEMPTS):
+        result = _sum_smaps(pid, start, end)
+        if result:
+            break
+        time.sleep(0.02)
+    else:
+        raise Failure(f"the memory map of process {pid} does not keep still")
+    return result
+
+
+def _sum_smaps(pid, start, end):
+    """None if mappings were joined while this read: some came twice"""
+    sums = {"inside": 0, "outside": 0, "huge": 0}
+    within, last = False, 0
+    with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as f:
+        for line in f:
+            field = FIELD.match(line)
+            if field:
+                kib = int(field[2])
+                if field[1] == "Rss":
+                    sums["inside" if within else "outside"] += kib
+                elif within:
+                    sums["huge"] += kib
+                continue
+            head = HEAD.match(line)
+            if head:
+                first = int(head[1], 16)
+                if first < last:
+                    return None
+                within, last = start <= first < end, int(head[2], 16)
+    return Memory(**sums)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ways to load a snapshot that are compared."""
+
+from typing import NamedTuple
+
+FILLINGS = ("contiguous", "fragmented")
+
+
+class Mode(NamedTuple):
+    capabilities: tuple
+    parameters: dict = {}
+    warm: bool = False          # the file in the page cache, on purpose
+    touches: int = 0            # at random, from the moment the guest runs
+
+
+BASE = ("mapped-ram",)
+MULTIFD = BASE + ("multifd",)
+OURS = ("fixed-ram",)
+DEMAND = OURS + ("postcopy-ram",)
+DIRECT = {"direct-io": True}
+PERCENT = {**DIRECT, "fixed-ram-precopy-percent": 10}
+CHANNELS = {**DIRECT, "multifd-channels": 4}
+
+MODES = {
+    "base-plain": Mode(BASE),
+    "base-direct": Mode(MULTIFD, CHANNELS),
+    "fixed-ram": Mode(OURS),
+    "fixed-ram-direct": Mode(OURS, DIRECT),
+    "on-demand": Mode(DEMAND, DIRECT),
+    "on-demand-buffered": Mode(DEMAND),
+    "on-demand-warm": Mode(DEMAND, warm=True),
+    "on-demand-touched": Mode(DEMAND, DIRECT, touches=5000),
+    "percent-10": Mode(DEMAND, PERCENT),
+}
+
+BASE_MODES = ("base-plain", "base-direct")
+EAGER_MODES = ("fixed-ram", "fixed-ram-direct")
+LIGHT = tuple(MODES)
+WORK = ("base-plain", "base-direct", "fixed-ram", "on-demand",
+        "on-demand-warm", "percent-10")
+GROWTH = ("base-plain", "on-demand")
+
+
+def is_on_demand(name):
+    return "postcopy-ram" in MODES[name].capabilities
+
+
+class Activity(NamedTuple):
+    """What the guest does while it is saved, and goes on with afterwards"""
+    command: str                # of the guest program
+    argument: str
+    line: str                   # what each of its lines looks like
+    period_ms: int              # between two of them
+    lines: int                  # so many come before the guest is saved
+
+
+ACTIVITIES = {
+    "light": Activity("tick", "20", r"^tick (\d+) t=(\d+)", 20, 5),
+    "work": Activity("work", "256", r"^work (\d+) t=(\d+) stall=(\d+)", 100,
+                     20),
+    # a first output that hardly depends on when in its period it was saved
+    "growth": Activity("tick", "2", r"^tick (\d+) t=(\d+)", 2, 50),
+}

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How much is measured, as this machine's memory and disk allow."""
+
+from dataclasses import dataclass, field
+import os
+from pathlib import Path
+import platform
+import shutil
+from typing import NamedTuple
+
+from fixed_ram.child import run
+from fixed_ram.machine import available_mib, meminfo_mib
+from fixed_ram.qmp import Failure
+
+RESERVE_MIB = 1024          # of memory and of disk, what stays free
+GUEST_RESERVE_MIB = 192     # what the guest's kernel and programs need
+SMALLEST_MIB = 768
+STEP_MIB = 256
+
+
+class Scale(NamedTuple):
+    memory: int             # of the guest, MiB
+    fill: int               # how many eighths of it are filled
+    rounds: int
+    growth: tuple           # sizes of guests
+    growth_fill: int
+    watch_s: float          # how long the work is watched after the load
+    settle_s: float         # how long huge pages may take to be collected
+    quiet_s: float          # their number unchanged for so long: all there
+    fio_s: float
+    fio_mib: int            # at most, of sequential reads
+    write_mib: int
+    cold_mib: int           # the engine alone: a file read from the disk ...
+    warm_mib: int           # ... and one from the page cache
+    cold_touches: int       # of each thread
+    warm_touches: int
+    touchers: tuple
+
+
+FULL = Scale(memory=8192, fill=7, rounds=5,
+             growth=(1024, 2048, 4096, 8192, 16384), growth_fill=512,
+             watch_s=3, settle_s=60, quiet_s=1, fio_s=3, fio_mib=4096,
+             write_mib=2048, cold_mib=4096, warm_mib=1024, cold_touches=2000,
+             warm_touches=20000, touchers=(1, 2, 4, 8))
+QUICK = Scale(memory=768, fill=4, rounds=1, growth=(512, 1024),
+              growth_fill=128, watch_s=1, settle_s=2, quiet_s=0.3, fio_s=0.3,
+              fio_mib=256, write_mib=128, cold_mib=256, warm_mib=128,
+              cold_touches=300,
+              warm_touches=3000, touchers=(1, 2, 4, 8))
+
+
+@dataclass
+class Plan:
+    """All that the sections of the benchmark are told"""
+    scale: Scale
+    build: Path
+    output: Path
+    snapshots: Path         # where they are kept, or None
+    sections: tuple
+    fillings: tuple
+    rounds: int
+    memory: int = 0         # of the guest, MiB
+    fill: int = 0
+    growth: tuple = ()
+    kernel: Path = None
+    accel: str = "tcg"
+    accel_text: str = ""
+    fio: object = None
+    no_fio: str = None      # why there is none
+    progress: object = None
+    notes: list = field(default_factory=list)
+
+    @property
+    def qemu(self):
+        return self.build / "qemu-system-x86_64"
+
+    @property
+    def initrd(self):
+        return self.build / "guest" / "initramfs.cpio.gz"
+
+    @property
+    def engine(self):
+        return (self.build / "tests" / "bench" / "fixed-ram"
+                / "fixed-ram-bench-engine")
+
+    def note(self, text):
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def choose_sizes(self):
+        self.memory = self._guest_memory()
+        self.fill = self._filled(self.memory)
+        self.growth = self._growth_sizes()
+        if "engine" in self.sections:
+            self._check_disk(self.scale.cold_mib + self.scale.warm_mib)
+        if "growth" in self.sections:
+            # what a kernel writes grows with its memory
+            self._check_disk(sum(self.scale.growth_fill + 128 + size // 50
+                                 for size in self.growth))
+
+    def _filled(self, memory):
+        return memory * self.scale.fill // 8
+
+    def _memory_for(self, memory):
+        # a warm file is in the page cache while the guest is loaded from it
+        return memory + self._filled(memory) + RESERVE_MIB
+
+    def _disk_for(self, memory):
+        snapshots = 2 * len(self.fillings) if self.snapshots else 1
+        return (snapshots * (self._filled(memory) + GUEST_RESERVE_MIB)
+                + self.scale.write_mib + RESERVE_MIB)
+
+    def _guest_memory(self):
+        room, disk = available_mib(), self._free_disk()
+        for memory in range(self.scale.memory, SMALLEST_MIB - 1, -STEP_MIB):
+            if self._memory_for(memory) <= room and (
+                    self._disk_for(memory) <= disk):
+                break
+        else:
+            raise Failure(
+                f"a guest of {SMALLEST_MIB} MiB needs "
+                f"{self._memory_for(SMALLEST_MIB)} MiB of memory and "
+                f"{self._disk_for(SMALLEST_MIB)} MiB of disk; there are "
+                f"{room} and {disk}")
+        if memory < self.scale.memory:
+            self.note(f"a guest of {memory} MiB instead of "
+                      f"{self.scale.memory}: {room} MiB of memory and {disk} "
+                      "MiB of disk are free, where the guest, its snapshot in "
+                      "the page cache and some reserve have to fit")
+        return memory
+
+    def _growth_sizes(self):
+        limit = meminfo_mib("MemTotal") - RESERVE_MIB
+        sizes = tuple(size for size in self.scale.growth if size <= limit)
+        missing = [str(s) for s in self.scale.growth if s not in sizes]
+        if missing:
+            self.note(f"no guests of {', '.join(missing)} MiB: this machine "
+                      f"has {limit + RESERVE_MIB} MiB of memory")
+        return sizes
+
+    def _free_disk(self):
+        where = self.snapshots or self.output
+        return shutil.disk_usage(where).free // 2**20
+
+    def _check_disk(self, needed):
+        free = shutil.disk_usage(self.output).free // 2**20
+        if free < needed + RESERVE_MIB:
+            raise Failure(f"{needed + RESERVE_MIB} MiB of disk are needed in "
+                          f"{self.output}, {free} MiB are free")
+
+    def machine(self):
+        """What the report says of it"""
+        version = run([self.qemu, "--version"], 30).splitlines()[0]
+        thp = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+        try:
+            huge = thp.read_text().split("[")[1].split("]")[0]
+        except (OSError, IndexError):
+            huge = "none"
+        return {"cpus": len(os.sched_getaffinity(0)),
+                "memory_mib": meminfo_mib("MemTotal"),
+                "kernel": platform.release(),
+                "transparent_huge_pages": huge,
+                "accelerator": self.accel_text,
+                "qemu": version,
+                "fio": self.fio.engine if self.fio else self.no_fio}

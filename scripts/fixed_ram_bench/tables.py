@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The report for people: tables on the terminal and in Markdown."""
+
+from .modes import FILLINGS
+
+# title, key in a summary, unit's divisor, digits
+LIGHT_COLUMNS = (
+    ("running", "running_ms", 1, 0), ("output", "first_output_ms", 1, 0),
+    ("loaded", "loaded_ms", 1, 0), ("gap", "gap_ms", 1, 0),
+    ("p50", "fault_p50_us", 1, 0), ("p99", "fault_p99_us", 1, 0),
+    ("max", "fault_max_us", 1, 0), ("read", "read_bytes", 2**20, 0),
+    ("CPU", "cpu_s", 1, 1), ("extra", "extra_mib", 1, 0),
+    ("resident", "resident_mib", 1, 0), ("huge", "huge_mib", 1, 0))
+WORK_COLUMNS = (
+    ("running", "running_ms", 1, 0), ("output", "first_output_ms", 1, 0),
+    ("50 %", "half_ms", 1, 0), ("90 %", "ninety_ms", 1, 0),
+    ("loaded", "loaded_ms", 1, 0), ("stall", "stall_ms", 1, 0),
+    *LIGHT_COLUMNS[3:9])
+UNITS = ("Medians. Times in ms, since migrate-incoming; p50, p99, max: faults, "
+         "in µs; CPU in s;\n  the rest in MiB: read from the disk, most memory "
+         "beyond the guest's, guest memory\n  resident and in huge pages. "
+         "gap: between two of the guest's lines; stall: of its work.")
+
+
+def cell(summary, key, divisor, digits):
+    if key not in summary:
+        return "-"
+    return f"{summary[key]['median'] / divisor:,.{digits}f}"
+
+
+def mode_table(modes, columns):
+    yield f"  {'':<20}" + "".join(f"{title:>9}" for title, *_ in columns)
+    for name, data in modes.items():
+        yield f"  {name:<20}" + "".join(
+            f"{cell(data['summary'], *rest):>9}" for _, *rest in columns)
+
+
+def load_tables(report):
+    for activity, columns in (("light", LIGHT_COLUMNS),
+                              ("work", WORK_COLUMNS)):
+        for filling, data in (report.get(activity) or {}).items():
+            fio = data.get("fio", {}).get("summary", {}).get("mib_s")
+            yield ""
+            yield (f"  {activity}, {filling}: {data['data_mib']:,} MiB of data"
+                   + (f"; fio reads {fio['median']:,.0f} MiB/s" if fio
+                      else ""))
+            yield from mode_table(data["modes"], columns)
+
+
+def growth_table(report):
+    sizes = (report.get("growth") or {}).get("sizes", {})
+    if not sizes:
+        return
+    yield ""
+    yield "  first output by the guest's RAM, ms"
+    yield f"  {'':<20}" + "".join(f"{f'{int(size) / 1024:g} GiB':>9}"
+                                  for size in sizes)
+    for name in next(iter(sizes.values()))["modes"]:
+        cells = [cell(data["modes"][name]["summary"], "first_output_ms", 1, 0)
+                 for data in sizes.values()]
+        yield f"  {name:<20}" + "".join(f"{text:>9}" for text in cells)
+
+
+def scaling_table(report):
+    data = (report.get("engine") or {}).get("scaling", {})
+    if not data:
+        return
+    yield ""
+    yield "  engine alone, touching threads: pages/s (p50/p99 in µs)"
+    rows = {}
+    for key, value in data.items():
+        cache, mode, count = key.split("-")
+        summary = value["summary"]
+        rows.setdefault((cache, mode), []).append(
+            f"{count}: {cell(summary, 'pages_per_s', 1, 0)} "
+            f"({cell(summary, 'p50_us', 1, 0)}/"
+            f"{cell(summary, 'p99_us', 1, 0)})")
+    for (cache, mode), cells in rows.items():
+        yield f"  {cache + ', ' + mode:<20}" + "".join(
+            f"{text:>26}" for text in cells)
+
+
+def holds(value):
+    return {True: "yes", False: "NO", None: "-"}[value]
+
+
+def target_table(report):
+    lines = [("#", "what", *FILLINGS, "holds")]
+    for row in report["targets"]:
+        cells = [row[f]["text"] if row[f] else "-" for f in FILLINGS]
+        lines.append((str(row["row"]), row["what"], *cells,
+                      holds(row["holds"])))
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    yield ""
+    for line in lines:
+        yield "  " + "  ".join(text.ljust(width) for text, width
+                               in zip(line, widths)).rstrip()
+
+
+def terminal(report):
+    lines = [*load_tables(report)]
+    if lines:
+        lines += ["", f"  {UNITS}"]
+    lines += [*growth_table(report), *scaling_table(report),
+              *target_table(report)]
+    if report["notes"]:
+        lines += ["", *(f"  note: {note}" for note in report["notes"])]
+    return "\n".join(lines)
+
+
+def markdown(report):
+    """The targets, for a README"""
+    lines = ["| # | what | target | contiguous | fragmented | holds |",
+             "|---|---|---|---|---|---|"]
+    for row in report["targets"]:
+        cells = [row[f]["text"] if row[f] else "–" for f in FILLINGS]
+        lines.append(f"| {row['row']} | {row['what']} | {row['target']} | "
+                     f"{cells[0]} | {cells[1]} | {holds(row['holds'])} |")
+    machine, guest = report["machine"], report["guest"]
+    lines += ["", f"{machine['cpus']} CPUs, {machine['memory_mib']:,} MiB, "
+              f"Linux {machine['kernel']}, {machine['accelerator']}; guest of "
+              f"{guest['memory_mib']:,} MiB with {guest['fill_mib']:,} MiB "
+              f"filled; {report['rounds']} rounds, medians."]
+    lines += [f"Note: {note}." for note in report["notes"]]
+    return "\n".join(lines) + "\n"
