@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/resource.h>
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/rcu.h"
@@ -14,8 +13,6 @@
 #include "bring.h"
 #include "trace.h"
 
-/* Of loaders beside a guest: vCPUs and whoever waits for a fault go first. */
-#define LOADER_NICE             10
 /* What a fault brings: its neighbours are likely to be next. */
 #define FAULT_BYTES             (64 * KiB)
 #define BANDWIDTH_SLICE_NS      (100 * SCALE_MS)
@@ -235,10 +232,6 @@ void *fixed_ram_loader_thread(void *opaque)
     FixedRamClaim claim;
     FixedRamTurn turn;
 
-    if (load->config.on_demand) {
-        /* Linux takes this for the calling thread alone. */
-        setpriority(PRIO_PROCESS, 0, LOADER_NICE);
-    }
     while (wait_for_work(load, exhausted, &rewinds)) {
         fixed_ram_pace_enter(&load->pace, &turn);
         exhausted = !claim_near(w, &claim) &&
