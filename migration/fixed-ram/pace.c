@@ -15,12 +15,12 @@
 #define BUSY_BYTES      (256 * KiB)
 #define CALM_BYTES      (1 * MiB)
 /*
- * While busy a loader leaves the disk alone for half the time that its last
- * read took, and for three times that while a fault is served: it has two
- * fifths to two thirds of the disk.
+ * While busy a loader leaves the disk alone for a quarter of the time that
+ * its last read took, and for three times that while a fault is served.  A
+ * fault waits for one small read at most, and is next.
  */
-#define PAUSE(took)         ((took) / 2)
-#define PAUSE_URGENT(took)  ((took) / 2 * 3)
+#define PAUSE(took)         ((took) / 4)
+#define PAUSE_URGENT(took)  ((took) / 4 * 3)
 /* A read that hung does not make for a long pause. */
 #define READ_NS_MAX     (5 * SCALE_MS)
 #define PAUSE_STEP_US   50

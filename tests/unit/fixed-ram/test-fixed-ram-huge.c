@@ -72,6 +72,8 @@ static void test_move(const void *opaque)
 static void test_backed(void)
 {
     RigOptions o = { .on_demand = true, .loaders = 1 };
+    uint64_t fallbacks;
+    size_t bytes;
     Rig *rig;
 
     if (!thp_available()) {
@@ -82,10 +84,15 @@ static void test_backed(void)
         return;
     }
     rig = rig_new(&o);
+    fallbacks = thp_fallbacks();
     rig_start(rig);
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
-    g_assert_cmpuint(thp_bytes(rig_block(rig, 0)->host,
-                               rig_block(rig, 0)->length), ==, 3 * THP_SIZE);
+    bytes = thp_bytes(rig_block(rig, 0)->host, rig_block(rig, 0)->length);
+    if (thp_fallbacks() == fallbacks) {
+        g_assert_cmpuint(bytes, ==, 3 * THP_SIZE);
+    } else {
+        g_test_skip("the host ran out of huge pages");
+    }
     rig_check_complete(rig);
     rig_free(rig);
 }

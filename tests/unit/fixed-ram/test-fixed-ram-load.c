@@ -82,8 +82,9 @@ static void test_alone(const void *opaque)
         rig_start(rig);
         rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
         stats = fixed_ram_load_stats(rig->load);
-        g_assert_cmpuint(stats->faults, ==, 0);
-        g_assert_cmpuint(stats->loader_bytes, ==, rig->map->wanted);
+        g_assert_cmpuint(qatomic_read(&stats->faults), ==, 0);
+        g_assert_cmpuint(qatomic_read(&stats->loader_bytes), ==,
+                         rig->map->wanted);
         rig_check_complete(rig);
         rig_check_reads(rig, true);
         rig_stop(rig);
@@ -127,7 +128,7 @@ static void test_empty(void)
             rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
             rig_check_complete(rig);
             rig_check_reads(rig, true);
-            g_assert_cmpuint(rig->begins, ==, 0);
+            g_assert_cmpuint(qatomic_read(&rig->begins), ==, 0);
             rig_free(rig);
         }
     }

@@ -11,9 +11,11 @@
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "migration/fixed-ram/load.h"
+#include "migration/fixed-ram/uffd.h"
 
 #define PAGE        4096ULL
 #define OFFSET      MiB         /* of the block in the file */
+#define BEHIND      (4 * MiB)   /* memory that is not the block's */
 
 /*
  * A block of many gigabytes with a page of data here and there; more address
@@ -87,7 +89,7 @@ static bool rig_new(Rig *rig, const uint64_t *data, size_t n, uint64_t after)
     for (size_t i = 0; i < n; i++) {
         set_bit(data[i] / PAGE, block->data);
     }
-    block->host = mmap(NULL, block->length, PROT_READ | PROT_WRITE,
+    block->host = mmap(NULL, block->length + BEHIND, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     g_assert_true(block->host != MAP_FAILED);
     *rig = (Rig) { .map = fixed_ram_map_new(), .block = block };
@@ -109,7 +111,7 @@ static void rig_free(Rig *rig)
 
     fixed_ram_load_free(rig->load);
     fixed_ram_map_free(rig->map);
-    munmap(host, length);
+    munmap(host, length + BEHIND);
 }
 
 /* Whoever touched the last page went on before it was counted. */
@@ -132,6 +134,17 @@ static void expect_page(Rig *rig, uint64_t offset, uint8_t byte, bool faults)
         g_assert_cmphex(mem[i], ==, byte);
     }
     g_assert_cmpuint(qatomic_read(&rig->begins) - before, ==, faults);
+}
+
+/* Others may have what lies behind the block watched. */
+static void expect_not_ours(const Rig *rig)
+{
+    FixedRamUffd other;
+
+    fixed_ram_uffd_open(&other, &error_abort);
+    fixed_ram_uffd_register(&other, rig->block->host + rig->block->length,
+                            BEHIND, &error_abort);
+    fixed_ram_uffd_close(&other);
 }
 
 /* Into how many mappings the kernel has split the block. */
@@ -199,6 +212,7 @@ static void test_short_end(void)
         Rig rig;
 
         if (rig_new(&rig, data, ARRAY_SIZE(data), after)) {
+            expect_not_ours(&rig);
             expect_page(&rig, 2 * MiB, 0, false);
             expect_page(&rig, 4 * MiB, 0, true);
             if (after) {

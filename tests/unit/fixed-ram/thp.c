@@ -57,6 +57,18 @@ size_t thp_bytes(const uint8_t *mem, size_t size)
     return bytes;
 }
 
+uint64_t thp_fallbacks(void)
+{
+    g_autofree char *vmstat = NULL;
+    const char *found;
+
+    if (!g_file_get_contents("/proc/vmstat", &vmstat, NULL, NULL)) {
+        return 0;
+    }
+    found = strstr(vmstat, "thp_fault_fallback ");
+    return found ? g_ascii_strtoull(strchr(found, ' '), NULL, 10) : 0;
+}
+
 bool thp_available(void)
 {
     uint8_t *mem = thp_map(THP_SIZE);

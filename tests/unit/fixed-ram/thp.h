@@ -23,6 +23,9 @@ void thp_unmap(uint8_t *mem, size_t size);
 /** thp_bytes(): how much of [@mem, @mem + @size) huge pages back just now. */
 size_t thp_bytes(const uint8_t *mem, size_t size);
 
+/** thp_fallbacks(): how often this host had no huge page for a fault. */
+uint64_t thp_fallbacks(void);
+
 /** thp_available(): has this host huge pages?  Else skips the test. */
 bool thp_available(void);
 
