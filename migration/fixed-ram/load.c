@@ -148,19 +148,25 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
 
 /*
  * The next range of @block that holds data, in whole extents.  What lies
- * between is left to the kernel: it gives zeros, as huge pages if it likes.
+ * between, @gap bytes or more, is left to the kernel: it gives zeros, as huge
+ * pages if it likes.
  */
 static bool next_range(const FixedRamBlock *block, uint64_t pos, uint64_t gap,
                        FixedRamRun *range)
 {
     uint64_t extent = block->extent_units * block->unit;
+    FixedRamRun data;
     uint64_t end;
 
-    if (!fixed_ram_block_next_data(block, pos, block->length, gap, range)) {
+    if (!fixed_ram_block_next_data(block, pos, block->length, 0, &data)) {
         return false;
     }
-    end = ROUND_UP(range->offset + range->length, extent);
-    range->offset = ROUND_DOWN(range->offset, extent);
+    range->offset = ROUND_DOWN(data.offset, extent);
+    /* From extent to extent: the guest waits, and RAM may be large. */
+    do {
+        end = ROUND_UP(data.offset + data.length, extent);
+    } while (fixed_ram_block_next_data(block, end, block->length, 0, &data) &&
+             ROUND_DOWN(data.offset, extent) - end < gap);
     range->length = MIN(end, block->length) - range->offset;
     return true;
 }
@@ -204,7 +210,9 @@ bool fixed_ram_load_register(FixedRamLoad *load, Error **errp)
         return false;
     }
     load->registered = true;
-    while (count_ranges(load->map, gap) > RANGES_MAX) {
+    /* As many as there are blocks are needed at least. */
+    while (count_ranges(load->map, gap) > RANGES_MAX &&
+           gap < load->map->total) {
         gap *= 2;
     }
     for (size_t i = 0; i < load->map->blocks->len; i++) {

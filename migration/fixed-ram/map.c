@@ -42,6 +42,12 @@ static uint64_t block_init_units(FixedRamBlock *block)
     FixedRamRun run = { };
     uint64_t pos = 0;
 
+    if (block->unit == block->page_size) {
+        /* The bitmaps have the same shape; the guest waits for this. */
+        bitmap_copy(block->pending, block->data, block->units);
+        bitmap_complement(block->received, block->data, block->units);
+        pos = block->length;
+    }
     while (fixed_ram_block_next_data(block, pos, block->length, 0, &run)) {
         uint64_t first = run.offset / block->unit;
         uint64_t end = DIV_ROUND_UP(run.offset + run.length, block->unit);

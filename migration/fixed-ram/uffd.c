@@ -132,16 +132,18 @@ int fixed_ram_uffd_read(FixedRamUffd *uffd, FixedRamFault *fault)
 int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
                         uint64_t length, uint64_t unit, uint64_t *done)
 {
+    uint64_t most = length;
+
     *done = 0;
     while (*done < length) {
         struct uffdio_copy copy = {
             .dst = (uintptr_t)dst + *done,
             .src = (uintptr_t)src + *done,
-            .len = length - *done,
+            .len = MIN(length - *done, most),
         };
 
         if (!ioctl(uffd->fd, UFFDIO_COPY, &copy)) {
-            *done = length;
+            *done += copy.len;
         } else if (errno == EEXIST) {
             /* Somebody waits for it all the same if the message was late. */
             fixed_ram_uffd_wake(uffd, (uint8_t *)dst + *done, unit);
@@ -149,6 +151,9 @@ int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
         } else if (errno == EAGAIN) {
             /* The address space is changing: @copy says how far it came. */
             *done += copy.copy > 0 ? copy.copy : 0;
+        } else if (errno == ENOENT && copy.len > unit) {
+            /* It has gone, or more than one mapping makes it up. */
+            most = unit;
         } else {
             return -errno;
         }
