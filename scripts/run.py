@@ -19,7 +19,8 @@ import sys
 import time
 
 from fixed_ram.guest import Guest
-from fixed_ram.machine import available_mib, choose_accelerator
+from fixed_ram.machine import (GUEST_RESERVE_MIB, RESERVE_MIB, available_mib,
+                               choose_accelerator)
 from fixed_ram.pagecache import drop_from_page_cache
 from fixed_ram.progress import Progress
 from fixed_ram.qmp import Failure
@@ -32,8 +33,6 @@ from fixed_ram.text import mib
 MODES = ("eager", "on-demand")
 TICK_MS = 20
 BIN_MS = 100
-HOST_RESERVE_MIB = 1024     # of memory and of disk, what stays free
-GUEST_RESERVE_MIB = 192     # what the guest's kernel and programs need
 
 
 # ------------------------------------------------------------- the machine
@@ -44,20 +43,20 @@ def choose_sizes(args, where):
     memory, fill = args.memory, args.fill
     if memory is None:
         memory = 4096
-        room = available_mib() - HOST_RESERVE_MIB
+        room = available_mib() - RESERVE_MIB
         if room < memory:
             memory = room // 256 * 256
             notes.append(f"a guest of {memory} MiB instead of 4096: this "
-                         f"machine has {room + HOST_RESERVE_MIB} MiB free")
+                         f"machine has {room + RESERVE_MIB} MiB free")
         if memory < 512:
             raise Failure("too little memory is free for a guest: "
-                          f"{room + HOST_RESERVE_MIB} MiB, wanted at least "
-                          f"{512 + HOST_RESERVE_MIB} MiB")
+                          f"{room + RESERVE_MIB} MiB, wanted at least "
+                          f"{512 + RESERVE_MIB} MiB")
     if fill is None:
         fill = memory * 3 // 4
         free = shutil.disk_usage(where).free // 2**20
         # the guest's kernel and files come on top
-        room = free - HOST_RESERVE_MIB - GUEST_RESERVE_MIB
+        room = free - RESERVE_MIB - GUEST_RESERVE_MIB
         if room < fill:
             notes.append(f"{max(room, 0)} MiB filled instead of {fill}: the "
                          f"disk of {where} has {free} MiB free")

@@ -175,23 +175,19 @@ static FixedRamBlock *map_extent_block(const FixedRamMap *map, size_t extent)
 }
 
 /*
- * May one huge page back this extent?  It must be a full one for that.  With
- * one page a unit the bitmaps of pages and of units have the same shape.
+ * Is this extent worth a huge page?  It must be a full one of a block that may
+ * have some, and half of it or more must be data: then not much is wasted.
+ * With one page a unit the bitmaps of pages and of units have the same shape.
  */
-static bool extent_may_be_huge(const FixedRamBlock *block, size_t extent)
-{
-    return block->huge && block->unit == block->page_size &&
-           block->extent_units == FIXED_RAM_EXTENT_WORDS * BITS_PER_LONG &&
-           block->extent_units * block->unit == FIXED_RAM_EXTENT_BYTES &&
-           (extent + 1) * block->extent_units <= block->units;
-}
-
-/* Half of it or more is data: a huge page does not waste much. */
-static bool extent_is_dense(const FixedRamBlock *block, size_t extent)
+static bool extent_is_huge(const FixedRamBlock *block, size_t extent)
 {
     uint64_t units = block->extent_units;
 
-    return bitmap_count_one_with_offset(block->data, extent * units, units) >=
+    return block->huge && block->unit == block->page_size &&
+           units == FIXED_RAM_EXTENT_WORDS * BITS_PER_LONG &&
+           units * block->unit == FIXED_RAM_EXTENT_BYTES &&
+           (extent + 1) * units <= block->units &&
+           bitmap_count_one_with_offset(block->data, extent * units, units) >=
            units / 2;
 }
 
@@ -211,7 +207,7 @@ static bool extent_is_intact(const FixedRamBlock *block, size_t extent)
 {
     size_t word = extent * FIXED_RAM_EXTENT_WORDS;
 
-    if (!extent_may_be_huge(block, extent) || !extent_is_dense(block, extent)) {
+    if (!extent_is_huge(block, extent)) {
         return false;
     }
     for (size_t i = word; i < word + FIXED_RAM_EXTENT_WORDS; i++) {
@@ -314,8 +310,7 @@ GPtrArray *fixed_ram_map_broken(const FixedRamMap *map)
 
         for (size_t extent = 0; extent < block->extents; extent++) {
             if (!test_bit(extent, block->whole) &&
-                extent_may_be_huge(block, extent) &&
-                extent_is_dense(block, extent)) {
+                extent_is_huge(block, extent)) {
                 g_ptr_array_add(broken, block->host +
                                 extent * FIXED_RAM_EXTENT_BYTES);
             }
@@ -344,8 +339,7 @@ uint64_t fixed_ram_claim_bytes(const FixedRamClaim *claim)
 
 bool fixed_ram_claim_is_whole(const FixedRamClaim *claim)
 {
-    return extent_may_be_huge(claim->block, claim->extent) &&
-           extent_is_dense(claim->block, claim->extent) &&
+    return extent_is_huge(claim->block, claim->extent) &&
            !memcmp(claim->mask, claim->block->data + claim->word,
                    sizeof(claim->mask));
 }

@@ -8,6 +8,8 @@ import re
 from .guest import Guest
 from .qmp import Failure
 
+RESERVE_MIB = 1024          # of memory and of disk, what stays free
+GUEST_RESERVE_MIB = 192     # what the guest's kernel and programs need
 KVM_TRIAL_S = 6             # under TCG the guest is up in 3
 
 

@@ -3,7 +3,7 @@
 
 from typing import NamedTuple
 
-from fixed_ram.child import run, run_json
+from fixed_ram.child import run_json
 from fixed_ram.session import temporary_file
 
 from .disk import file_rate, random_reads
@@ -135,10 +135,6 @@ def throughput(plan, files, holes):
 
 # ---- the section ----
 
-def can(plan, option):
-    return f"--{option}" in run([plan.engine, "--help"], 30)
-
-
 def engine_alone(plan):
     plan.progress.start("engine alone")
     with temporary_file(plan.output / "engine-cold") as first, \
@@ -155,15 +151,10 @@ def engine_alone(plan):
 
 
 def of_a_filling(plan, files, holes):
-    result = {"loaders": loaders_in_the_way(plan, files, holes)}
-    if can(plan, "order"):
-        result["storm"] = storm(plan, files, holes)
-        result["tail"] = tail(plan, files, holes)
-        result["throughput"] = throughput(plan, files, holes)
-    else:
-        plan.note("the engine's program does not know --order: no storm, "
-                  "tail and throughput")
-    return result
+    return {"loaders": loaders_in_the_way(plan, files, holes),
+            "storm": storm(plan, files, holes),
+            "tail": tail(plan, files, holes),
+            "throughput": throughput(plan, files, holes)}
 
 
 def describe(result):

@@ -9,11 +9,10 @@ import shutil
 from typing import NamedTuple
 
 from fixed_ram.child import run
-from fixed_ram.machine import available_mib, meminfo_mib
+from fixed_ram.machine import (GUEST_RESERVE_MIB, RESERVE_MIB, available_mib,
+                               meminfo_mib)
 from fixed_ram.qmp import Failure
 
-RESERVE_MIB = 1024          # of memory and of disk, what stays free
-GUEST_RESERVE_MIB = 192     # what the guest's kernel and programs need
 SMALLEST_MIB = 768
 STEP_MIB = 256
 

@@ -532,3 +532,29 @@ void rig_join(Toucher *t)
     qemu_thread_join(&t->thread);
     g_assert_true(qatomic_read(&t->done));
 }
+
+/* --- the same test over all kinds of memory --- */
+
+void rig_add_kinds(const char *name, GTestDataFunc func)
+{
+    static const struct {
+        const char *name;
+        RigOptions options;
+    } kinds[] = {
+        { "anon", { .loaders = 2 } },
+        { "shared", { .loaders = 2, .shared = true } },
+        { "file", { .loaders = 1, .file = true } },
+        { "no-move", { .loaders = 2, .no_move = true } },
+        { "stubborn", { .loaders = 1, .shared = true, .stubborn = true } },
+        { "large-units", { .loaders = 1, .unit = 64 * KiB } },
+        { "shared-large-units",
+          { .loaders = 2, .shared = true, .unit = 64 * KiB } },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        g_autofree char *path = g_strdup_printf("/fixed-ram/%s/%s", name,
+                                                kinds[i].name);
+
+        g_test_add_data_func(path, &kinds[i].options, func);
+    }
+}

@@ -152,4 +152,11 @@ void rig_touch(Rig *rig, Toucher *t, FixedRamBlock *block, uint64_t page);
 /** rig_join(): wait until it has done so. */
 void rig_join(Toucher *t);
 
+/**
+ * rig_add_kinds(): add the test /fixed-ram/@name for each kind of memory
+ *
+ * @func gets the RigOptions, which it copies and completes.
+ */
+void rig_add_kinds(const char *name, GTestDataFunc func);
+
 #endif

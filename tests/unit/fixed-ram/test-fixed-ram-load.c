@@ -330,36 +330,12 @@ static void test_no_memory(void)
     disk_free(&disk);
 }
 
-static void add_kinds(const char *name, GTestDataFunc func)
-{
-    static const struct {
-        const char *name;
-        RigOptions options;
-    } kinds[] = {
-        { "anon", { .loaders = 2 } },
-        { "shared", { .loaders = 2, .shared = true } },
-        { "file", { .loaders = 1, .file = true } },
-        { "no-move", { .loaders = 2, .no_move = true } },
-        { "stubborn", { .loaders = 1, .shared = true, .stubborn = true } },
-        { "large-units", { .loaders = 1, .unit = 64 * KiB } },
-        { "shared-large-units",
-          { .loaders = 2, .shared = true, .unit = 64 * KiB } },
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        g_autofree char *path = g_strdup_printf("/fixed-ram/load/%s/%s", name,
-                                                kinds[i].name);
-
-        g_test_add_data_func(path, &kinds[i].options, func);
-    }
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    add_kinds("eager", test_eager);
-    add_kinds("on-demand", test_on_demand);
-    add_kinds("alone", test_alone);
+    rig_add_kinds("load/eager", test_eager);
+    rig_add_kinds("load/on-demand", test_on_demand);
+    rig_add_kinds("load/alone", test_alone);
     g_test_add_func("/fixed-ram/load/empty", test_empty);
     g_test_add_func("/fixed-ram/load/notify-below", test_notify_below);
     g_test_add_func("/fixed-ram/load/bandwidth", test_bandwidth);

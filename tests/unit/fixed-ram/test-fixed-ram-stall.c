@@ -370,30 +370,6 @@ static void test_free_stalled(void)
     rig_free(rig);
 }
 
-static void add_kinds(const char *name, GTestDataFunc func)
-{
-    static const struct {
-        const char *name;
-        RigOptions options;
-    } kinds[] = {
-        { "anon", { .loaders = 2 } },
-        { "shared", { .loaders = 2, .shared = true } },
-        { "file", { .loaders = 1, .file = true } },
-        { "no-move", { .loaders = 2, .no_move = true } },
-        { "stubborn", { .loaders = 1, .shared = true, .stubborn = true } },
-        { "large-units", { .loaders = 1, .unit = 64 * KiB } },
-        { "shared-large-units",
-          { .loaders = 2, .shared = true, .unit = 64 * KiB } },
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        g_autofree char *path = g_strdup_printf("/fixed-ram/stall/%s/%s", name,
-                                                kinds[i].name);
-
-        g_test_add_data_func(path, &kinds[i].options, func);
-    }
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -401,7 +377,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/fail/midway", test_fail_midway);
     g_test_add_func("/fixed-ram/fail/eager", test_fail_eager);
     g_test_add_func("/fixed-ram/stall/once", test_stall);
-    add_kinds("again", test_stall_again);
+    rig_add_kinds("stall/again", test_stall_again);
     g_test_add_func("/fixed-ram/stall/late-error", test_late_error);
     g_test_add_data_func("/fixed-ram/stall/bad-page/full",
                          GSIZE_TO_POINTER(511), test_bad_page);
