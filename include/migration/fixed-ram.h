@@ -58,6 +58,18 @@ void fixed_ram_caps_apply(bool *caps, const bool *new_caps);
 bool fixed_ram_params_check(const MigrationParameters *params, Error **errp);
 
 /**
+ * fixed_ram_outgoing_prepare(): a snapshot is about to be written to @fd
+ *
+ * @name: the file, for messages
+ * @start: where in the file it will begin
+ *
+ * Locks the file until the migration has ended.  Returns true, too, without
+ * fixed-ram.
+ */
+bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
+                                Error **errp);
+
+/**
  * fixed_ram_incoming_prepare(): pre-flight, before anything is set up
  *
  * @addr: where to load from; ours if it is a file and a capability says so
@@ -69,6 +81,21 @@ bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp);
 
 /** fixed_ram_incoming(): is the load under way ours?  Any thread. */
 bool fixed_ram_incoming(void);
+
+/**
+ * fixed_ram_check_idle(): may all of RAM be replaced?
+ *
+ * Not during a load of ours, nor where pages were given up.
+ */
+bool fixed_ram_check_idle(Error **errp);
+
+/**
+ * fixed_ram_check_shareable(): may another process map the guest's RAM?
+ *
+ * Not while it is loaded on demand: that process would find pages that are
+ * missing as zeros.
+ */
+bool fixed_ram_check_shareable(Error **errp);
 
 /** fixed_ram_incoming_start(): begin what was prepared. */
 void fixed_ram_incoming_start(void);

@@ -93,16 +93,51 @@ static bool read_piece(Reading *r, uint64_t offset, uint64_t length,
                        Error **errp)
 {
     const FixedRamBlock *block = r->claim->block;
+    FixedRamLoad *load = r->w->load;
     uint8_t *to = r->straight ? block->host + offset
                               : buffer_at(r->w, offset);
+    bool ok;
 
-    if (!fixed_ram_source_read_pages(r->source, to, length,
-                                     block->pages_offset + offset, errp)) {
+    qatomic_inc(&load->reads);
+    ok = fixed_ram_source_read_pages(r->source, to, length,
+                                     block->pages_offset + offset, errp);
+    qatomic_dec(&load->reads);
+    if (!ok) {
         error_prepend(errp, "block '%s' offset 0x%" PRIx64 " length 0x%"
                       PRIx64 ": ", block->name, offset, length);
-        return false;
+    }
+    return ok;
+}
+
+/*
+ * Page by page what is claimed and data in @run.  A bad sector in a page that
+ * nobody wants, or no more, is no reason to fail, and if there is one in a
+ * page that is wanted the error names just that.
+ */
+static bool read_pages(Reading *r, const FixedRamRun *run, Error **errp)
+{
+    const FixedRamBlock *block = r->claim->block;
+    uint64_t end = run->offset + run->length;
+    uint64_t pos = run->offset;
+    FixedRamRun data;
+
+    while (fixed_ram_block_next_data(block, pos, end, 0, &data)) {
+        if (fixed_ram_claim_has(r->claim, data.offset) &&
+            !read_piece(r, data.offset, block->page_size, errp)) {
+            return false;
+        }
+        pos = data.offset + block->page_size;
     }
     return true;
+}
+
+/* At once, or if that fails page by page. */
+static bool read_somehow(Reading *r, uint64_t offset, uint64_t length,
+                         Error **errp)
+{
+    FixedRamRun run = { .offset = offset, .length = length };
+
+    return read_piece(r, offset, length, NULL) || read_pages(r, &run, errp);
 }
 
 /* Read @run, all of it data or hardly worth skipping, at a loader's pace. */
@@ -114,13 +149,13 @@ static bool read_run(Reading *r, FixedRamRun run, Error **errp)
     bool ok = true;
 
     if (!r->turn) {
-        return read_piece(r, run.offset, run.length, errp);
+        return read_somehow(r, run.offset, run.length, errp);
     }
     while (run.length && ok) {
         uint64_t length = fixed_ram_pace_begin(pace, r->turn, addr,
                                                extent.length, run.length);
 
-        ok = read_piece(r, run.offset, length, errp);
+        ok = read_somehow(r, run.offset, length, errp);
         fixed_ram_pace_end(pace, r->turn);
         run.offset += length;
         run.length -= length;

@@ -13,18 +13,24 @@
 /* The stream's own marks; see docs/devel/migration/main.rst */
 #define STREAM_MAGIC            0x5145564d
 #define STREAM_VERSION          3
+#define STREAM_EOF              0x00
 #define STREAM_SECTION_START    0x01
+#define STREAM_SECTION_PART     0x02
+#define STREAM_SECTION_END      0x03
 #define STREAM_SUBSECTION       0x05
 #define STREAM_CONFIGURATION    0x07
 #define STREAM_COMMAND          0x08
+#define STREAM_FOOTER           0x7e
 
 #define RAM_SECTION_VERSION     4
 #define RAM_FLAG_MEM_SIZE       0x04
+#define RAM_FLAG_EOS            0x10
 #define BLOCK_HEADER_VERSION    1
 
 /* More than any machine has; keeps a bad count from costing memory. */
 #define MAX_CAPABILITIES        256
 #define MAX_MACHINE_NAME        4096
+#define MAX_BLOCKS              4096
 
 /* Reads the stream in order.  After a failed read all others fail too. */
 typedef struct Reader {
@@ -33,6 +39,7 @@ typedef struct Reader {
     size_t next;                /* next byte of @buf */
     size_t filled;              /* bytes in @buf */
     uint8_t buf[4096];
+    uint32_t ram_section;       /* number of the section that holds RAM */
     Error *error;               /* the first one */
 } Reader;
 
@@ -70,7 +77,7 @@ static void reader_fill(Reader *r)
 
     if (!n) {
         reader_fail(r, r->pos, "the file ends here, in the middle of the "
-                    "stream's header");
+                    "stream");
         return;
     }
     if (!r->error &&
@@ -255,7 +262,7 @@ static void find_ram_section(Reader *r)
         }
     }
 
-    reader_be32(r);             /* number of the section */
+    r->ram_section = reader_be32(r);
     reader_string(r, name);
     reader_be32(r);             /* instance */
     version = reader_be32(r);
@@ -329,6 +336,10 @@ static void read_block(Reader *r, FixedRamSnapshot *s)
         return;
     }
 
+    if (s->blocks->len == MAX_BLOCKS) {
+        reader_fail(r, info.header_offset, "block '%s': more than %d blocks",
+                    info.name, MAX_BLOCKS);
+    }
     if (version != BLOCK_HEADER_VERSION) {
         reader_fail(r, info.header_offset, "block '%s': version %" PRIu32
                     " of the header, expected %d", info.name, version,
@@ -382,6 +393,49 @@ static void read_blocks(Reader *r, FixedRamSnapshot *s)
     s->ram_end = reader_offset(r);
 }
 
+/* Skip the footer of a section of RAM; older machine types write none. */
+static uint8_t next_section(Reader *r, uint64_t *offset)
+{
+    uint8_t type;
+
+    *offset = reader_offset(r);
+    type = reader_u8(r);
+    if (type == STREAM_FOOTER) {
+        reader_be32(r);         /* number of the section */
+        *offset = reader_offset(r);
+        type = reader_u8(r);
+    }
+    return type;
+}
+
+/*
+ * RAM's other sections hold nothing, and end with the one that says so.  Then
+ * comes the state of devices.  A save that was cut off leaves nothing there,
+ * or zeros, which would pass for the stream's end.
+ */
+static void check_ram_end(Reader *r)
+{
+    uint64_t offset = reader_offset(r);
+    uint64_t flags = reader_be64(r);
+    uint8_t type;
+
+    if (flags != RAM_FLAG_EOS) {
+        reader_fail(r, offset, "flags 0x%" PRIx64 " where the list of RAM "
+                    "blocks ends, expected 0x%x: the save was cut off, or the "
+                    "file is damaged", flags, RAM_FLAG_EOS);
+    }
+    type = next_section(r, &offset);
+    while ((type == STREAM_SECTION_PART || type == STREAM_SECTION_END) &&
+           reader_be32(r) == r->ram_section &&
+           reader_be64(r) == RAM_FLAG_EOS) {
+        type = next_section(r, &offset);
+    }
+    if (type == STREAM_EOF) {
+        reader_fail(r, offset, "the stream ends after RAM, without any "
+                    "device's state: the save was cut off");
+    }
+}
+
 FixedRamSnapshot *fixed_ram_format_read(FixedRamSource *source,
                                         uint64_t start, uint64_t page_size,
                                         Error **errp)
@@ -398,6 +452,7 @@ FixedRamSnapshot *fixed_ram_format_read(FixedRamSource *source,
     find_ram_section(r);
     if (!r->error) {
         read_blocks(r, s);
+        check_ram_end(r);
     }
     if (r->error) {
         error_propagate(errp, r->error);

@@ -29,9 +29,7 @@
 #include "migration/misc.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
-#include "qemu/lockable.h"
 #include "qemu/main-loop.h"
-#include "qemu/module.h"
 #include "../migration.h"
 #include "../options.h"
 #include "../postcopy-ram.h"
@@ -45,37 +43,8 @@
 /* Enough to keep a disk busy while pages are made ready and placed. */
 #define LOADERS 4
 
-/*
- * Set by prepare; freed when the incoming state goes.  The main thread reads
- * it freely and changes it under @incoming_lock, which out-of-band code holds
- * as long as it uses it.  Nobody touches guest memory under this lock.
- */
-static FixedRamIncoming *incoming;
-static QemuMutex incoming_lock;
 /* Of the load that has ended. */
 static FixedRamFigures last_figures;
-
-FixedRamIncoming *fixed_ram_incoming_lock(void)
-{
-    qemu_mutex_lock(&incoming_lock);
-    return incoming;
-}
-
-void fixed_ram_incoming_unlock(void)
-{
-    qemu_mutex_unlock(&incoming_lock);
-}
-
-static void incoming_set(FixedRamIncoming *in)
-{
-    QEMU_LOCK_GUARD(&incoming_lock);
-    incoming = in;
-}
-
-bool fixed_ram_incoming(void)
-{
-    return incoming;
-}
 
 /* Report what went wrong in the one place where clients look for it. */
 static void incoming_set_error(FixedRamIncoming *in, Error *err)
@@ -92,19 +61,18 @@ static void incoming_set_error(FixedRamIncoming *in, Error *err)
 
 bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
 {
-    FixedRamIncoming *in;
+    FixedRamIncoming *in = fixed_ram_incoming_now();
 
     if (!fixed_ram_load_wanted() ||
         addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
         return true;
     }
-    if (incoming && !incoming->stream) {
+    if (in && !in->stream) {
         error_setg(errp, "A snapshot is being loaded already");
         return false;
     }
-    if (incoming) {
-        in = incoming;
-        incoming_set(NULL);
+    if (in) {
+        fixed_ram_incoming_set(NULL);
         fixed_ram_preflight_free(in);
     }
 
@@ -114,7 +82,7 @@ bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
     }
     trace_fixed_ram_prepare(in->source->name, in->on_demand,
                             in->snapshot->blocks->len);
-    incoming_set(in);
+    fixed_ram_incoming_set(in);
     return true;
 }
 
@@ -132,7 +100,7 @@ static void process_stream_bh(void *opaque)
 void fixed_ram_incoming_start(void)
 {
     /* As with other transports, nothing is loaded inside the command. */
-    migration_bh_schedule(process_stream_bh, incoming);
+    migration_bh_schedule(process_stream_bh, fixed_ram_incoming_now());
 }
 
 /*
@@ -143,30 +111,21 @@ void fixed_ram_incoming_start(void)
  * Any thread: the main one may be waiting for the very page that could not be
  * read, and migrate-recover must find the load paused all the same.
  */
-static void incoming_pause(FixedRamIncoming *in)
+static void incoming_pause_if_stalled(FixedRamIncoming *in)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
-    Error *err;
+    Error *err = fixed_ram_incoming_pause(in);
 
-    if (qatomic_read(&mis->state) != MIGRATION_STATUS_POSTCOPY_ACTIVE ||
-        qatomic_xchg(&in->paused, true)) {
-        return;
+    if (err) {
+        error_reportf_err(err, "Loading the snapshot is paused, "
+                          "migrate-recover goes on: ");
     }
-    err = fixed_ram_load_error(in->load);
-    migrate_set_error(in->ms, err);
-    error_reportf_err(err, "Loading the snapshot is paused, migrate-recover "
-                      "goes on: ");
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
-                      MIGRATION_STATUS_POSTCOPY_PAUSED);
 }
 
 void fixed_ram_incoming_notify(void *opaque)
 {
     FixedRamIncoming *in = opaque;
 
-    if (fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_STALLED) {
-        incoming_pause(in);
-    }
+    incoming_pause_if_stalled(in);
     qemu_bh_schedule(in->update_bh);
 }
 
@@ -254,6 +213,9 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
         return false;
     }
     fixed_ram_load_start(in->load);
+    if (in->on_demand) {
+        in->watch = fixed_ram_exit_watch(in->load, in->map);
+    }
     return true;
 }
 
@@ -261,7 +223,7 @@ static void update_bh(void *opaque);
 
 int fixed_ram_load_ramblocks(QEMUFile *f)
 {
-    FixedRamIncoming *in = incoming;
+    FixedRamIncoming *in = fixed_ram_incoming_now();
     Error *err = NULL;
 
     if (in->load) {
@@ -300,7 +262,7 @@ static bool share_loaded(FixedRamIncoming *in, uint64_t left)
 
 int coroutine_mixed_fn fixed_ram_load_wait(void)
 {
-    FixedRamIncoming *in = incoming;
+    FixedRamIncoming *in = fixed_ram_incoming_now();
     uint64_t left;
 
     if (!in || !in->load || in->waited) {
@@ -331,7 +293,7 @@ int coroutine_mixed_fn fixed_ram_load_wait(void)
 
 bool fixed_ram_start_postcopy(void)
 {
-    FixedRamIncoming *in = incoming;
+    FixedRamIncoming *in = fixed_ram_incoming_now();
 
     if (!in || !in->on_demand) {
         return false;
@@ -366,7 +328,7 @@ static void incoming_set_running(FixedRamIncoming *in)
 
 bool fixed_ram_incoming_loaded(int *ret)
 {
-    FixedRamIncoming *in = incoming;
+    FixedRamIncoming *in = fixed_ram_incoming_now();
 
     if (!in || !in->on_demand) {
         return false;
@@ -387,7 +349,7 @@ bool fixed_ram_incoming_loaded(int *ret)
 
 bool fixed_ram_incoming_running(void)
 {
-    FixedRamIncoming *in = incoming;
+    FixedRamIncoming *in = fixed_ram_incoming_now();
 
     if (!in || !in->on_demand) {
         return false;
@@ -403,7 +365,6 @@ static void incoming_finish(FixedRamIncoming *in)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
 
-    in->finished = true;
     /* Its last page may have come after it was paused. */
     migrate_set_state(&mis->state, mis->state, MIGRATION_STATUS_COMPLETED);
     migration_incoming_state_destroy();
@@ -413,21 +374,13 @@ static void incoming_finish(FixedRamIncoming *in)
 static void update_bh(void *opaque)
 {
     FixedRamIncoming *in = opaque;
-    FixedRamLoadState state;
-
-    /* Not in the middle of a recovery, please. */
-    fixed_ram_incoming_lock();
-    state = fixed_ram_load_state(in->load);
-    fixed_ram_incoming_unlock();
 
     if (in->waiter) {
         aio_co_wake(g_steal_pointer(&in->waiter));
-    } else if (!in->started || in->finished) {
-        return;
-    } else if (state == FIXED_RAM_LOAD_COMPLETE) {
+    } else if (fixed_ram_incoming_may_finish(in)) {
         incoming_finish(in);
-    } else if (state == FIXED_RAM_LOAD_STALLED) {
-        incoming_pause(in);
+    } else {
+        incoming_pause_if_stalled(in);
     }
 }
 
@@ -437,10 +390,13 @@ static void update_bh(void *opaque)
 
 void fixed_ram_shutdown(void)
 {
-    FixedRamIncoming *in = incoming;
+    FixedRamIncoming *in = fixed_ram_incoming_now();
 
     if (!in || !in->load) {
         return;
+    }
+    if (in->watch) {
+        fixed_ram_exit_begin(in->watch);
     }
     fixed_ram_load_quit(in->load);
     if (fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_STALLED) {
@@ -454,7 +410,8 @@ void fixed_ram_shutdown(void)
     }
 }
 
-static void incoming_figures(FixedRamIncoming *in, FixedRamFigures *figures)
+static void incoming_figures(const FixedRamIncoming *in,
+                             FixedRamFigures *figures)
 {
     figures->valid = true;
     figures->on_demand = in->on_demand;
@@ -466,8 +423,10 @@ static void incoming_figures(FixedRamIncoming *in, FixedRamFigures *figures)
 
 void fixed_ram_figures(FixedRamFigures *figures)
 {
-    if (incoming && incoming->load) {
-        incoming_figures(incoming, figures);
+    const FixedRamIncoming *in = fixed_ram_incoming_now();
+
+    if (in && in->load) {
+        incoming_figures(in, figures);
     } else {
         *figures = last_figures;
     }
@@ -480,6 +439,8 @@ static void incoming_end_load(FixedRamIncoming *in)
 
     trace_fixed_ram_finish(stats->faults, stats->fault_bytes,
                            stats->loader_bytes);
+    fixed_ram_load_end(in->load);
+    fixed_ram_exit_unwatch(in->watch);
     incoming_figures(in, &last_figures);
     fixed_ram_load_free(in->load);
     in->load = NULL;
@@ -493,14 +454,17 @@ static void incoming_end_load(FixedRamIncoming *in)
 
 void fixed_ram_incoming_end(void)
 {
-    FixedRamIncoming *in = incoming;
+    FixedRamIncoming *in = fixed_ram_incoming_now();
 
     if (!in) {
         return;
     }
-    incoming_set(NULL);
+    fixed_ram_incoming_set(NULL);
     if (in->load) {
         incoming_end_load(in);
+        if (last_figures.stats.lost_bytes) {
+            fixed_ram_incoming_lost(last_figures.stats.lost_bytes);
+        }
     }
     if (in->on_demand) {
         postcopy_state_set(POSTCOPY_INCOMING_END);
@@ -509,10 +473,3 @@ void fixed_ram_incoming_end(void)
     migrate_del_blocker(&in->blocker);
     fixed_ram_preflight_free(in);
 }
-
-static void fixed_ram_init(void)
-{
-    qemu_mutex_init(&incoming_lock);
-}
-
-migration_init(fixed_ram_init);

@@ -10,6 +10,7 @@
 #include "block/aio.h"
 #include "qemu/coroutine.h"
 #include "../migration.h"
+#include "exit.h"
 #include "format.h"
 #include "load.h"
 
@@ -23,6 +24,7 @@ typedef struct FixedRamIncoming {
     FixedRamSource *source;     /* until the engine takes it */
     FixedRamMap *map;
     FixedRamLoad *load;         /* from the headers on */
+    FixedRamExit *watch;        /* on demand, as long as there is @load */
 
     MigrationState *ms;         /* a reference: parameters and errors */
     QEMUFile *stream;           /* until the incoming state takes it */
@@ -32,9 +34,11 @@ typedef struct FixedRamIncoming {
     bool switch_now;            /* migrate-start-postcopy was heard */
     bool discard_required;      /* ram_block_discard_require() was called */
     bool started;               /* precopy's tail has started the guest */
-    bool paused;                /* postcopy-paused was set; atomic */
-    bool finished;              /* the BH that ends it has been here */
     Error *blocker;             /* no migration, no savevm meanwhile */
+
+    /* Guarded by the lock of incoming.c. */
+    bool busy;                  /* an out-of-band command is at work on it */
+    bool finished;              /* the BH that ends it has been here */
 } FixedRamIncoming;
 
 /**
@@ -68,15 +72,54 @@ void fixed_ram_preflight_free(FixedRamIncoming *in);
  */
 void fixed_ram_lock_memory(void);
 
+/** fixed_ram_incoming_now(): the load under way, or NULL */
+FixedRamIncoming *fixed_ram_incoming_now(void);
+
+/** fixed_ram_incoming_set(): from now on it is @in, or none if NULL. */
+void fixed_ram_incoming_set(FixedRamIncoming *in);
+
 /**
- * fixed_ram_incoming_lock(): hold on to the load, for out-of-band code
+ * fixed_ram_incoming_get(): take hold of the load, for an out-of-band command
  *
- * Returns NULL if there is none.  It does not go away before
- * fixed_ram_incoming_unlock(), which must be called in either case.
- * Any thread; guest memory must not be touched in between.
+ * @state: only if this is the migration's
+ *
+ * Returns NULL if there is none, or if another command has it.  Until
+ * fixed_ram_incoming_put() it neither ends nor pauses.  Any thread; guest
+ * memory must not be touched in between.
  */
-FixedRamIncoming *fixed_ram_incoming_lock(void);
-void fixed_ram_incoming_unlock(void);
+FixedRamIncoming *fixed_ram_incoming_get(MigrationStatus state);
+
+/**
+ * fixed_ram_incoming_put(): the command is done
+ *
+ * @state: the migration's from now on
+ */
+void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus state);
+
+/**
+ * fixed_ram_incoming_busy(): has a command taken hold of a load in @state?
+ *
+ * Any thread.
+ */
+bool fixed_ram_incoming_busy(MigrationStatus state);
+
+/**
+ * fixed_ram_incoming_pause(): if the engine has stalled, so has the migration
+ *
+ * Returns why, the caller's to free, or NULL if there is nothing to be done.
+ * Any thread.
+ */
+Error *fixed_ram_incoming_pause(FixedRamIncoming *in);
+
+/**
+ * fixed_ram_incoming_may_finish(): is all there, and nobody at work on it?
+ *
+ * True once: from then on no command takes hold of it.
+ */
+bool fixed_ram_incoming_may_finish(FixedRamIncoming *in);
+
+/** fixed_ram_incoming_lost(): the guest has pages that nobody must read. */
+void fixed_ram_incoming_lost(uint64_t bytes);
 
 /**
  * fixed_ram_incoming_notify(): the engine's state may have changed

@@ -37,6 +37,7 @@ static FixedRamStats *stats_info(const FixedRamFigures *figures)
     info->faults = stats->faults;
     info->fault_bytes = stats->fault_bytes;
     info->loader_bytes = stats->loader_bytes;
+    info->lost_bytes = stats->lost_bytes;
     if (stats->latency.count) {
         info->fault_latency = latency_info(&stats->latency);
     }
@@ -87,6 +88,10 @@ void fixed_ram_hmp_info(Monitor *mon, const MigrationInfo *info)
                    stats->fault_bytes >> 10);
     monitor_printf(mon, "fixed-ram loaded by loaders: %" PRIu64 " kbytes\n",
                    stats->loader_bytes >> 10);
+    if (stats->lost_bytes) {
+        monitor_printf(mon, "fixed-ram given up: %" PRIu64 " kbytes\n",
+                       stats->lost_bytes >> 10);
+    }
     if (stats->fault_latency) {
         monitor_printf(mon, "fixed-ram fault latency: mean %.1f, p50 %.1f, "
                        "p99 %.1f, max %.1f us\n", stats->fault_latency->mean,

@@ -291,6 +291,11 @@ void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source)
     load_wake_all(load);
 }
 
+bool fixed_ram_load_waits(FixedRamLoad *load)
+{
+    return qatomic_read(&load->stalled) || qatomic_read(&load->reads);
+}
+
 void fixed_ram_load_quit(FixedRamLoad *load)
 {
     QEMU_LOCK_GUARD(&load->lock);
@@ -317,6 +322,7 @@ static void join_workers(FixedRamLoad *load, bool fault)
 
         if (w->started && w->fault == fault) {
             qemu_thread_join(&w->thread);
+            w->started = false;
         }
     }
 }
@@ -342,20 +348,26 @@ static void load_unregister(FixedRamLoad *load)
 
 static void source_free(void *opaque)
 {
+    fixed_ram_source_unlock(opaque);
     fixed_ram_source_close(opaque);
 }
 
-void fixed_ram_load_free(FixedRamLoad *load)
+void fixed_ram_load_end(FixedRamLoad *load)
 {
     fixed_ram_load_quit(load);
     join_workers(load, false);
     end_fault_threads(load);
     join_workers(load, true);
+}
+
+void fixed_ram_load_free(FixedRamLoad *load)
+{
+    fixed_ram_load_end(load);
     if (load->registered) {
         load_unregister(load);
     }
     free_workers(load);
-    fixed_ram_source_close(load->source);
+    source_free(load->source);
     g_slist_free_full(load->old_sources, source_free);
     error_free(load->error);
     fixed_ram_pace_destroy(&load->pace);

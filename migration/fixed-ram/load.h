@@ -61,6 +61,7 @@ typedef struct FixedRamLoadStats {
     uint64_t faults;            /* pages that somebody waited for */
     uint64_t fault_bytes;       /* read by fault threads */
     uint64_t loader_bytes;      /* read by loaders */
+    uint64_t lost_bytes;        /* given up */
     FixedRamLatency latency;    /* of faults: message read to page placed */
 } FixedRamLoadStats;
 
@@ -127,6 +128,26 @@ void fixed_ram_load_stall(FixedRamLoad *load, Error *err);
 void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source);
 
 /**
+ * fixed_ram_load_give_up(): do without the unit at @offset of the block @name
+ *
+ * @offset: bytes from the block's start, rounded down to a unit
+ *
+ * Whoever touches it gets SIGBUS from now on, or EFAULT in a system call.
+ * Fails if the page is there, if it is being read, or if the kernel (Linux
+ * before 6.6) cannot do this.  Any thread.
+ */
+bool fixed_ram_load_give_up(FixedRamLoad *load, const char *name,
+                            uint64_t offset, Error **errp);
+
+/**
+ * fixed_ram_load_waits(): may there be no getting on at present?
+ *
+ * The load is stalled, or a read is under way, which may take for ever.  Any
+ * thread.
+ */
+bool fixed_ram_load_waits(FixedRamLoad *load);
+
+/**
  * fixed_ram_load_quit(): let loaders end, without waiting for them
  *
  * Faults are still served.  Any thread.
@@ -134,10 +155,17 @@ void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source);
 void fixed_ram_load_quit(FixedRamLoad *load);
 
 /**
+ * fixed_ram_load_end(): end all threads
+ *
+ * Waits for reads under way.
+ */
+void fixed_ram_load_end(FixedRamLoad *load);
+
+/**
  * fixed_ram_load_free(): end all threads, unregister and free
  *
- * Waits for reads under way.  Who still waits for a page touches it again,
- * unwatched: only for a load that is complete or whose guest never ran.
+ * Who still waits for a page touches it again, unwatched: only for a load that
+ * is complete or whose guest never ran.
  */
 void fixed_ram_load_free(FixedRamLoad *load);
 

@@ -337,6 +337,13 @@ uint64_t fixed_ram_claim_bytes(const FixedRamClaim *claim)
            claim->block->unit;
 }
 
+bool fixed_ram_claim_has(const FixedRamClaim *claim, uint64_t offset)
+{
+    size_t bit = offset / claim->block->unit - claim->word * BITS_PER_LONG;
+
+    return test_bit(bit, claim->mask);
+}
+
 bool fixed_ram_claim_is_whole(const FixedRamClaim *claim)
 {
     return extent_is_huge(claim->block, claim->extent) &&

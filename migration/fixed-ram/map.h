@@ -199,6 +199,9 @@ FixedRamRun fixed_ram_claim_extent(const FixedRamClaim *claim);
 /** fixed_ram_claim_bytes(): bytes in the units of @claim. */
 uint64_t fixed_ram_claim_bytes(const FixedRamClaim *claim);
 
+/** fixed_ram_claim_has(): is the byte at @offset of the block part of it? */
+bool fixed_ram_claim_has(const FixedRamClaim *claim, uint64_t offset);
+
 /**
  * fixed_ram_claim_is_whole(): is it worth a huge page?
  *

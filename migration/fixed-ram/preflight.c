@@ -22,7 +22,10 @@
 void fixed_ram_preflight_free(FixedRamIncoming *in)
 {
     fixed_ram_snapshot_free(in->snapshot);
-    fixed_ram_source_close(in->source);
+    if (in->source) {
+        fixed_ram_source_unlock(in->source);
+        fixed_ram_source_close(in->source);
+    }
     fixed_ram_map_free(in->map);
     if (in->stream) {
         qemu_fclose(in->stream);
@@ -60,7 +63,7 @@ FixedRamSnapshot *fixed_ram_preflight_read(const FixedRamIncoming *in,
                                            FixedRamSource **source,
                                            Error **errp)
 {
-    *source = fixed_ram_source_open_file(args->filename,
+    *source = fixed_ram_source_open_file(args->filename, args->offset,
                                          in->ms->parameters.direct_io, errp);
     if (!*source) {
         return NULL;

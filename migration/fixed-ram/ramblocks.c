@@ -142,9 +142,10 @@ static FixedRamBlock *map_block(const FixedRamSnapshot *snapshot,
     block->unit = on_demand ? qemu_ram_pagesize(rb) : snapshot->page_size;
     block->data = data;
     if (!QEMU_IS_ALIGNED(block->length, block->unit)) {
-        error_setg(errp, "block '%s': length 0x%" PRIx64 " is not a multiple "
-                   "of its memory's page size %" PRIu64, info->name,
-                   info->length, block->unit);
+        error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": block '%s': "
+                   "length 0x%" PRIx64 " is not a multiple of its memory's "
+                   "page size %" PRIu64, source->name, info->header_offset,
+                   info->name, info->length, block->unit);
         g_free(data);
         g_free(block);
         return NULL;

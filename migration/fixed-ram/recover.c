@@ -14,23 +14,25 @@
 #include "migration/fixed-ram.h"
 #include "migration/misc.h"
 #include "qapi/error.h"
+#include "qapi/qapi-commands-fixed-ram.h"
 #include "qapi/qapi-visit-migration.h"
 #include "qemu/bitmap.h"
 #include "glue.h"
 
 bool fixed_ram_pause(void)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
-    FixedRamIncoming *in = fixed_ram_incoming_lock();
-    bool ours = in && mis->state == MIGRATION_STATUS_POSTCOPY_ACTIVE;
+    FixedRamIncoming *in =
+        fixed_ram_incoming_get(MIGRATION_STATUS_POSTCOPY_ACTIVE);
     Error *err = NULL;
 
-    if (ours) {
+    if (in) {
         error_setg(&err, "paused by the user");
         fixed_ram_load_stall(in->load, err);
+        fixed_ram_incoming_put(in, MIGRATION_STATUS_POSTCOPY_ACTIVE);
+        return true;
     }
-    fixed_ram_incoming_unlock();
-    return ours;
+    /* Then somebody else is just doing it. */
+    return fixed_ram_incoming_busy(MIGRATION_STATUS_POSTCOPY_ACTIVE);
 }
 
 /* Is it the snapshot that the load began with? */
@@ -92,7 +94,7 @@ static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
     return g_steal_pointer(&source);
 }
 
-/* Go on reading, from @source, which the engine owns from now on. */
+/* Read from @source, which the engine owns from now on. */
 static void recover_from(FixedRamIncoming *in, FixedRamSource *source)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
@@ -103,27 +105,40 @@ static void recover_from(FixedRamIncoming *in, FixedRamSource *source)
         error_free(in->ms->error);
         in->ms->error = NULL;
     }
-    /* What stalls it anew counts once it is active again. */
     fixed_ram_load_recover(in->load, source);
-    qatomic_set(&in->paused, false);
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_RECOVER,
-                      MIGRATION_STATUS_POSTCOPY_ACTIVE);
-    fixed_ram_incoming_notify(in);
 }
 
 bool fixed_ram_recover(const char *uri, Error **errp)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
-    FixedRamIncoming *in = fixed_ram_incoming_lock();
-    bool ours = in && mis->state == MIGRATION_STATUS_POSTCOPY_PAUSED;
+    FixedRamIncoming *in =
+        fixed_ram_incoming_get(MIGRATION_STATUS_POSTCOPY_PAUSED);
     FixedRamSource *source;
 
-    if (ours) {
+    if (in) {
         source = recover_open(in, uri, errp);
         if (source) {
             recover_from(in, source);
         }
+        fixed_ram_incoming_put(in, source ? MIGRATION_STATUS_POSTCOPY_ACTIVE
+                                          : MIGRATION_STATUS_POSTCOPY_PAUSED);
+        return true;
     }
-    fixed_ram_incoming_unlock();
-    return ours;
+    if (fixed_ram_incoming_busy(MIGRATION_STATUS_POSTCOPY_PAUSED)) {
+        error_setg(errp, "Another command is at work on the paused load");
+        return true;
+    }
+    return false;
+}
+
+void qmp_fixed_ram_give_up(const char *block, uint64_t offset, Error **errp)
+{
+    FixedRamIncoming *in =
+        fixed_ram_incoming_get(MIGRATION_STATUS_POSTCOPY_PAUSED);
+
+    if (!in) {
+        error_setg(errp, "No load is paused");
+        return;
+    }
+    fixed_ram_load_give_up(in->load, block, offset, errp);
+    fixed_ram_incoming_put(in, MIGRATION_STATUS_POSTCOPY_PAUSED);
 }

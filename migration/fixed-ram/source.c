@@ -6,10 +6,12 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "lock.h"
 #include "source.h"
 
 typedef struct FileSource {
     FixedRamSource parent;
+    uint64_t start;             /* it is locked from here on */
     int fd;                     /* through the page cache */
     int direct_fd;              /* O_DIRECT, or -1 */
 } FileSource;
@@ -59,6 +61,13 @@ static void file_expect_faults(FixedRamSource *source)
     posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
 }
 
+static void file_unlock(FixedRamSource *source)
+{
+    FileSource *file = container_of(source, FileSource, parent);
+
+    fixed_ram_unlock(file->fd, file->start);
+}
+
 static void file_close(FixedRamSource *source)
 {
     FileSource *file = container_of(source, FileSource, parent);
@@ -76,6 +85,7 @@ static const FixedRamSourceOps file_ops = {
     .read = file_read,
     .read_pages = file_read_pages,
     .expect_faults = file_expect_faults,
+    .unlock = file_unlock,
     .close = file_close,
 };
 
@@ -107,17 +117,20 @@ static bool file_open_direct(FileSource *file, Error **errp)
 #endif
 }
 
-FixedRamSource *fixed_ram_source_open_file(const char *path, bool direct,
-                                           Error **errp)
+FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
+                                           bool direct, Error **errp)
 {
     FileSource *file = g_new0(FileSource, 1);
 
     file->parent.ops = &file_ops;
     file->parent.name = g_strdup(path);
+    file->start = start;
     file->direct_fd = -1;
     /* A FIFO must be refused, not waited for; files do not mind. */
     file->fd = qemu_open(path, O_RDONLY | O_NONBLOCK, errp);
-    if (file->fd < 0 || !file_check(file, errp) ||
+    if (file->fd < 0 ||
+        !fixed_ram_lock_shared(file->fd, start, path, errp) ||
+        !file_check(file, errp) ||
         (direct && !file_open_direct(file, errp))) {
         fixed_ram_source_close(&file->parent);
         return NULL;
@@ -129,6 +142,13 @@ void fixed_ram_source_expect_faults(FixedRamSource *source)
 {
     if (source->ops->expect_faults) {
         source->ops->expect_faults(source);
+    }
+}
+
+void fixed_ram_source_unlock(FixedRamSource *source)
+{
+    if (source->ops->unlock) {
+        source->ops->unlock(source);
     }
 }
 

@@ -26,6 +26,8 @@ typedef struct FixedRamSourceOps {
                           uint64_t offset);
     /* See fixed_ram_source_expect_faults(); NULL: makes no difference. */
     void (*expect_faults)(FixedRamSource *source);
+    /* See fixed_ram_source_unlock(); NULL: nothing is locked. */
+    void (*unlock)(FixedRamSource *source);
     /* Free what belongs to this kind and @source itself. */
     void (*close)(FixedRamSource *source);
 } FixedRamSourceOps;
@@ -39,13 +41,15 @@ struct FixedRamSource {
 /**
  * fixed_ram_source_open_file(): a file, or /dev/fdset/N
  *
+ * @start: where the snapshot begins in the file
  * @direct: read pages by O_DIRECT; an fdset must hold a descriptor with it
  *          and one without, for the metadata
  *
- * What is opened must be a regular file.
+ * What is opened must be a regular file.  From @start on it is locked against
+ * those who write snapshots (see lock.h), until it is closed.
  */
-FixedRamSource *fixed_ram_source_open_file(const char *path, bool direct,
-                                           Error **errp);
+FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
+                                           bool direct, Error **errp);
 
 /**
  * fixed_ram_source_expect_faults(): somebody waits for small reads
@@ -54,6 +58,14 @@ FixedRamSource *fixed_ram_source_open_file(const char *path, bool direct,
  * behind megabytes that nobody has asked for.
  */
 void fixed_ram_source_expect_faults(FixedRamSource *source);
+
+/**
+ * fixed_ram_source_unlock(): nothing more will be read from @source
+ *
+ * Before it is closed: a descriptor of a set shares its lock with all others
+ * that were made of it, and those may live on.
+ */
+void fixed_ram_source_unlock(FixedRamSource *source);
 
 /** fixed_ram_source_close(): release @source; NULL is fine. */
 void fixed_ram_source_close(FixedRamSource *source);

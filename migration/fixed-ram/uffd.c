@@ -22,12 +22,13 @@ static bool uffd_handshake(FixedRamUffd *uffd)
         return false;
     }
     if (!getenv(FIXED_RAM_NO_MOVE)) {
-        wanted |= UFFD_FEATURE_MOVE;
+        wanted |= UFFD_FEATURE_MOVE | UFFD_FEATURE_POISON;
     }
     /* With an event feature set, discards would block on our readers. */
     api.features = offered & wanted;
     uffd->thread_id = api.features & UFFD_FEATURE_THREAD_ID;
     uffd->can_move = api.features & UFFD_FEATURE_MOVE;
+    uffd->can_poison = api.features & UFFD_FEATURE_POISON;
     return !ioctl(uffd->fd, UFFDIO_API, &api);
 }
 
@@ -213,6 +214,27 @@ no_zero_page:
     ret = fixed_ram_uffd_copy(uffd, dst, zeros, unit, unit, &done);
     munmap(zeros, unit);
     return ret;
+}
+
+int fixed_ram_uffd_poison(FixedRamUffd *uffd, void *addr, uint64_t length)
+{
+    struct uffdio_poison poison = {
+        .range = { .start = (uintptr_t)addr, .len = length },
+    };
+
+    if (!uffd->can_poison) {
+        return -EOPNOTSUPP;
+    }
+    while (ioctl(uffd->fd, UFFDIO_POISON, &poison)) {
+        if (errno != EAGAIN) {
+            return -errno;
+        }
+        if (poison.updated > 0) {
+            poison.range.start += poison.updated;
+            poison.range.len -= poison.updated;
+        }
+    }
+    return 0;
 }
 
 void fixed_ram_uffd_wake(FixedRamUffd *uffd, void *addr, uint64_t length)

@@ -17,6 +17,7 @@ typedef struct FixedRamUffd {
     int fd;
     bool thread_id;             /* messages name the thread that waits */
     bool can_move;              /* this kernel moves pages */
+    bool can_poison;            /* ... and makes them deadly */
     uint8_t *doorbell;          /* pages that no guest knows, see ring() */
     size_t doorbell_size;
 } FixedRamUffd;
@@ -36,7 +37,7 @@ bool fixed_ram_uffd_open(FixedRamUffd *uffd, Error **errp);
 
 /**
  * FIXED_RAM_NO_MOVE: with this variable in the environment, open() takes the
- * kernel for an older one that cannot move pages; for tests
+ * kernel for an older one that cannot move or poison pages; for tests
  */
 #define FIXED_RAM_NO_MOVE "QEMU_FIXED_RAM_NO_MOVE"
 
@@ -99,6 +100,14 @@ int fixed_ram_uffd_move(FixedRamUffd *uffd, void *dst, void *src,
  * Returns as fixed_ram_uffd_copy() does.
  */
 int fixed_ram_uffd_zero(FixedRamUffd *uffd, void *dst, uint64_t unit);
+
+/**
+ * fixed_ram_uffd_poison(): whoever touches these missing pages gets SIGBUS
+ *
+ * In a system call, EFAULT.  Who waits is woken.  Returns 0 or a negative
+ * errno: EOPNOTSUPP if this kernel cannot do it, EEXIST if a page is there.
+ */
+int fixed_ram_uffd_poison(FixedRamUffd *uffd, void *addr, uint64_t length);
 
 /**
  * fixed_ram_uffd_wake(): have whoever waits here touch the page again

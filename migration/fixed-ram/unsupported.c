@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
+#include "qapi/qapi-commands-fixed-ram.h"
 
 bool fixed_ram_host_check(Error **errp)
 {
@@ -14,6 +15,12 @@ bool fixed_ram_host_check(Error **errp)
                "loaded on 64-bit little-endian Linux hosts only; use "
                "mapped-ram alone");
     return false;
+}
+
+bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
+                                Error **errp)
+{
+    return true;
 }
 
 bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
@@ -26,6 +33,16 @@ bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
 bool fixed_ram_incoming(void)
 {
     return false;
+}
+
+bool fixed_ram_check_idle(Error **errp)
+{
+    return true;
+}
+
+bool fixed_ram_check_shareable(Error **errp)
+{
+    return true;
 }
 
 void fixed_ram_incoming_start(void)
@@ -66,6 +83,11 @@ bool fixed_ram_pause(void)
 bool fixed_ram_recover(const char *uri, Error **errp)
 {
     return false;
+}
+
+void qmp_fixed_ram_give_up(const char *block, uint64_t offset, Error **errp)
+{
+    error_setg(errp, "No snapshot is being loaded on demand");
 }
 
 void fixed_ram_incoming_end(void)

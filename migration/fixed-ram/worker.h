@@ -38,6 +38,7 @@ struct FixedRamLoad {
     FixedRamLoadStats stats;    /* atomic */
 
     FixedRamSource *source;     /* atomic; written under @lock */
+    unsigned reads;             /* under way; atomic */
     FixedRamPace pace;          /* of loaders */
     unsigned long *asked;       /* a bit an extent: faults were there; atomic */
     size_t last_asked;          /* extent of the last fault + 1; atomic */

@@ -176,7 +176,7 @@ static void engine_start(Bench *b)
     fixed_ram_map_add(b->map, block);
 
     qemu_event_init(&b->changed, false);
-    source = fixed_ram_source_open_file(b->path, b->direct, &error_fatal);
+    source = fixed_ram_source_open_file(b->path, 0, b->direct, &error_fatal);
     b->load = fixed_ram_load_new(b->map, source, &config, &error_fatal);
     fixed_ram_load_register(b->load, &error_fatal);
     fixed_ram_load_start(b->load);

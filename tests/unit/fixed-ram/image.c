@@ -137,6 +137,16 @@ static void put_block(Image *img, unsigned i)
     pad_to(img, pages_at + image_block_pages[i] * IMAGE_PAGE);
 }
 
+/* One of those that follow: nothing but an end. */
+static void put_ram_section(Image *img, uint8_t type)
+{
+    put_be(img, 1, type);
+    put_be(img, 4, 2);
+    put_be(img, 8, 0x10);
+    put_be(img, 1, 0x7e);
+    put_be(img, 4, 2);
+}
+
 Image *image_new(const ImageOptions *o)
 {
     Image *img = g_new0(Image, 1);
@@ -172,6 +182,14 @@ Image *image_new(const ImageOptions *o)
     put_block(img, 1);
     mark(img, STREAM_END);
     put_be(img, 8, 0x10);
+    mark(img, FOOTER);
+    put_be(img, 1, 0x7e);
+    put_be(img, 4, 2);
+    mark(img, RAM_PART);
+    put_ram_section(img, 2);
+    put_ram_section(img, 3);
+    mark(img, NEXT_SECTION);
+    put_be(img, 1, 4);
     img->parent = (FixedRamSource) {
         .ops = &image_ops, .name = (char *)IMAGE_NAME, .size = img->bytes->len,
     };

@@ -109,7 +109,7 @@ static void test_good_file(void)
     g_assert_cmpint(qemu_write_full(fd, img->bytes->data, img->bytes->len), ==,
                     img->bytes->len);
     close(fd);
-    source = fixed_ram_source_open_file(path, false, &error_abort);
+    source = fixed_ram_source_open_file(path, 0, false, &error_abort);
     g_assert_cmpint(unlink(path), ==, 0);
     s = fixed_ram_format_read(source, 4096, PAGE, &error_abort);
     g_assert_cmpuint(s->blocks->len, ==, 2);
@@ -279,7 +279,7 @@ static void test_truncated(const void *opaque)
     g_autoptr(Image) img = image_new(opaque);
     uint64_t n;
 
-    for (n = 0; n < img->at[STREAM_END]; n = next_cut(img, n)) {
+    for (n = 0; n < img->bytes->len; n = next_cut(img, n)) {
         const char *block = NULL;
 
         if (between(img, n, LENGTH0, NAME1)) {
@@ -290,9 +290,30 @@ static void test_truncated(const void *opaque)
         img->parent.size = n;
         expect_refused(img, block, NULL);
     }
-    g_assert_cmpuint(n, ==, img->at[STREAM_END]);
+    g_assert_cmpuint(n, ==, img->bytes->len);
     img->parent.size = n;
     check_good(img);
+}
+
+/* After RAM there are no devices, or there is something else. */
+static void test_no_devices(void)
+{
+    g_autoptr(Image) img = image_new(&(ImageOptions) { });
+    const uint64_t size = img->bytes->len - img->at[STREAM_END];
+
+    image_set(img, NEXT_SECTION, 1, 0);
+    expect_refused(img, NULL, "cut off");
+    image_set(img, NEXT_SECTION, 1, 8);
+    check_good(img);
+    /* Nor after RAM's first section. */
+    image_set(img, RAM_PART, 1, 0);
+    expect_refused(img, NULL, "cut off");
+    image_set(img, FOOTER, 1, 0);
+    expect_refused(img, NULL, "cut off");
+    image_set(img, STREAM_END, 8, 0x20);
+    expect_refused(img, NULL, "flags 0x20");
+    memset(img->bytes->data + img->at[STREAM_END], 0, size);
+    expect_refused(img, NULL, "cut off");
 }
 
 static void test_read_error(void)
@@ -425,6 +446,7 @@ int main(int argc, char **argv)
                          test_truncated);
     g_test_add_data_func("/fixed-ram/format/truncated-offset", &offset,
                          test_truncated);
+    g_test_add_func("/fixed-ram/format/no-devices", test_no_devices);
     g_test_add_func("/fixed-ram/format/read-error", test_read_error);
     g_test_add_func("/fixed-ram/format/bitmap", test_bitmap);
     g_test_add_func("/fixed-ram/format/mutations", test_mutations);

@@ -27,7 +27,8 @@ static void write_file(void)
 static FixedRamSource *open_file(bool direct)
 {
     Error *err = NULL;
-    FixedRamSource *source = fixed_ram_source_open_file(path, direct, &err);
+    FixedRamSource *source = fixed_ram_source_open_file(path, 0, direct,
+                                                        &err);
 
     if (direct && !source &&
         strstr(error_get_pretty(err), "does not support O_DIRECT")) {
@@ -152,7 +153,7 @@ static void expect_refused(const char *name, const char *words)
     for (int direct = 0; direct < 2; direct++) {
         Error *err = NULL;
 
-        g_assert_null(fixed_ram_source_open_file(name, direct, &err));
+        g_assert_null(fixed_ram_source_open_file(name, 0, direct, &err));
         g_assert_nonnull(strstr(error_get_pretty(err), name));
         if (!strstr(error_get_pretty(err), words)) {
             g_test_message("%s", error_get_pretty(err));
@@ -193,7 +194,7 @@ static void test_empty_file(void)
     uint8_t byte;
 
     g_assert_true(g_file_set_contents(name, "", 0, NULL));
-    source = fixed_ram_source_open_file(name, false, &error_abort);
+    source = fixed_ram_source_open_file(name, 0, false, &error_abort);
     g_assert_cmpuint(source->size, ==, 0);
     g_assert_false(fixed_ram_source_read(source, &byte, 1, 0, &err));
     error_free_or_abort(&err);

@@ -1,0 +1,69 @@
+/*
+ * Reads of a file that fail: what is told to the library
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TEST_FIXED_RAM_FAULTS_H
+#define TEST_FIXED_RAM_FAULTS_H
+
+/*
+ * A process that runs with
+ *
+ *   LD_PRELOAD=libfixed-ram-faults.so FIXED_RAM_FAULTS=PATH
+ *
+ * maps the first page of the file PATH, and does what stands there.  Its
+ * driver, another process, maps the same page.  Without FIXED_RAM_FAULTS the
+ * library does nothing.  A process with AddressSanitizer also needs
+ * verify_asan_link_order=0 in ASAN_OPTIONS.
+ *
+ * Only read(), pread(), readv() and preadv() are touched, and only for files
+ * that are named.  That is done by device and inode, so that it does not
+ * matter how the file was opened, or that it has been unlinked since.
+ */
+#define FIXED_RAM_FAULTS_ENV    "FIXED_RAM_FAULTS"
+#define FIXED_RAM_FAULTS_BYTES  4096
+#define FIXED_RAM_FAULTS_RULES  8
+
+enum {
+    FIXED_RAM_FAULTS_OFF,       /* this rule does not count */
+    FIXED_RAM_FAULTS_ERROR,     /* reads fail with @error */
+    FIXED_RAM_FAULTS_SHORT,     /* the file ends at @first */
+    FIXED_RAM_FAULTS_HANG,      /* reads wait for another mode */
+};
+
+#define FIXED_RAM_FAULTS_ALWAYS UINT64_MAX
+
+/*
+ * All fields are little-endian and lie one after the other without gaps.
+ * Everybody accesses them atomically.  The driver sets @mode to "off" before
+ * it changes anything else, and to another mode after that.
+ *
+ * A rule concerns reads of its file that touch bytes from @first to before
+ * @end.  Of those, the first @after ones pass, and then each @every-th one
+ * fails, until @left have failed.  A read that has waited is looked at again
+ * as if it were another one.
+ */
+typedef struct FixedRamFaultsRule {
+    uint32_t mode;
+    int32_t error;              /* an errno */
+    uint64_t device;            /* as stat() has it: st_dev */
+    uint64_t inode;             /* st_ino */
+    uint64_t first;
+    uint64_t end;
+    uint64_t after;
+    uint64_t every;             /* 0 is 1 */
+    uint64_t left;              /* the library counts it down, if not ALWAYS */
+
+    /* Counted by the library.  The driver sets the first two to 0. */
+    uint64_t reads;             /* that this rule concerns */
+    uint64_t injected;          /* those that failed, were cut or waited */
+    uint64_t hanging;           /* those that wait now */
+} FixedRamFaultsRule;
+
+/* The first rule that makes a read fail is the one that does. */
+typedef struct FixedRamFaults {
+    FixedRamFaultsRule rules[FIXED_RAM_FAULTS_RULES];
+} FixedRamFaults;
+
+#endif

@@ -1,0 +1,148 @@
+/*
+ * fixed-ram: unit tests of the locks on snapshot files
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "migration/fixed-ram/lock.h"
+#include "migration/fixed-ram/source.h"
+
+#define START 70000
+
+/* Two descriptions of one file: two users, also in one process. */
+typedef struct Files {
+    char *path;
+    int a, b;
+} Files;
+
+static bool files_open(Files *f)
+{
+    int fd = g_file_open_tmp("fixed-ram-lock-XXXXXX", &f->path, NULL);
+
+    if (!qemu_has_ofd_lock()) {
+        g_test_skip("this host has no locks of file descriptions");
+        return false;
+    }
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, START), ==, 0);
+    close(fd);
+    f->a = open(f->path, O_RDWR);
+    f->b = open(f->path, O_RDWR);
+    g_assert(f->a >= 0 && f->b >= 0);
+    return true;
+}
+
+static void files_close(Files *f)
+{
+    close(f->a);
+    close(f->b);
+    unlink(f->path);
+    g_free(f->path);
+}
+
+static void expect_error(Error *err, const char *why)
+{
+    g_assert_nonnull(err);
+    g_assert_nonnull(strstr(error_get_pretty(err), "'snap'"));
+    g_assert_nonnull(strstr(error_get_pretty(err), why));
+    error_free(err);
+}
+
+static void expect_no_reader(const Files *f, uint64_t start)
+{
+    Error *err = NULL;
+
+    g_assert_false(fixed_ram_lock_shared(f->b, start, "snap", &err));
+    expect_error(err, "it is being written");
+}
+
+static void expect_no_writer(const Files *f, uint64_t start)
+{
+    Error *err = NULL;
+
+    g_assert_false(fixed_ram_lock_exclusive(f->b, start, "snap", &err));
+    expect_error(err, "it is being loaded or written");
+}
+
+static void test_loaders(void)
+{
+    Files f;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    fixed_ram_lock_shared(f.a, 0, "snap", &error_abort);
+    fixed_ram_lock_shared(f.b, 0, "snap", &error_abort);
+    fixed_ram_unlock(f.b, 0);
+    expect_no_writer(&f, 0);
+    /* Wherever the other one begins. */
+    expect_no_writer(&f, START * 2);
+    fixed_ram_unlock(f.a, 0);
+    fixed_ram_lock_exclusive(f.b, 0, "snap", &error_abort);
+    files_close(&f);
+}
+
+static void test_saver(void)
+{
+    Files f;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    fixed_ram_lock_exclusive(f.a, START, "snap", &error_abort);
+    expect_no_reader(&f, START);
+    expect_no_reader(&f, START * 3);
+    expect_no_writer(&f, 0);
+    /* What stands before the snapshot belongs to somebody else. */
+    g_assert_cmpint(qemu_lock_fd_test(f.b, 0, START, true), ==, 0);
+    g_assert_cmpint(qemu_lock_fd_test(f.b, START, 1, false), ==, -EAGAIN);
+    close(f.a);
+    f.a = open(f.path, O_RDWR);
+    fixed_ram_lock_shared(f.b, START, "snap", &error_abort);
+    files_close(&f);
+}
+
+/* A source holds its lock as long as it is open. */
+static void test_source(void)
+{
+    FixedRamSource *source;
+    Error *err = NULL;
+    Files f;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    source = fixed_ram_source_open_file(f.path, 0, false, &error_abort);
+    expect_no_writer(&f, 0);
+    fixed_ram_source_close(source);
+    fixed_ram_lock_exclusive(f.a, 0, "snap", &error_abort);
+    g_assert_null(fixed_ram_source_open_file(f.path, 0, false, &err));
+    g_assert_nonnull(strstr(error_get_pretty(err), f.path));
+    g_assert_nonnull(strstr(error_get_pretty(err), "being written"));
+    error_free(err);
+    files_close(&f);
+}
+
+/* What has no locks is used all the same. */
+static void test_without(void)
+{
+    int fds[2];
+
+    g_assert_cmpint(pipe(fds), ==, 0);
+    fixed_ram_lock_exclusive(fds[0], INT64_MAX + 1ULL, "snap", &error_abort);
+    close(fds[0]);
+    close(fds[1]);
+    fixed_ram_lock_shared(fds[0], 0, "snap", &error_abort);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/fixed-ram/lock/loaders", test_loaders);
+    g_test_add_func("/fixed-ram/lock/saver", test_saver);
+    g_test_add_func("/fixed-ram/lock/source", test_source);
+    g_test_add_func("/fixed-ram/lock/without", test_without);
+    return g_test_run();
+}
