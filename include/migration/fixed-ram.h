@@ -90,6 +90,14 @@ bool fixed_ram_incoming(void);
 bool fixed_ram_check_idle(Error **errp);
 
 /**
+ * fixed_ram_check_vmstate(): can a VM state be saved to, or loaded from, a disk
+ * image?
+ *
+ * Not with a fixed layout, and not unless fixed_ram_check_idle().
+ */
+bool fixed_ram_check_vmstate(Error **errp);
+
+/**
  * fixed_ram_check_shareable(): may another process map the guest's RAM?
  *
  * Not while it is loaded on demand: that process would find pages that are

@@ -141,6 +141,23 @@ void fixed_ram_caps_apply(bool *caps, const bool *new_caps)
         new_caps[MIGRATION_CAPABILITY_MAPPED_RAM];
 }
 
+bool fixed_ram_check_vmstate(Error **errp)
+{
+    const bool *caps = migrate_get_current()->capabilities;
+
+    if (!fixed_ram_check_idle(errp)) {
+        return false;
+    }
+    if (caps[MIGRATION_CAPABILITY_MAPPED_RAM]) {
+        error_setg(errp, "Capability '%s' is for files: clear it first, a disk "
+                   "image has no fixed places for pages",
+                   caps[MIGRATION_CAPABILITY_FIXED_RAM] ? "fixed-ram"
+                                                        : "mapped-ram");
+        return false;
+    }
+    return true;
+}
+
 bool fixed_ram_params_check(const MigrationParameters *params, Error **errp)
 {
     if (params->has_fixed_ram_precopy_percent &&

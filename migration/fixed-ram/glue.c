@@ -133,7 +133,9 @@ static uint64_t engine_bandwidth(void *opaque)
 {
     FixedRamIncoming *in = opaque;
 
-    return qatomic_read(&in->ms->parameters.max_postcopy_bandwidth);
+    /* Who waits for the share wants it soon. */
+    return qatomic_read(&in->waited)
+           ? qatomic_read(&in->ms->parameters.max_postcopy_bandwidth) : 0;
 }
 
 static void engine_wait_begin(void *opaque, uintptr_t addr,
@@ -277,7 +279,7 @@ int coroutine_mixed_fn fixed_ram_load_wait(void)
             qemu_coroutine_yield();
         } while (!share_loaded(in, left));
     }
-    in->waited = true;
+    qatomic_set(&in->waited, true);
     trace_fixed_ram_switchover(fixed_ram_map_left(in->map), in->map->wanted,
                                in->switch_now);
 

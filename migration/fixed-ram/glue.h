@@ -30,7 +30,7 @@ typedef struct FixedRamIncoming {
     QEMUFile *stream;           /* until the incoming state takes it */
     QEMUBH *update_bh;
     Coroutine *waiter;          /* in fixed_ram_load_wait() */
-    bool waited;                /* it has come back from there */
+    bool waited;                /* it has come back from there; atomic */
     bool switch_now;            /* migrate-start-postcopy was heard */
     bool discard_required;      /* ram_block_discard_require() was called */
     bool started;               /* precopy's tail has started the guest */

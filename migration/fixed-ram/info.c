@@ -51,7 +51,8 @@ static MigrationStats *ram_info(const FixedRamFigures *figures)
     ram->page_size = qemu_target_page_size();
     ram->total = figures->total;
     ram->remaining = figures->left;
-    ram->transferred = figures->wanted - figures->left;
+    ram->transferred = figures->wanted - figures->left -
+                       figures->stats.lost_bytes;
     ram->normal_bytes = ram->transferred;
     ram->normal = ram->normal_bytes / ram->page_size;
     ram->duplicate = (figures->total - figures->wanted) / ram->page_size;

@@ -31,8 +31,8 @@ typedef struct FixedRamLoadOps {
      */
     void (*notify)(void *opaque);
     /*
-     * Bytes a second for all loaders while the guest runs; 0: no limit.
-     * Called by loaders after each read.  NULL: no limit.
+     * Bytes a second for all loaders; 0: no limit.  Called by loaders after
+     * each read.  NULL: no limit.
      */
     uint64_t (*bandwidth)(void *opaque);
     /*

@@ -159,8 +159,7 @@ static uint64_t load_bandwidth(FixedRamLoad *load)
 {
     const FixedRamLoadOps *ops = load->config.ops;
 
-    return ops->bandwidth && load->guest_runs
-           ? ops->bandwidth(load->config.opaque) : 0;
+    return ops->bandwidth ? ops->bandwidth(load->config.opaque) : 0;
 }
 
 /* Wait as long as the bandwidth for loaders says. */

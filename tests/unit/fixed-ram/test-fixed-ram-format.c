@@ -155,6 +155,8 @@ static const Spoil spoils[] = {
     { TOTAL, 8, ADD, 4, NULL, "flags 0x8" },
     { TOTAL, 8, ADD, 0x40, NULL, "flags 0x44" },
     { TOTAL, 8, ADD, -4, NULL, "flags 0x0" },
+    { TOTAL, 8, SET, 4, NULL, "flags 0x6" },
+    { TOTAL, 8, SET, -PAGE | 4, NULL, "name is empty" },
     { NAME0, 1, SET, 0, NULL, "name is empty" },
     { NAME0, 2, SET, 0x0600, NULL, "zero byte" },
     { NAME1, 1, SET, 0, NULL, "name is empty" },
@@ -316,6 +318,92 @@ static void test_no_devices(void)
     expect_refused(img, NULL, "cut off");
 }
 
+/* The stream is said to begin where there is nothing. */
+static void test_start(void)
+{
+    g_autoptr(Image) img = image_new(&(ImageOptions) { });
+    const uint64_t size = img->bytes->len;
+    const uint64_t starts[] = {
+        size - 1, size, size + 1, 1ULL << 63, -PAGE, UINT64_MAX,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+        img->start = starts[i];
+        expect_refused(img, NULL, "the file ends here");
+    }
+    img->start = 1;
+    expect_refused(img, NULL, "not a VM snapshot");
+    img->start = 0;
+    img->parent.size = 0;
+    expect_refused(img, NULL, "offset 0x0: the file ends here");
+}
+
+/* Shorter than it was when it was opened. */
+static void test_shrunk(void)
+{
+    static const Field ends[] = { VERSION, NAME0, PAGES0, NAME1, STREAM_END };
+
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        g_autoptr(Image) img = image_new(&(ImageOptions) { });
+
+        g_byte_array_set_size(img->bytes, img->at[ends[i]]);
+        expect_refused(img, NULL, "were expected at offset");
+    }
+}
+
+static void put_field(GByteArray *bytes, uint64_t value)
+{
+    uint64_t be = cpu_to_be64(value);
+
+    g_byte_array_append(bytes, (uint8_t *)&be, sizeof(be));
+}
+
+/* A block of one page, which holds nothing. */
+static void put_small_block(GByteArray *bytes, unsigned i)
+{
+    const uint8_t version[4] = { 0, 0, 0, 1 };
+    g_autofree char *name = g_strdup_printf("-%u", i);
+    uint64_t pages;
+    guint filled;
+
+    name[0] = strlen(name) - 1;
+    g_byte_array_append(bytes, (uint8_t *)name, strlen(name));
+    put_field(bytes, PAGE);
+    g_byte_array_append(bytes, version, sizeof(version));
+    put_field(bytes, PAGE);
+    put_field(bytes, bytes->len + 16);
+    pages = ROUND_UP(bytes->len + 16, PAGE);
+    put_field(bytes, pages);
+    filled = bytes->len;
+    g_byte_array_set_size(bytes, pages + PAGE);
+    memset(bytes->data + filled, 0, bytes->len - filled);
+}
+
+/* So many that looking for names that are there twice would take long. */
+static void test_many_blocks(void)
+{
+    for (unsigned n = 4096; n <= 4097; n++) {
+        g_autoptr(Image) img = image_new(&(ImageOptions) { });
+        uint64_t end = img->at[STREAM_END], size = img->bytes->len - end;
+        g_autofree uint8_t *rest = g_memdup2(img->bytes->data + end, size);
+
+        image_set(img, TOTAL, 8, n * PAGE | 4);
+        g_byte_array_set_size(img->bytes, img->at[NAME0]);
+        for (unsigned i = 0; i < n; i++) {
+            put_small_block(img->bytes, i);
+        }
+        g_byte_array_append(img->bytes, rest, size);
+        img->parent.size = img->bytes->len;
+        if (n == 4096) {
+            g_autoptr(FixedRamSnapshot) s = parse(img, &error_abort);
+
+            g_assert_cmpuint(s->blocks->len, ==, n);
+        } else {
+            expect_refused(img, "4096", "more than 4096 blocks");
+        }
+    }
+}
+
 static void test_read_error(void)
 {
     g_autoptr(Image) img = image_new(&(ImageOptions) { });
@@ -447,6 +535,9 @@ int main(int argc, char **argv)
     g_test_add_data_func("/fixed-ram/format/truncated-offset", &offset,
                          test_truncated);
     g_test_add_func("/fixed-ram/format/no-devices", test_no_devices);
+    g_test_add_func("/fixed-ram/format/start", test_start);
+    g_test_add_func("/fixed-ram/format/shrunk", test_shrunk);
+    g_test_add_func("/fixed-ram/format/many-blocks", test_many_blocks);
     g_test_add_func("/fixed-ram/format/read-error", test_read_error);
     g_test_add_func("/fixed-ram/format/bitmap", test_bitmap);
     g_test_add_func("/fixed-ram/format/mutations", test_mutations);

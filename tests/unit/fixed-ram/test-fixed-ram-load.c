@@ -198,21 +198,6 @@ static void test_bandwidth(void)
     rig_free(rig);
 }
 
-/* Before the guest runs the limit is not meant. */
-static void test_bandwidth_before(void)
-{
-    RigOptions o = { .on_demand = true, .loaders = 1 };
-    Rig *rig = rig_new(&o);
-
-    if (rig) {
-        qatomic_set(&rig->bandwidth, 1);
-        rig_start(rig);
-        rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
-        rig_check_complete(rig);
-        rig_free(rig);
-    }
-}
-
 static void discard(Rig *rig, uint8_t *addr, uint64_t length)
 {
     int advice = rig->o.shared ? MADV_REMOVE : MADV_DONTNEED;
@@ -339,7 +324,6 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/load/empty", test_empty);
     g_test_add_func("/fixed-ram/load/notify-below", test_notify_below);
     g_test_add_func("/fixed-ram/load/bandwidth", test_bandwidth);
-    g_test_add_func("/fixed-ram/load/bandwidth-before", test_bandwidth_before);
     g_test_add_data_func("/fixed-ram/load/discard/anon", NULL, test_discard);
     g_test_add_data_func("/fixed-ram/load/discard/shared", "shared",
                          test_discard);

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/syscall.h>
 #include "qemu/memalign.h"
 #include "qapi/error.h"
 #include "migration/fixed-ram/source.h"
@@ -17,6 +18,28 @@
 static char *dir;
 static char *path;
 static uint8_t content[SIZE];
+
+/*
+ * What the next calls of pread() do: a positive number is how much they read
+ * at most, a negative one an errno.  At 0 they are as usual again.
+ */
+static const int *next_reads;
+
+/* Takes the place of libc's. */
+ssize_t pread(int fd, void *buf, size_t length, off_t offset)
+{
+    int next = next_reads ? *next_reads : 0;
+
+    if (next) {
+        next_reads++;
+    }
+    if (next < 0) {
+        errno = -next;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, buf, next ? MIN(next, length) : length,
+                   offset);
+}
 
 static void write_file(void)
 {
@@ -146,6 +169,86 @@ static void test_shortened(const void *direct)
         write_file();
     }
     qemu_vfree(buf);
+}
+
+/*
+ * A read may be cut anywhere and interrupted any number of times.  Nothing
+ * else passes, and what had been read before it counts for nothing.
+ */
+static void test_trouble(const void *direct)
+{
+    static const struct {
+        int reads[8];
+        const char *words;      /* NULL: all is read */
+    } rows[] = {
+        { { -EINTR } },
+        { { -EAGAIN } },
+        { { -EINTR, -EAGAIN, -EINTR, -EINTR, -EINTR, -EAGAIN } },
+        { { PAGE } },
+        { { PAGE, -EINTR, -EAGAIN } },
+        { { 1 } },
+        { { 1, 1, PAGE - 2, 1, PAGE - 1 } },
+        { { 100, -EINTR, 1, -EAGAIN, 3000, -EINTR, PAGE } },
+        { { -EIO }, "reading 8192 bytes at offset 0x1000: Input/output" },
+        { { -ESTALE }, "Stale file handle" },
+        { { -ENOSPC }, "No space left on device" },
+        { { -ENOLINK }, "Link has been severed" },
+        { { -EINTR, -EIO }, "Input/output error" },
+        { { PAGE, -EIO }, "at offset 0x1000: Input/output error" },
+        { { PAGE, -EINTR, -EAGAIN, -ETIMEDOUT }, "timed out" },
+        { { 9, -EIO }, "at offset 0x1000: Input/output error" },
+    };
+    g_autoptr(FixedRamSource) source = open_file(direct);
+    uint8_t *buf = qemu_memalign(PAGE, 2 * PAGE);
+
+    for (size_t i = 0; source && i < 2 * ARRAY_SIZE(rows); i++) {
+        bool pages = i % 2;
+        const char *words = rows[i / 2].words;
+        Error *err = NULL;
+        bool ok;
+
+        if (direct && pages && rows[i / 2].reads[0] > 0 &&
+            rows[i / 2].reads[0] < PAGE) {
+            continue;           /* these are never cut just anywhere */
+        }
+        memset(buf, 0, 2 * PAGE);
+        next_reads = rows[i / 2].reads;
+        ok = pages ? fixed_ram_source_read_pages(source, buf, 2 * PAGE, PAGE,
+                                                 &err)
+                   : fixed_ram_source_read(source, buf, 2 * PAGE, PAGE, &err);
+        g_assert_cmpint(*next_reads, ==, 0);
+        next_reads = NULL;
+        g_assert_cmpint(ok, ==, !words);
+        if (ok) {
+            g_assert_cmpmem(buf, 2 * PAGE, content + PAGE, 2 * PAGE);
+        } else {
+            check_error(err, words);
+        }
+    }
+    qemu_vfree(buf);
+}
+
+/* A regular file that really cannot be read: memory that is not there. */
+static void test_unreadable(void)
+{
+    uint8_t *gap = mmap(NULL, 2 * PAGE, PROT_READ,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    g_autoptr(FixedRamSource) source = NULL;
+    uint8_t buf[PAGE];
+    Error *err = NULL;
+
+    g_assert_true(gap != MAP_FAILED);
+    g_assert_cmpint(munmap(gap + PAGE, PAGE), ==, 0);
+    source = fixed_ram_source_open_file("/proc/self/mem", 0, false,
+                                        &error_abort);
+    g_assert_true(fixed_ram_source_read_pages(source, buf, PAGE,
+                                              (uintptr_t)gap, &error_abort));
+    g_assert_false(fixed_ram_source_read_pages(source, buf, PAGE,
+                                               (uintptr_t)gap + PAGE, &err));
+    g_assert_nonnull(strstr(error_get_pretty(err), "'/proc/self/mem'"));
+    g_assert_nonnull(strstr(error_get_pretty(err), "Input/output error"));
+    error_free(err);
+    munmap(gap, PAGE);
 }
 
 static void expect_refused(const char *name, const char *words)
@@ -292,6 +395,8 @@ int main(int argc, char **argv)
     add_both("/fixed-ram/source/read-pages", test_read_pages);
     add_both("/fixed-ram/source/end", test_end);
     add_both("/fixed-ram/source/shortened", test_shortened);
+    add_both("/fixed-ram/source/trouble", test_trouble);
+    g_test_add_func("/fixed-ram/source/unreadable", test_unreadable);
     g_test_add_func("/fixed-ram/source/missing", test_missing);
     g_test_add_func("/fixed-ram/source/not-regular", test_not_regular);
     g_test_add_func("/fixed-ram/source/fifo", test_fifo);

@@ -5,8 +5,9 @@
  */
 
 #include "qemu/osdep.h"
-#include <glib-unix.h>
 #include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"
 #include "qemu/cutils.h"
@@ -16,6 +17,55 @@
 #include "rig.h"
 
 #define TOUCHERS 4
+
+/*
+ * What comes of placing a page, by whatever ioctl: an errno, or 0, then it is
+ * left to the kernel.
+ */
+static int no_place;            /* atomic */
+static unsigned not_placed;     /* how often it was that errno; atomic */
+/* Those who are about to learn that errno wait meanwhile. */
+static bool place_held;         /* atomic */
+
+static bool is_place(unsigned long request)
+{
+    return request == UFFDIO_COPY || request == UFFDIO_ZEROPAGE ||
+           request == UFFDIO_MOVE;
+}
+
+/* Takes the place of libc's. */
+int ioctl(int fd, unsigned long request, ...)
+{
+    int err = is_place(request) ? qatomic_read(&no_place) : 0;
+    va_list ap;
+    void *arg;
+
+    if (err) {
+        qatomic_inc(&not_placed);
+        while (qatomic_read(&place_held)) {
+            g_usleep(100);
+        }
+        errno = err;
+        return -1;
+    }
+    va_start(ap, request);
+    arg = va_arg(ap, void *);
+    va_end(ap);
+    return syscall(SYS_ioctl, fd, request, arg);
+}
+
+static void set_no_place(int err)
+{
+    qatomic_set(&not_placed, 0);
+    qatomic_set(&no_place, err);
+}
+
+static void wait_not_placed(unsigned n)
+{
+    while (qatomic_read(&not_placed) < n) {
+        g_usleep(100);
+    }
+}
 
 /* Names the block, the file, what was wrong. */
 static void check_error(Rig *rig, const char *block)
@@ -299,59 +349,169 @@ static void test_bad_neighbour(void)
 }
 
 /*
- * Nothing can be placed, as if the host had no memory left.  To that end a
- * pipe takes the descriptor's place for a while.
- *
- * @opaque: whether somebody waits, else loaders alone are at work
+ * Nothing can be placed
  */
+
+typedef struct NoPlace {
+    const char *name;
+    int err;
+    bool fault;                 /* somebody waits; else loaders are at work */
+    bool shared;
+} NoPlace;
+
+static const NoPlace no_places[] = {
+    { "no-place/memory/loader", ENOMEM },
+    { "no-place/memory/fault", ENOMEM, .fault = true },
+    { "no-place/memory/shared", ENOMEM, .fault = true, .shared = true },
+    { "no-place/space/loader", ENOSPC, .shared = true },
+    { "no-place/space/fault", ENOSPC, .fault = true, .shared = true },
+    { "no-place/no-idea", EINVAL },
+};
+
+static void check_no_place(Rig *rig, int err)
+{
+    Error *told = fixed_ram_load_error(rig->load);
+
+    g_assert_nonnull(told);
+    g_assert_nonnull(strstr(error_get_pretty(told), "'pc.ram' offset 0x"));
+    g_assert_nonnull(strstr(error_get_pretty(told), "could not place"));
+    g_assert_nonnull(strstr(error_get_pretty(told), strerror(err)));
+    error_free(told);
+    g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
+}
+
 static void test_no_place(const void *opaque)
 {
-    bool fault = opaque != NULL;
-    RigOptions o = { .on_demand = true, .loaders = !fault };
+    const NoPlace *n = opaque;
+    RigOptions o = {
+        .on_demand = true, .loaders = !n->fault, .shared = n->shared,
+    };
     Rig *rig = rig_new(&o);
-    Toucher t = { };
     FixedRamBlock *block;
-    Error *err;
-    struct uffd_msg no_fault = { };
-    int fd, keep, pipe_fd[2];
+    Toucher t = { };
 
     if (!rig) {
         return;
     }
     block = rig_block(rig, 0);
-    fd = rig->load->uffd.fd;
-    keep = dup(fd);
-    g_assert_cmpint(keep, >=, 0);
-    g_assert_true(g_unix_open_pipe(pipe_fd, FD_CLOEXEC, NULL));
     g_assert_true(fixed_ram_load_guest_runs(rig->load));
-    disk_hold(&rig->disk, true);
+    set_no_place(n->err);
+    rig_start(rig);
+    if (n->fault) {
+        rig_touch(rig, &t, block, rig_data_page(block, 5));
+    }
+    /* As often as somebody tries to go on. */
+    for (unsigned i = 0; i < 3; i++) {
+        rig_wait(rig, FIXED_RAM_LOAD_STALLED);
+        check_no_place(rig, n->err);
+        g_assert_false(qatomic_read(&t.done));
+        recover(rig, DISK_GOOD);
+    }
+    rig_wait(rig, FIXED_RAM_LOAD_STALLED);
+    set_no_place(0);
+    recover(rig, DISK_GOOD);
+    if (n->fault) {
+        rig_join(&t);
+        rig_check_all(rig);
+    }
+    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
+    rig_check_complete(rig);
+    rig_free(rig);
+}
+
+/* Not even zeros can be placed for who has touched a page of them. */
+static void test_no_place_zero(void)
+{
+    RigOptions o = { .on_demand = true };
+    Rig *rig = rig_new(&o);
+    FixedRamBlock *block;
+    Toucher t = { };
+
+    if (!rig) {
+        return;
+    }
+    block = rig_block(rig, 0);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    set_no_place(ENOMEM);
+    rig_start(rig);
+    /* The first zero page of the holed extent. */
+    rig_touch(rig, &t, block, find_next_zero_bit(block->data, block->units,
+                                                 RIG_HUGE));
+    rig_wait(rig, FIXED_RAM_LOAD_STALLED);
+    check_no_place(rig, ENOMEM);
+    g_assert_false(qatomic_read(&t.done));
+    set_no_place(0);
+    recover(rig, DISK_GOOD);
+    rig_join(&t);
+    rig_free(rig);
+}
+
+/* Before the guest runs it fails, and lets go who waits as soon as it can. */
+static void test_no_place_fail(void)
+{
+    RigOptions o = { .on_demand = true, .loaders = 2 };
+    Toucher t = { .may_fail = true };
+    Rig *rig = rig_new(&o);
+    FixedRamBlock *block;
+
+    if (!rig) {
+        return;
+    }
+    block = rig_block(rig, 0);
+    set_no_place(ENOMEM);
+    rig_start(rig);
+    rig_touch(rig, &t, block, rig_data_page(block, 5));
+    rig_wait(rig, FIXED_RAM_LOAD_FAILED);
+    check_no_place(rig, ENOMEM);
+    g_assert_false(fixed_ram_load_guest_runs(rig->load));
+    g_assert_false(qatomic_read(&t.done));
+    set_no_place(0);
+    rig_join(&t);
+    rig_free(rig);
+}
+
+/*
+ * A page could not be placed, but that is told only after the recovery.  It
+ * may stall the load once more; nothing is lost by that.
+ */
+static void test_late_no_place(const void *opaque)
+{
+    bool fault = opaque != NULL;
+    /* What cannot be moved would be copied, so have it copied at once. */
+    RigOptions o = { .on_demand = true, .loaders = !fault, .shared = true };
+    Rig *rig = rig_new(&o);
+    FixedRamBlock *block;
+    Toucher t = { };
+    Error *err = NULL;
+
+    if (!rig) {
+        return;
+    }
+    block = rig_block(rig, 0);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    set_no_place(ENOMEM);
+    qatomic_set(&place_held, true);
     rig_start(rig);
     if (fault) {
         rig_touch(rig, &t, block, rig_data_page(block, 5));
     }
-    disk_wait_inside(&rig->disk, 1);
-    g_assert_cmpint(dup2(pipe_fd[0], fd), ==, fd);
-    disk_hold(&rig->disk, false);
-    rig_wait(rig, FIXED_RAM_LOAD_STALLED);
-    err = fixed_ram_load_error(rig->load);
-    g_assert_nonnull(strstr(error_get_pretty(err), "could not"));
-    error_free(err);
-    g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
-
-    g_assert_cmpint(dup2(keep, fd), ==, fd);
-    /* The fault thread may be waiting for a message from the pipe by now. */
-    g_assert_cmpint(write(pipe_fd[1], &no_fault, sizeof(no_fault)), ==,
-                    sizeof(no_fault));
+    wait_not_placed(1);
+    error_setg(&err, "paused");
+    fixed_ram_load_stall(rig->load, err);
     recover(rig, DISK_GOOD);
+    set_no_place(0);
+    qatomic_set(&place_held, false);
+    if (rig_wait_either(rig, FIXED_RAM_LOAD_STALLED,
+                        FIXED_RAM_LOAD_COMPLETE) == FIXED_RAM_LOAD_STALLED) {
+        g_test_message("stalled again");
+        recover(rig, DISK_GOOD);
+    }
     if (fault) {
         rig_join(&t);
         rig_check_all(rig);
     }
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     rig_check_complete(rig);
-    close(keep);
-    close(pipe_fd[0]);
-    close(pipe_fd[1]);
     rig_free(rig);
 }
 
@@ -386,10 +546,18 @@ int main(int argc, char **argv)
     g_test_add_data_func("/fixed-ram/stall/bad-page/sparse",
                          GSIZE_TO_POINTER(2 * RIG_HUGE + 241), test_bad_page);
     g_test_add_func("/fixed-ram/stall/bad-neighbour", test_bad_neighbour);
-    g_test_add_data_func("/fixed-ram/stall/no-place/loader",
-                         NULL, test_no_place);
-    g_test_add_data_func("/fixed-ram/stall/no-place/fault",
-                         "fault", test_no_place);
+    for (size_t i = 0; i < ARRAY_SIZE(no_places); i++) {
+        g_autofree char *name = g_strdup_printf("/fixed-ram/stall/%s",
+                                                no_places[i].name);
+
+        g_test_add_data_func(name, &no_places[i], test_no_place);
+    }
+    g_test_add_func("/fixed-ram/stall/no-place/zero", test_no_place_zero);
+    g_test_add_func("/fixed-ram/fail/no-place", test_no_place_fail);
+    g_test_add_data_func("/fixed-ram/stall/late-no-place/loader", NULL,
+                         test_late_no_place);
+    g_test_add_data_func("/fixed-ram/stall/late-no-place/fault", "fault",
+                         test_late_no_place);
     g_test_add_func("/fixed-ram/stall/free", test_free_stalled);
     return g_test_run();
 }

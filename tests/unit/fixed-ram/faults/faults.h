@@ -37,7 +37,8 @@ enum {
 /*
  * All fields are little-endian and lie one after the other without gaps.
  * Everybody accesses them atomically.  The driver sets @mode to "off" before
- * it changes anything else, and to another mode after that.
+ * it changes which reads are meant, and to another mode after that; how they
+ * fail may change at any time.
  *
  * A rule concerns reads of its file that touch bytes from @first to before
  * @end.  Of those, the first @after ones pass, and then each @every-th one
