@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/host-utils.h"
+#include "qemu/units.h"
 #include "qapi/error.h"
 #include "format.h"
 
@@ -31,6 +32,9 @@
 #define MAX_CAPABILITIES        256
 #define MAX_MACHINE_NAME        4096
 #define MAX_BLOCKS              4096
+#define MAX_COMMANDS            1024
+/* A live save writes one for each of its rounds, day and night. */
+#define MAX_RAM_SECTIONS        (16 * MiB)
 
 /* Reads the stream in order.  After a failed read all others fail too. */
 typedef struct Reader {
@@ -235,6 +239,8 @@ static void find_ram_section(Reader *r)
     char name[FIXED_RAM_NAME_MAX + 1];
     uint32_t magic = reader_be32(r);
     uint32_t version = reader_be32(r);
+    unsigned commands = 0;
+    uint32_t instance;
 
     if (magic != STREAM_MAGIC || version != STREAM_VERSION) {
         reader_fail(r, offset, "this is not a VM snapshot (found magic 0x%"
@@ -248,7 +254,7 @@ static void find_ram_section(Reader *r)
         type = reader_u8(r);
         if (type == STREAM_CONFIGURATION) {
             read_configuration(r);
-        } else if (type == STREAM_COMMAND) {
+        } else if (type == STREAM_COMMAND && commands++ < MAX_COMMANDS) {
             uint16_t length;
 
             reader_be16(r);     /* which one */
@@ -264,11 +270,12 @@ static void find_ram_section(Reader *r)
 
     r->ram_section = reader_be32(r);
     reader_string(r, name);
-    reader_be32(r);             /* instance */
+    instance = reader_be32(r);
     version = reader_be32(r);
-    if (strcmp(name, "ram") || version != RAM_SECTION_VERSION) {
-        reader_fail(r, offset, "section '%s' version %" PRIu32 ", expected "
-                    "'ram' version %d", name, version, RAM_SECTION_VERSION);
+    if (strcmp(name, "ram") || instance || version != RAM_SECTION_VERSION) {
+        reader_fail(r, offset, "section '%s' instance %" PRIu32 " version %"
+                    PRIu32 ", expected 'ram' instance 0 version %d", name,
+                    instance, version, RAM_SECTION_VERSION);
     }
 }
 
@@ -296,14 +303,15 @@ static void check_block(Reader *r, const FixedRamSnapshot *s,
                     info->pages_offset, s->page_size);
         return;
     }
-    if (info->bitmap_offset < reader_offset(r) ||
+    if (info->bitmap_offset != reader_offset(r) ||
         uadd64_overflow(info->bitmap_offset,
                         bitmap_bytes(info->length, s->page_size),
                         &bitmap_end) ||
         bitmap_end > info->pages_offset) {
         reader_fail(r, at, "block '%s': bitmap at offset 0x%" PRIx64
-                    " does not lie between its header and its pages at 0x%"
-                    PRIx64, info->name, info->bitmap_offset,
+                    " does not lie behind its header at 0x%" PRIx64
+                    " and before its pages at 0x%" PRIx64, info->name,
+                    info->bitmap_offset, reader_offset(r),
                     info->pages_offset);
         return;
     }
@@ -401,7 +409,12 @@ static uint8_t next_section(Reader *r, uint64_t *offset)
     *offset = reader_offset(r);
     type = reader_u8(r);
     if (type == STREAM_FOOTER) {
-        reader_be32(r);         /* number of the section */
+        uint32_t section = reader_be32(r);
+
+        if (section != r->ram_section) {
+            reader_fail(r, *offset, "section %" PRIu32 " ends here, expected "
+                        "%" PRIu32, section, r->ram_section);
+        }
         *offset = reader_offset(r);
         type = reader_u8(r);
     }
@@ -417,6 +430,7 @@ static void check_ram_end(Reader *r)
 {
     uint64_t offset = reader_offset(r);
     uint64_t flags = reader_be64(r);
+    unsigned sections = 0;
     uint8_t type;
 
     if (flags != RAM_FLAG_EOS) {
@@ -426,6 +440,7 @@ static void check_ram_end(Reader *r)
     }
     type = next_section(r, &offset);
     while ((type == STREAM_SECTION_PART || type == STREAM_SECTION_END) &&
+           sections++ < MAX_RAM_SECTIONS &&
            reader_be32(r) == r->ram_section &&
            reader_be64(r) == RAM_FLAG_EOS) {
         type = next_section(r, &offset);

@@ -328,25 +328,42 @@ static void incoming_set_running(FixedRamIncoming *in)
     trace_fixed_ram_running();
 }
 
+/*
+ * Why it came to nothing: the first reason counts.  What is behind RAM in the
+ * stream is QEMU's, and so are the messages about it.
+ */
+static void incoming_loaded_in_vain(FixedRamIncoming *in, int ret)
+{
+    Error *err = NULL;
+
+    if (in->load) {
+        incoming_set_error(in, fixed_ram_load_error(in->load));
+    }
+    error_setg_errno(&err, -ret, "snapshot '%s': the devices' state could not "
+                     "be loaded", in->name);
+    incoming_set_error(in, err);
+}
+
 bool fixed_ram_incoming_loaded(int *ret)
 {
     FixedRamIncoming *in = fixed_ram_incoming_now();
 
-    if (!in || !in->on_demand) {
+    if (!in) {
         return false;
     }
-    if (in->load && !fixed_ram_load_guest_runs(in->load)) {
-        incoming_set_error(in, fixed_ram_load_error(in->load));
-        *ret = -EIO;
-    }
-    if (!in->load && *ret >= 0) {
-        error_report("the snapshot has no list of RAM blocks");
+    if (*ret >= 0 && !in->load) {
+        /* There was no list of RAM blocks. */
         *ret = -EINVAL;
     }
-    if (*ret >= 0) {
+    if (*ret >= 0 && in->on_demand && !fixed_ram_load_guest_runs(in->load)) {
+        *ret = -EIO;
+    }
+    if (*ret < 0) {
+        incoming_loaded_in_vain(in, *ret);
+    } else if (in->on_demand) {
         incoming_set_running(in);
     }
-    return true;
+    return in->on_demand;
 }
 
 bool fixed_ram_incoming_running(void)

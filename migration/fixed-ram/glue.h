@@ -20,6 +20,7 @@
  */
 typedef struct FixedRamIncoming {
     bool on_demand;
+    char *name;                 /* of the file */
     FixedRamSnapshot *snapshot;
     FixedRamSource *source;     /* until the engine takes it */
     FixedRamMap *map;

@@ -36,6 +36,7 @@ void fixed_ram_preflight_free(FixedRamIncoming *in)
     if (in->ms) {
         object_unref(OBJECT(in->ms));
     }
+    g_free(in->name);
     g_free(in);
 }
 
@@ -51,7 +52,10 @@ static bool incoming_open_stream(FixedRamIncoming *in,
         return false;
     }
     qio_channel_set_name(ioc, "migration-fixed-ram-incoming");
-    if (qio_channel_io_seek(ioc, args->offset, SEEK_SET, errp) >= 0) {
+    if (!fixed_ram_source_is_file(in->source, fioc->fd)) {
+        error_setg(errp, "snapshot '%s' has just been replaced by another file",
+                   args->filename);
+    } else if (qio_channel_io_seek(ioc, args->offset, SEEK_SET, errp) >= 0) {
         in->stream = qemu_file_new_input(ioc);
     }
     object_unref(OBJECT(fioc));
@@ -133,6 +137,7 @@ FixedRamIncoming *fixed_ram_preflight(const FileMigrationArgs *args,
     in->ms = migrate_get_current();
     object_ref(OBJECT(in->ms));
     in->on_demand = in->ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM];
+    in->name = g_strdup(args->filename);
 
     if ((in->on_demand && !incoming_on_demand_possible(errp)) ||
         !incoming_open(in, args, errp)) {

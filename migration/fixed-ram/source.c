@@ -61,6 +61,15 @@ static void file_expect_faults(FixedRamSource *source)
     posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
 }
 
+static bool file_is_file(const FixedRamSource *source, int fd)
+{
+    const FileSource *file = container_of(source, FileSource, parent);
+    struct stat ours, other;
+
+    return !fstat(file->fd, &ours) && !fstat(fd, &other) &&
+           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
+}
+
 static void file_unlock(FixedRamSource *source)
 {
     FileSource *file = container_of(source, FileSource, parent);
@@ -85,6 +94,7 @@ static const FixedRamSourceOps file_ops = {
     .read = file_read,
     .read_pages = file_read_pages,
     .expect_faults = file_expect_faults,
+    .is_file = file_is_file,
     .unlock = file_unlock,
     .close = file_close,
 };
@@ -110,6 +120,12 @@ static bool file_open_direct(FileSource *file, Error **errp)
 {
 #ifdef O_DIRECT
     file->direct_fd = qemu_open(file->parent.name, O_RDONLY | O_DIRECT, errp);
+    if (file->direct_fd >= 0 &&
+        !file_is_file(&file->parent, file->direct_fd)) {
+        error_setg(errp, "snapshot '%s': with and without direct-io it is not "
+                   "the same file", file->parent.name);
+        return false;
+    }
     return file->direct_fd >= 0;
 #else
     error_setg(errp, "this host has no direct-io");
@@ -143,6 +159,11 @@ void fixed_ram_source_expect_faults(FixedRamSource *source)
     if (source->ops->expect_faults) {
         source->ops->expect_faults(source);
     }
+}
+
+bool fixed_ram_source_is_file(const FixedRamSource *source, int fd)
+{
+    return source->ops->is_file && source->ops->is_file(source, fd);
 }
 
 void fixed_ram_source_unlock(FixedRamSource *source)

@@ -26,6 +26,8 @@ typedef struct FixedRamSourceOps {
                           uint64_t offset);
     /* See fixed_ram_source_expect_faults(); NULL: makes no difference. */
     void (*expect_faults)(FixedRamSource *source);
+    /* See fixed_ram_source_is_file(); NULL: it is none. */
+    bool (*is_file)(const FixedRamSource *source, int fd);
     /* See fixed_ram_source_unlock(); NULL: nothing is locked. */
     void (*unlock)(FixedRamSource *source);
     /* Free what belongs to this kind and @source itself. */
@@ -58,6 +60,13 @@ FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
  * behind megabytes that nobody has asked for.
  */
 void fixed_ram_source_expect_faults(FixedRamSource *source);
+
+/**
+ * fixed_ram_source_is_file(): is @fd a descriptor of the file behind @source?
+ *
+ * The name may stand for another one by now.
+ */
+bool fixed_ram_source_is_file(const FixedRamSource *source, int fd);
 
 /**
  * fixed_ram_source_unlock(): nothing more will be read from @source
