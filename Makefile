@@ -10,9 +10,12 @@ CONFIGURE = ./configure --if-needed --build-dir=$(BUILD) \
 	$(if $(TARGETS),--targets=$(TARGETS)) $(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE))
 NINJA = scripts/build $(BUILD) -j$(JOBS)
 PYTHON = /usr/bin/python3
+# A build folder of its own for a QEMU with sanitizers.
+ASAN = $(BUILD)-asan
+SOAK_BUILD = $(if $(SANITIZE),$(ASAN),$(BUILD))
 export HOOK NEW MSG FILES
 
-.PHONY: help run check bench build configure apply source docs series refresh refresh-check lint clean distclean
+.PHONY: help run check bench fuzz soak build configure apply source docs series refresh refresh-check lint clean distclean soak-asan
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -20,6 +23,9 @@ help:
 	@echo "make run            build, save a guest, load it eagerly and on demand, compare"
 	@echo "make check          lint, unit tests, our scenarios, the base's migration tests"
 	@echo "make bench          the benchmarks: most of an hour; BENCH_QUICK=1: some minutes"
+	@echo "make fuzz           hostile snapshots for ten minutes; FUZZ_SECONDS=N: for so long"
+	@echo "make soak           random guests, loads and failures for MINUTES=3; SEED=N: the same"
+	@echo "                    again; SANITIZE=1: by a QEMU with ASan and UBSan"
 	@echo "make build          build QEMU and its tests in build/"
 	@echo "make lint           style and rules of the repository, without tests"
 	@echo "make docs           QEMU's manual with our pages, in build/docs/html"
@@ -28,7 +34,7 @@ help:
 	@echo "                    (HOOK=NNN or NEW=NNN-name MSG=..., FILES=...)"
 	@echo "make refresh-check  the same, and fail if anything differs from what is committed"
 	@echo "make clean          remove what was compiled"
-	@echo "make distclean      remove build/ and build-source/"
+	@echo "make distclean      remove build/ and build-source/, and those of SANITIZE=1"
 	@echo
 	@echo "TARGETS=LIST  QEMU targets   QEMU_SOURCE=DIR  one's own 10.0.x   JOBS=N"
 
@@ -58,6 +64,21 @@ bench: build
 	@test -x scripts/bench || { echo "there are no benchmarks yet"; exit 1; }
 	@scripts/bench --build-dir=$(BUILD)
 
+fuzz: build
+	@scripts/fuzz --build-dir=$(BUILD) $(if $(FUZZ_SECONDS),--seconds=$(FUZZ_SECONDS))
+
+soak: $(if $(SANITIZE),soak-asan,apply)
+	@scripts/build $(SOAK_BUILD) -j$(JOBS) qemu-system-x86_64 qemu-img \
+		tests/unit/fixed-ram/faults/libfixed-ram-faults.so
+	@scripts/soak --build-dir=$(SOAK_BUILD) $(if $(MINUTES),--minutes=$(MINUTES)) \
+		$(if $(SEED),--seed=$(SEED))
+
+soak-asan:
+	@scripts/setup
+	@./configure --if-needed --build-dir=$(ASAN) $(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE)) \
+		-- --enable-asan --enable-ubsan
+	@scripts/apply --build-dir=$(ASAN)
+
 docs: source
 	@scripts/docs --build-dir=$(BUILD)
 
@@ -76,8 +97,8 @@ lint: source
 
 clean:
 	@test ! -e $(BUILD)/build.ninja || ninja -C $(BUILD) -t clean > /dev/null
-	@rm -rf $(BUILD)/bench $(BUILD)/check $(BUILD)/run $(BUILD)/series $(BUILD)/docs/html $(BUILD)/docs/doctrees
+	@rm -rf $(BUILD)/bench $(BUILD)/check $(BUILD)/fuzz $(BUILD)/run $(BUILD)/series $(BUILD)/soak $(BUILD)/docs/html $(BUILD)/docs/doctrees
 
 distclean:
 	@test ! -e $(BUILD)/source || scripts/apply --build-dir=$(BUILD) --check-saved
-	@rm -rf $(BUILD) $(BUILD)-source $(BUILD)-source.tmp
+	@rm -rf $(BUILD) $(BUILD)-source $(BUILD)-source.tmp $(ASAN) $(ASAN)-source $(ASAN)-source.tmp

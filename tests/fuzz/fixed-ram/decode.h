@@ -1,0 +1,53 @@
+/*
+ * fixed-ram: what a snapshot says RAM holds, found out once more
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_FUZZ_FIXED_RAM_DECODE_H
+#define TESTS_FUZZ_FIXED_RAM_DECODE_H
+
+#include "input.h"
+
+/*
+ * A decoder that shares nothing with the code under test, and checks nothing
+ * but that it stays inside the file: for files that were taken for good ones.
+ */
+
+typedef struct DecodedBlock {
+    char name[256];
+    size_t name_length;         /* as the file says */
+    uint64_t header;            /* where it begins in the file */
+    uint64_t header_end;
+    uint64_t length;            /* bytes of RAM */
+    uint32_t version;
+    uint64_t page_size;
+    uint64_t bitmap;            /* where they lie in the file */
+    uint64_t pages;
+} DecodedBlock;
+
+typedef struct Decoded {
+    const Input *in;
+    GArray *blocks;             /* of DecodedBlock, in the order of the file */
+    uint64_t ram_end;           /* behind the last block's pages */
+    uint64_t after;             /* the number that comes there */
+} Decoded;
+
+/** decode(): NULL if it is no snapshot; end it with decoded_free(). */
+Decoded *decode(const Input *in);
+void decoded_free(Decoded *d);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Decoded, decoded_free)
+
+static inline const DecodedBlock *decoded_block(const Decoded *d, size_t i)
+{
+    return &g_array_index(d->blocks, DecodedBlock, i);
+}
+
+/** decoded_bit(): does the bitmap say that the file holds this page? */
+bool decoded_bit(const Decoded *d, const DecodedBlock *block, uint64_t page);
+
+/** decoded_page(): what this page of RAM holds, INPUT_PAGE bytes. */
+void decoded_page(const Decoded *d, const DecodedBlock *block, uint64_t page,
+                  uint8_t *buf);
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * fixed-ram: what a fuzz target is
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_FUZZ_FIXED_RAM_FUZZ_H
+#define TESTS_FUZZ_FIXED_RAM_FUZZ_H
+
+/* What libFuzzer calls; what is wrong ends the process.  Returns 0. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* So that nobody fuzzes for nothing: how the inputs so far ended. */
+typedef struct FuzzCounts {
+    unsigned taken;             /* and all that came was right */
+    unsigned refused;           /* before anything was loaded */
+    unsigned failed;            /* in the middle of a load */
+    unsigned faults;            /* reads that failed as they should */
+} FuzzCounts;
+
+extern FuzzCounts fuzz_counts;
+
+/* The target's name. */
+extern const char fuzz_name[];
+
+#endif

@@ -1,0 +1,407 @@
+/*
+ * fixed-ram: snapshots to begin fuzzing with
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "input.h"
+#include "machine.h"
+#include "seeds.h"
+
+typedef enum Filling {
+    FULL,
+    EMPTY,
+    FRAGMENTED,                 /* single pages and runs */
+    SPARSE,                     /* a page now and then */
+    ENDS,                       /* the first page and the last one */
+} Filling;
+
+/* What is wrong with it, though all else goes by it. */
+typedef enum Defect {
+    GOOD,
+    TWICE,                      /* the last block is called as the first one */
+    UNALIGNED,                  /* the first block's pages */
+    LENGTHS,                    /* of two blocks are no multiples of a page */
+    WRAPPED,                    /* pages so far behind that they end before */
+} Defect;
+
+typedef struct SeedOptions {
+    const char *name;
+    uint64_t start;             /* bytes before the stream */
+    uint8_t flags;              /* INPUT_... */
+    uint8_t loaders;
+    const char *const *caps;    /* NULL: what mapped-ram writes */
+    unsigned machine_name;      /* bytes; 0: a usual one */
+    bool bare;                  /* no other part in the configuration */
+    unsigned commands;
+    uint64_t align;             /* of pages; 0: no more than is needed */
+    unsigned resizable;         /* pages of that block; 0: as the machine's */
+    bool reversed;              /* the blocks */
+    Filling filling;
+    Defect defect;
+} SeedOptions;
+
+static const char *const caps_mapped[] = { "mapped-ram", NULL };
+static const char *const caps_ours[] = {
+    "multifd", "mapped-ram", "fixed-ram", NULL
+};
+static const char *const caps_many[] = {
+    "auto-converge", "events", "late-block-activate", "mapped-ram", "multifd",
+    "pause-before-switchover", "release-ram", "validate-uuid",
+    "switchover-ack-that-has-a-name-as-long-as-nobody-has-ever-seen-one-and-"
+    "that-goes-on-and-on-until-it-fills-what-a-byte-can-count-if-not-quite",
+    NULL
+};
+
+static const SeedOptions options[] = {
+    { "eager", .loaders = 1, .filling = FRAGMENTED },
+    { "eager-ours", .loaders = 2, .caps = caps_ours, .filling = FRAGMENTED },
+    { "eager-full", .loaders = 2, .filling = FULL },
+    { "eager-empty", .loaders = 1, .filling = EMPTY },
+    { "eager-offset", .start = 777, .loaders = 1, .filling = SPARSE },
+    { "eager-large", .loaders = 2, .resizable = MACHINE_LARGE,
+      .filling = FRAGMENTED },
+    { "eager-large-full", .loaders = 1, .resizable = MACHINE_LARGE,
+      .filling = FULL },
+    { "demand", .flags = INPUT_ON_DEMAND, .loaders = 1,
+      .filling = FRAGMENTED },
+    { "demand-faults", .flags = INPUT_ON_DEMAND | INPUT_RUNS_EARLY,
+      .filling = FRAGMENTED },
+    { "demand-early", .flags = INPUT_ON_DEMAND | INPUT_RUNS_EARLY,
+      .loaders = 2, .filling = FULL },
+    { "demand-late", .flags = INPUT_ON_DEMAND | INPUT_RUNS_LATE, .loaders = 1,
+      .filling = ENDS },
+    { "demand-empty", .flags = INPUT_ON_DEMAND, .filling = EMPTY },
+    { "demand-offset", .start = 70001, .flags = INPUT_ON_DEMAND, .loaders = 1,
+      .commands = 2, .filling = SPARSE },
+    { "demand-large", .flags = INPUT_ON_DEMAND | INPUT_RUNS_EARLY,
+      .loaders = 1, .resizable = MACHINE_LARGE, .filling = FULL },
+    { "demand-large-late", .flags = INPUT_ON_DEMAND | INPUT_RUNS_LATE,
+      .loaders = 2, .resizable = MACHINE_LARGE, .filling = SPARSE },
+    { "many-capabilities", .loaders = 1, .caps = caps_many,
+      .filling = SPARSE },
+    { "long-machine-name", .loaders = 1, .machine_name = 4096,
+      .filling = SPARSE },
+    { "bare", .loaders = 1, .caps = caps_mapped, .bare = true,
+      .filling = ENDS },
+    { "commands", .loaders = 1, .commands = 4, .filling = ENDS },
+    { "aligned", .loaders = 1, .align = 64 * KiB, .filling = SPARSE },
+    { "smaller", .loaders = 1, .resizable = 3, .filling = FULL },
+    { "one-page", .flags = INPUT_ON_DEMAND, .loaders = 1, .resizable = 1,
+      .filling = FULL },
+    { "word", .loaders = 1, .resizable = 64, .filling = FULL },
+    { "word-and-a-page", .flags = INPUT_ON_DEMAND, .loaders = 1,
+      .resizable = 65, .filling = FULL },
+    { "reversed", .loaders = 1, .reversed = true, .filling = FRAGMENTED },
+    { "reversed-demand", .flags = INPUT_ON_DEMAND | INPUT_RUNS_LATE,
+      .reversed = true, .filling = FRAGMENTED },
+    { "units", .flags = INPUT_ON_DEMAND | INPUT_UNITS, .loaders = 1,
+      .filling = FRAGMENTED },
+    { "units-large", .flags = INPUT_ON_DEMAND | INPUT_UNITS | INPUT_RUNS_EARLY,
+      .loaders = 2, .resizable = MACHINE_LARGE, .filling = SPARSE },
+    { "bad-twice", .loaders = 1, .filling = ENDS, .defect = TWICE },
+    { "bad-unaligned", .loaders = 1, .filling = ENDS, .defect = UNALIGNED },
+    { "bad-lengths", .loaders = 1, .filling = ENDS, .defect = LENGTHS },
+    { "bad-wrapped", .loaders = 1, .filling = ENDS, .defect = WRAPPED },
+};
+
+static void put(Seed *s, const void *bytes, size_t length)
+{
+    g_byte_array_append(s->input, bytes, length);
+}
+
+static void put_be(Seed *s, unsigned width, uint64_t value)
+{
+    SeedField field = { .at = s->input->len, .width = width };
+    uint8_t be[8];
+
+    stq_be_p(be, value);
+    put(s, be + 8 - width, width);
+    g_array_append_val(s->fields, field);
+}
+
+static void put_string(Seed *s, const char *string)
+{
+    put_be(s, 1, strlen(string));
+    put(s, string, strlen(string));
+}
+
+/* Bytes that mean nothing, none of them zero. */
+static void put_any(Seed *s, size_t length)
+{
+    guint from = s->input->len;
+
+    g_byte_array_set_size(s->input, from + length);
+    for (guint i = from; i < s->input->len; i++) {
+        s->input->data[i] = (i * 7 + i / 4096) | 0x80;
+    }
+}
+
+/* Where the next byte of the file will be. */
+static uint64_t here(const Seed *s)
+{
+    uint64_t hole = lduw_be_p(s->input->data + 14) * INPUT_PAGE;
+
+    return s->input->len - INPUT_HEAD + hole;
+}
+
+static void end_part(Seed *s, uint32_t at)
+{
+    SeedPart part = { .at = at, .length = s->input->len - at };
+
+    g_array_append_val(s->parts, part);
+}
+
+static void put_head(Seed *s, const SeedOptions *o)
+{
+    put_be(s, 8, o->start);
+    put_be(s, 1, o->flags);
+    put_be(s, 1, o->loaders);
+    put_be(s, 1, 0);            /* no faults */
+    put_be(s, 1, 2);
+    put_be(s, 1, 1);
+    put_be(s, 1, strlen(o->name));
+    put_be(s, 2, 0);            /* no hole yet */
+    put_be(s, 4, 0);
+    put_any(s, o->start);
+}
+
+static void put_subsection(Seed *s, const char *name)
+{
+    put_be(s, 1, 5);
+    put_string(s, name);
+    put_be(s, 4, 1);
+}
+
+static void put_capabilities(Seed *s, const SeedOptions *o)
+{
+    const char *const *caps = o->caps ?: caps_mapped;
+
+    put_subsection(s, "configuration/capabilities");
+    put_be(s, 4, g_strv_length((char **)caps));
+    for (; *caps; caps++) {
+        put_string(s, *caps);
+    }
+}
+
+static void put_configuration(Seed *s, const SeedOptions *o)
+{
+    uint32_t at = s->input->len;
+    size_t name = o->machine_name ?: strlen("pc-i440fx-10.0");
+
+    put_be(s, 1, 7);
+    put_be(s, 4, name);
+    put_any(s, name);
+    if (!o->bare) {
+        put_subsection(s, "configuration/target-page-bits");
+        put_be(s, 4, 12);
+    }
+    put_capabilities(s, o);
+    if (!o->bare) {
+        put_subsection(s, "configuration/uuid");
+        put_any(s, 16);
+    }
+    end_part(s, at);
+}
+
+static void put_commands(Seed *s, const SeedOptions *o)
+{
+    for (unsigned i = 0; i < o->commands; i++) {
+        uint32_t at = s->input->len;
+
+        put_be(s, 1, 8);
+        put_be(s, 2, i + 3);
+        put_be(s, 2, i * 100);
+        put_any(s, i * 100);
+        end_part(s, at);
+    }
+}
+
+static bool holds_page(Filling filling, uint64_t page, uint64_t pages)
+{
+    switch (filling) {
+    case FULL:
+        return true;
+    case EMPTY:
+        return false;
+    case FRAGMENTED:
+        return page % 7 > 3 || page % 64 == 0 || page / 100 == 2;
+    case SPARSE:
+        return page % 29 == 1;
+    case ENDS:
+        return page == 0 || page == pages - 1;
+    default:
+        g_assert_not_reached();
+    }
+}
+
+static void put_bitmap(Seed *s, const SeedOptions *o, uint64_t pages)
+{
+    uint32_t at = s->input->len;
+
+    for (uint64_t word = 0; word < pages; word += 64) {
+        uint64_t bits = 0, le;
+
+        for (uint64_t page = word; page < MIN(word + 64, pages); page++) {
+            bits |= (uint64_t)holds_page(o->filling, page, pages)
+                    << (page - word);
+        }
+        stq_le_p(&le, bits);
+        put(s, &le, sizeof(le));
+    }
+    end_part(s, at);
+}
+
+/* The largest block's pages make the hole, the others' are in the input. */
+static void put_pages(Seed *s, uint64_t length, bool hole)
+{
+    if (hole) {
+        stl_be_p(s->input->data + 16, here(s));
+        stw_be_p(s->input->data + 14, length / INPUT_PAGE);
+    } else {
+        put_any(s, length);
+    }
+}
+
+/* Number @i of the blocks in the file. */
+static const MachineBlock *seed_block(const SeedOptions *o, int i)
+{
+    return &machine_blocks[o->reversed ? MACHINE_BLOCKS - 1 - i : i];
+}
+
+static uint64_t seed_length(const SeedOptions *o, int i)
+{
+    const MachineBlock *block = seed_block(o, i);
+    uint64_t pages = block->resizable && o->resizable ? o->resizable
+                                                      : block->pages;
+
+    return pages * INPUT_PAGE +
+           (o->defect == LENGTHS && i < 2 ? INPUT_PAGE / 2 : 0);
+}
+
+static void put_block(Seed *s, const SeedOptions *o, int i)
+{
+    uint32_t at = s->input->len;
+    int named = o->defect == TWICE && i == MACHINE_BLOCKS - 1 ? 0 : i;
+    uint64_t length = seed_length(o, i);
+    uint64_t pages = length / INPUT_PAGE, bitmap_at, pages_at;
+    bool wrapped = o->defect == WRAPPED && i == 0;
+
+    put_string(s, seed_block(o, named)->name);
+    put_be(s, 8, length);
+    put_be(s, 4, 1);
+    put_be(s, 8, INPUT_PAGE);
+    bitmap_at = here(s) + 16;
+    pages_at = ROUND_UP(bitmap_at + DIV_ROUND_UP(pages, 64) * 8,
+                        MAX(o->align, INPUT_PAGE));
+    pages_at += o->defect == UNALIGNED && i == 0 ? 512 : 0;
+    put_be(s, 8, bitmap_at);
+    put_be(s, 8, wrapped ? pages_at - length : pages_at);
+    end_part(s, at);
+    put_bitmap(s, o, pages);
+    put_any(s, pages_at - here(s));
+    put_pages(s, wrapped ? 0 : length, seed_block(o, i)->resizable);
+}
+
+static void put_ram(Seed *s, const SeedOptions *o)
+{
+    uint64_t total = 0;
+    uint32_t at = s->input->len;
+
+    for (int i = 0; i < MACHINE_BLOCKS; i++) {
+        total += seed_length(o, i);
+    }
+    put_be(s, 1, 1);
+    put_be(s, 4, 2);
+    put_string(s, "ram");
+    put_be(s, 4, 0);
+    put_be(s, 4, 4);
+    put_be(s, 8, total | 4);
+    end_part(s, at);
+    for (int i = 0; i < MACHINE_BLOCKS; i++) {
+        put_block(s, o, i);
+    }
+}
+
+/* The end of RAM's first section, its last one, a device, the end. */
+static void put_rest(Seed *s)
+{
+    uint32_t at = s->input->len;
+
+    put_be(s, 8, 0x10);
+    put_be(s, 1, 0x7e);
+    put_be(s, 4, 2);
+    put_be(s, 1, 3);
+    put_be(s, 4, 2);
+    put_be(s, 8, 0x10);
+    put_be(s, 1, 0x7e);
+    put_be(s, 4, 2);
+    end_part(s, at);
+    put_be(s, 1, 4);
+    put_be(s, 4, 3);
+    put_string(s, "timer");
+    put_be(s, 4, 0);
+    put_be(s, 4, 2);
+    put_any(s, 24);
+    put_be(s, 1, 0x7e);
+    put_be(s, 4, 3);
+    put_be(s, 1, 0);
+}
+
+static Seed *seed_new(const SeedOptions *o)
+{
+    Seed *s = g_new0(Seed, 1);
+
+    s->name = o->name;
+    s->good = o->defect == GOOD;
+    s->input = g_byte_array_new();
+    s->fields = g_array_new(false, false, sizeof(SeedField));
+    s->parts = g_array_new(false, false, sizeof(SeedPart));
+    put_head(s, o);
+    put_be(s, 4, 0x5145564d);
+    put_be(s, 4, 3);
+    put_configuration(s, o);
+    put_commands(s, o);
+    put_ram(s, o);
+    put_rest(s);
+    return s;
+}
+
+static void seed_free(void *opaque)
+{
+    Seed *s = opaque;
+
+    g_byte_array_unref(s->input);
+    g_array_unref(s->fields);
+    g_array_unref(s->parts);
+    g_free(s);
+}
+
+GPtrArray *seeds_new(void)
+{
+    GPtrArray *seeds = g_ptr_array_new_with_free_func(seed_free);
+
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+        g_ptr_array_add(seeds, seed_new(&options[i]));
+    }
+    return seeds;
+}
+
+bool seeds_write(const GPtrArray *seeds, const char *dir)
+{
+    for (size_t i = 0; i < seeds->len; i++) {
+        const Seed *s = g_ptr_array_index(seeds, i);
+        g_autofree char *path = g_build_filename(dir, s->name, NULL);
+        GError *err = NULL;
+
+        if (!g_file_set_contents(path, (char *)s->input->data, s->input->len,
+                                 &err)) {
+            fprintf(stderr, "%s\n", err->message);
+            g_error_free(err);
+            return false;
+        }
+    }
+    return true;
+}

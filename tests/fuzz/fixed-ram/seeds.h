@@ -1,0 +1,36 @@
+/*
+ * fixed-ram: snapshots to begin fuzzing with
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_FUZZ_FIXED_RAM_SEEDS_H
+#define TESTS_FUZZ_FIXED_RAM_SEEDS_H
+
+/* A big-endian number in the input. */
+typedef struct SeedField {
+    uint32_t at;
+    uint32_t width;             /* bytes */
+} SeedField;
+
+/* A part of the input that stands for itself: a header, a bitmap, a section. */
+typedef struct SeedPart {
+    uint32_t at;
+    uint32_t length;
+} SeedPart;
+
+typedef struct Seed {
+    const char *name;
+    bool good;                  /* must be taken; else, refused */
+    GByteArray *input;          /* head and file, see input.h */
+    GArray *fields;             /* of SeedField, in the order of the input */
+    GArray *parts;              /* of SeedPart */
+} Seed;
+
+/** seeds_new(): all of them, snapshots of the machine of machine.h. */
+GPtrArray *seeds_new(void);
+
+/** seeds_write(): each in a file of its own in @dir. */
+bool seeds_write(const GPtrArray *seeds, const char *dir);
+
+#endif
