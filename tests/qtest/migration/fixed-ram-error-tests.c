@@ -245,81 +245,6 @@ static void test_private_file(void)
     fixed_ram_end(&args);
 }
 
-/* As much of vhost-user's protocol as it takes to be a back end. */
-typedef struct VhostUserMessage {
-    uint32_t request;
-    uint32_t flags;
-    uint32_t size;
-    uint64_t value;
-} QEMU_PACKED VhostUserMessage;
-
-#define VHOST_USER_HEADER       offsetof(VhostUserMessage, value)
-#define VHOST_USER_IS_REPLY     0x5
-#define VHOST_USER_GET_FEATURES 1
-#define VHOST_USER_GET_PROTOCOL_FEATURES 15
-/* It has protocol features, and can do the base's postcopy. */
-#define VHOST_USER_FEATURES     (1ULL << 30)
-#define VHOST_USER_PROTOCOL_FEATURES (1ULL << 8)
-
-static void *vhost_user_backend(void *opaque)
-{
-    int fd = accept((intptr_t)opaque, NULL, NULL);
-    VhostUserMessage msg;
-    char payload[4096];
-
-    while (recv(fd, &msg, VHOST_USER_HEADER, MSG_WAITALL) ==
-           VHOST_USER_HEADER) {
-        if (msg.size > sizeof(payload) ||
-            (msg.size && recv(fd, payload, msg.size, MSG_WAITALL) !=
-             msg.size)) {
-            break;
-        }
-        if (msg.request == VHOST_USER_GET_FEATURES ||
-            msg.request == VHOST_USER_GET_PROTOCOL_FEATURES) {
-            msg.flags = VHOST_USER_IS_REPLY;
-            msg.size = sizeof(msg.value);
-            msg.value = msg.request == VHOST_USER_GET_FEATURES
-                ? VHOST_USER_FEATURES : VHOST_USER_PROTOCOL_FEATURES;
-            if (send(fd, &msg, sizeof(msg), MSG_NOSIGNAL) != sizeof(msg)) {
-                break;
-            }
-        }
-    }
-    close(fd);
-    return NULL;
-}
-
-static void test_vhost_user(void)
-{
-    g_autofree char *path = fixed_ram_path("copy");
-    g_autofree char *opts = g_strdup_printf(
-        "-chardev socket,id=chr0,path=%s -netdev vhost-user,id=net0,"
-        "chardev=chr0", path);
-    FixedRamTest args = {
-        .start.hide_stderr = true,
-        .start.memory_backend = "-m %s -machine memory-backend=mem0 -object "
-                                "memory-backend-memfd,id=mem0,size=150M",
-        .save = FR_FIXED,
-        .load = FR_DEMAND,
-    };
-    GThread *backend;
-    int sock;
-
-    if (!fixed_ram_prepare(&args)) {
-        return;
-    }
-    sock = qtest_socket_server(path);
-    backend = g_thread_new("vhost-user", vhost_user_backend,
-                           (void *)(intptr_t)sock);
-    fixed_ram_restart_target(&args, "defer", opts);
-    fixed_ram_set_mode(args.to, FR_DEMAND);
-    assert_load_refused(&args, args.uri, "vhost-user");
-    g_assert_false(fixed_ram_running(args.to));
-    fixed_ram_end(&args);
-    g_thread_join(backend);
-    close(sock);
-}
-
 #ifdef CONFIG_LINUX
 /* From here on neither way to get a userfaultfd works, in children, too. */
 static bool forbid_userfaultfd(void)
@@ -393,7 +318,6 @@ static const FixedRamCase cases[] = {
     { "error/ram-size-demand", test_ram_size_demand, true },
     { "error/ram-size-eager", test_ram_size_eager, true },
     { "refused/private-file", test_private_file },
-    { "refused/vhost-user", test_vhost_user, true },
 #ifdef CONFIG_LINUX
     { "refused/no-userfaultfd", test_no_userfaultfd },
 #endif

@@ -11,6 +11,7 @@
 
 static const char * const file_names[] = {
     FILE_TEST_FILENAME, "again", "base", "source", "other", "copy",
+    "disk", "faults", "folder/away",
 };
 
 char *fixed_ram_path(const char *name)
@@ -33,6 +34,7 @@ char *fixed_ram_shm_path(void)
 void fixed_ram_remove_files(void *opaque)
 {
     g_autofree char *shm = fixed_ram_shm_path();
+    g_autofree char *folder = fixed_ram_path("folder");
 
     unlink(shm);
     for (size_t i = 0; i < ARRAY_SIZE(file_names); i++) {
@@ -40,6 +42,7 @@ void fixed_ram_remove_files(void *opaque)
 
         unlink(path);
     }
+    rmdir(folder);
 }
 
 /* Keeps holes: most of a snapshot's file is none of its content. */

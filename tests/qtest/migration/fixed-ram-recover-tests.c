@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
@@ -184,11 +185,56 @@ static void test_quit(void)
     fixed_ram_end(&args);
 }
 
+/* Some of it cannot be had: the guest stays, but goes nowhere else. */
+static void test_give_up(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+    const uint64_t lost = PATTERN_START + PATTERN_BYTES / 2;
+    const char *give_up = "{ 'exec-oob': 'fixed-ram-give-up', 'id': 'g', "
+                          "'arguments': { 'block': %s, 'offset': %" PRIu64
+                          " } }";
+    g_autofree char *uri = fixed_ram_file_uri("other");
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_load_begin(&args);
+    fixed_ram_wait_status(args.to, "postcopy-active");
+    fixed_ram_assert_refused(args.to, "No load is paused", give_up, "pc.ram",
+                             lost);
+    migrate_pause(args.to);
+    fixed_ram_wait_status(args.to, "postcopy-paused");
+    fixed_ram_assert_refused(args.to, "'no.ram'", give_up, "no.ram", lost);
+    qtest_qmp_assert_success(args.to, give_up, "pc.ram", lost);
+    fixed_ram_assert_refused(args.to, "the page is there", give_up, "pc.ram",
+                             lost + 1);
+    g_assert_cmpint(fixed_ram_figure(args.to, "lost-bytes"), ==,
+                    SNAPSHOT_PAGE_SIZE);
+    migrate_recover(args.to, args.uri);
+    fixed_ram_load_rest(&args);
+    g_assert_cmpint(fixed_ram_figure(args.to, "lost-bytes"), ==,
+                    SNAPSHOT_PAGE_SIZE);
+    fixed_ram_assert_refused(args.to, "given up", "{ 'execute': 'migrate', "
+                             "'arguments': { 'uri': %s } }", uri);
+    fixed_ram_assert_refused(args.to, "given up",
+                             "{ 'execute': 'snapshot-load', 'arguments': "
+                             "{ 'job-id': 'job0', 'tag': 'x', 'vmstate': "
+                             "'none', 'devices': [] } }");
+    fixed_ram_end(&args);
+}
+
 static const FixedRamCase cases[] = {
     { "recover/copy", test_recover },
     { "recover/other", test_recover_other, true },
     { "recover/run", test_recover_run, true },
     { "recover/quit", test_quit },
+    { "recover/give-up", test_give_up },
 };
 
 void fixed_ram_add_recover_tests(const MigrationTestEnv *env)

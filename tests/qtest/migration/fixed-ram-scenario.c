@@ -63,6 +63,20 @@ void fixed_ram_wait_status(QTestState *who, const char *status)
     }
 }
 
+static bool record_event(QTestState *who, const char *name, QDict *event,
+                         void *opaque)
+{
+    GString *events = opaque;
+
+    if (g_str_equal(name, "MIGRATION")) {
+        name = qdict_get_str(qdict_get_qdict(event, "data"), "status");
+    } else if (!g_str_equal(name, "STOP") && !g_str_equal(name, "RESUME")) {
+        return false;
+    }
+    g_string_append_printf(events, "%s%s", events->len ? " " : "", name);
+    return true;
+}
+
 void fixed_ram_wait_event(FixedRamTest *t, const char *event)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
@@ -71,6 +85,17 @@ void fixed_ram_wait_event(FixedRamTest *t, const char *event)
         qobject_unref(migrate_query_not_failed(t->to));
         g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_usleep(1000);
+    }
+}
+
+void fixed_ram_wait_told(FixedRamTest *t, const char *event)
+{
+    while (!strstr(t->events->str, event)) {
+        QDict *told = qtest_qmp_receive_dict(t->to);
+
+        g_assert_true(qdict_haskey(told, "event"));
+        record_event(t->to, qdict_get_str(told, "event"), told, t->events);
+        qobject_unref(told);
     }
 }
 
@@ -150,20 +175,6 @@ static void clear_mode(QTestState *who, unsigned mode)
 /*
  * The steps
  */
-
-static bool record_event(QTestState *who, const char *name, QDict *event,
-                         void *opaque)
-{
-    GString *events = opaque;
-
-    if (g_str_equal(name, "MIGRATION")) {
-        name = qdict_get_str(qdict_get_qdict(event, "data"), "status");
-    } else if (!g_str_equal(name, "STOP") && !g_str_equal(name, "RESUME")) {
-        return false;
-    }
-    g_string_append_printf(events, "%s%s", events->len ? " " : "", name);
-    return true;
-}
 
 static bool can_run(const FixedRamTest *t)
 {

@@ -105,8 +105,8 @@ void fixed_ram_change_memory(QTestState *who);
 
 /*
  * Files that go when the test ends: the snapshot, "again", "base", "source"
- * are used by the steps, "other", "copy" are for scenarios.  The last one
- * lies in memory, for backends.
+ * are used by the steps, "faults" says which reads fail, "other", "copy" and
+ * "disk" are for scenarios.  The last one lies in memory, for backends.
  */
 char *fixed_ram_path(const char *name);
 char *fixed_ram_file_uri(const char *name);
@@ -121,6 +121,8 @@ int64_t fixed_ram_ram_figure(QTestState *who, const char *name);
 void fixed_ram_wait_status(QTestState *who, const char *status);
 /* Polls until the loading side has told it, whatever it told then. */
 void fixed_ram_wait_event(FixedRamTest *t, const char *event);
+/* The same without asking: its main loop may not answer. */
+void fixed_ram_wait_told(FixedRamTest *t, const char *event);
 /* The command must fail and say all of what. */
 void fixed_ram_assert_refused(QTestState *who, const char *what,
                               const char *fmt, ...) G_GNUC_PRINTF(3, 4);
@@ -143,5 +145,16 @@ void fixed_ram_add_recover_tests(const MigrationTestEnv *env);
 void fixed_ram_add_state_tests(const MigrationTestEnv *env);
 void fixed_ram_add_option_tests(const MigrationTestEnv *env);
 void fixed_ram_add_error_tests(const MigrationTestEnv *env);
+void fixed_ram_add_action_tests(const MigrationTestEnv *env);
+void fixed_ram_add_read_tests(const MigrationTestEnv *env);
+void fixed_ram_add_host_tests(const MigrationTestEnv *env);
+void fixed_ram_add_plug_tests(const MigrationTestEnv *env);
+void fixed_ram_add_virtio_tests(const MigrationTestEnv *env);
+void fixed_ram_add_vhost_tests(const MigrationTestEnv *env);
+void fixed_ram_add_lock_tests(const MigrationTestEnv *env);
+void fixed_ram_add_disk_tests(const MigrationTestEnv *env);
+void fixed_ram_add_disk_early_tests(const MigrationTestEnv *env);
+void fixed_ram_add_exit_tests(const MigrationTestEnv *env);
+void fixed_ram_add_hostile_tests(const MigrationTestEnv *env);
 
 #endif

@@ -109,22 +109,22 @@ static void decode_command(Cursor *c)
 
 static void decode_block(Cursor *c)
 {
-    SnapshotBlock block = { };
+    SnapshotBlock block = { .header_offset = c->pos };
     g_autofree char *name = take_name(c);
-    uint64_t bitmap_offset, words;
+    uint64_t words;
     Cursor at = *c;
 
     pstrcpy(block.name, sizeof(block.name), name);
     block.length = take64(c);
     g_assert_cmpuint(take32(c), ==, 1);
     g_assert_cmpuint(take64(c), ==, SNAPSHOT_PAGE_SIZE);
-    bitmap_offset = take64(c);
+    block.bitmap_offset = take64(c);
     block.pages_offset = take64(c);
 
     g_assert_cmpuint(block.length % SNAPSHOT_PAGE_SIZE, ==, 0);
-    g_assert_cmpuint(bitmap_offset, >=, c->pos);
+    g_assert_cmpuint(block.bitmap_offset, >=, c->pos);
     words = DIV_ROUND_UP(block.length / SNAPSHOT_PAGE_SIZE, 64);
-    at.pos = bitmap_offset;
+    at.pos = block.bitmap_offset;
     block.bitmap = g_memdup2(take(&at, words * 8), words * 8);
     g_assert_cmpuint(block.pages_offset, >=, at.pos);
     at.pos = block.pages_offset;
@@ -160,6 +160,7 @@ static uint32_t decode_ram(Cursor *c, Snapshot *s)
     g_assert_cmpstr(name, ==, "ram");
     take32(c);                  /* instance */
     g_assert_cmpuint(take32(c), ==, 4);
+    s->total_offset = c->pos;
     total = take64(c);
     g_assert_cmpuint(total % SNAPSHOT_PAGE_SIZE, ==, RAM_MEM_SIZE);
     total -= RAM_MEM_SIZE;

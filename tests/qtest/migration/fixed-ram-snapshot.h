@@ -17,7 +17,9 @@
 typedef struct SnapshotBlock {
     char name[256];
     uint64_t length;
-    uint64_t pages_offset;      /* in the file */
+    uint64_t header_offset;     /* these are in the file */
+    uint64_t bitmap_offset;
+    uint64_t pages_offset;
     const uint64_t *bitmap;     /* a set bit: the page is in the file */
     const uint8_t *pages;
 } SnapshotBlock;
@@ -28,6 +30,7 @@ typedef struct Snapshot {
     size_t size;
     GPtrArray *capabilities;    /* the names in the configuration section */
     GArray *blocks;             /* of SnapshotBlock, in file order */
+    size_t total_offset;        /* of the number before the first block */
     size_t ram_end;             /* behind the last block's pages */
     size_t devices;             /* where the devices' sections begin */
 } Snapshot;

@@ -455,4 +455,15 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     fixed_ram_add_recover_tests(env);
     fixed_ram_add_option_tests(env);
     fixed_ram_add_error_tests(env);
+    fixed_ram_add_action_tests(env);
+    fixed_ram_add_read_tests(env);
+    fixed_ram_add_host_tests(env);
+    fixed_ram_add_plug_tests(env);
+    fixed_ram_add_virtio_tests(env);
+    fixed_ram_add_vhost_tests(env);
+    fixed_ram_add_lock_tests(env);
+    fixed_ram_add_disk_tests(env);
+    fixed_ram_add_disk_early_tests(env);
+    fixed_ram_add_exit_tests(env);
+    fixed_ram_add_hostile_tests(env);
 }

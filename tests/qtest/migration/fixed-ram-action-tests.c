@@ -1,0 +1,408 @@
+/*
+ * QTest testcases for fixed-ram: what else may happen during a load
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
+#include "migration/fixed-ram-pause.h"
+#include "migration/migration-qmp.h"
+#include "migration/migration-util.h"
+
+#define LOADING "still being loaded"
+
+/*
+ * Saving, migrating, loading something else
+ */
+
+static void assert_migrate_refused(QTestState *who, const char *mode)
+{
+    g_autofree char *uri = fixed_ram_file_uri("other");
+
+    migrate_set_parameter_str(who, "mode", mode);
+    fixed_ram_assert_refused(who, LOADING, "{ 'execute': 'migrate', "
+                             "'arguments': { 'uri': %s } }", uri);
+    migrate_set_parameter_str(who, "mode", "normal");
+}
+
+/* It asks for a transport that a fixed layout excludes. */
+static void assert_cpr_transfer_refused(QTestState *who)
+{
+    migrate_set_parameter_str(who, "mode", "cpr-transfer");
+    for (int i = 0; i < 2; i++) {
+        g_autofree char *uri = i ? fixed_ram_file_uri("other")
+                                 : g_strdup("unix:/nonexistent/socket");
+
+        fixed_ram_assert_refused(who, i ? "streamable" : "seekable",
+                                 "{ 'execute': 'migrate', "
+                                 "'arguments': { 'uri': %s } }", uri);
+    }
+    migrate_set_parameter_str(who, "mode", "normal");
+}
+
+static void assert_hmp_refused(QTestState *who, const char *command,
+                               const char *refusal)
+{
+    g_autofree char *text = qtest_hmp(who, "%s", command);
+
+    if (!strstr(text, refusal)) {
+        g_test_message("%s: %s", command, text);
+        g_assert_not_reached();
+    }
+}
+
+/* A job: its error is found where jobs are. */
+static void run_snapshot_job(QTestState *who, const char *command,
+                             const char *refusal)
+{
+    QDict *rsp = NULL, *job;
+
+    qtest_qmp_assert_success(who, "{ 'execute': %s, 'arguments': { 'job-id': "
+                             "'job0', 'tag': 'x', 'vmstate': 'disk0', "
+                             "'devices': [ 'disk0' ] } }", command);
+    do {
+        qobject_unref(rsp);
+        rsp = qtest_qmp(who, "{ 'execute': 'query-jobs' }");
+        job = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "return")));
+        g_assert_nonnull(job);
+    } while (!g_str_equal(qdict_get_str(job, "status"), "concluded"));
+    if (refusal) {
+        g_assert_nonnull(strstr(qdict_get_str(job, "error"), refusal));
+    } else {
+        g_assert_cmpstr(qdict_get_try_str(job, "error"), ==, NULL);
+    }
+    qobject_unref(rsp);
+    qtest_qmp_assert_success(who, "{ 'execute': 'job-dismiss', "
+                             "'arguments': { 'id': 'job0' } }");
+}
+
+static void assert_vmstate_refused(QTestState *who, const char *refusal)
+{
+    assert_hmp_refused(who, "savevm x", refusal);
+    run_snapshot_job(who, "snapshot-save", refusal);
+    assert_hmp_refused(who, "loadvm x", refusal);
+    fixed_ram_assert_refused(who, refusal, "{ 'execute': 'snapshot-load', "
+                             "'arguments': { 'job-id': 'job1', 'tag': 'x', "
+                             "'vmstate': 'disk0', 'devices': [ 'disk0' ] } }");
+}
+
+static void save_action(FixedRamTest *t, bool paused)
+{
+    g_autofree char *uri = fixed_ram_file_uri("other");
+
+    assert_migrate_refused(t->to, "normal");
+    assert_migrate_refused(t->to, "cpr-reboot");
+    assert_cpr_transfer_refused(t->to);
+    fixed_ram_assert_refused(t->to, "no paused migration",
+                             "{ 'execute': 'migrate', 'arguments': "
+                             "{ 'uri': %s, 'resume': true } }", uri);
+    assert_vmstate_refused(t->to, LOADING);
+    fixed_ram_assert_refused(t->to, LOADING,
+                             "{ 'execute': 'xen-load-devices-state', "
+                             "'arguments': { 'filename': '/dev/null' } }");
+    fixed_ram_assert_refused(t->to, "already been started",
+                             "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s } }", t->uri);
+}
+
+static void test_save(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (fixed_ram_in_both_states(&args, save_action)) {
+        fixed_ram_finish(&args);
+    }
+}
+
+/* After a load its capabilities stay set, and a disk image is no file. */
+static void test_vmstate(unsigned load)
+{
+    g_autofree char *disk = fixed_ram_path("disk");
+    g_autofree char *opts = g_strdup_printf(
+        "-blockdev driver=qcow2,node-name=disk0,file.driver=file,"
+        "file.filename=%s", disk);
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .start.opts_target = opts,
+        .save = FR_FIXED,
+        .load = load,
+        .live = true,
+        .run = true,
+    };
+
+    if (!have_qemu_img() || !mkimg(disk, "qcow2", 1)) {
+        g_test_skip("there is no qemu-img");
+        return;
+    }
+    if (!fixed_ram_prepare(&args)) {
+        unlink(disk);
+        return;
+    }
+    fixed_ram_load(&args);
+    wait_for_serial("dest_serial");
+    assert_vmstate_refused(args.to, "is for files: clear it first");
+
+    migrate_set_capability(args.to, "postcopy-ram", false);
+    migrate_set_capability(args.to, load & FR_FIXED ? "fixed-ram"
+                                                    : "mapped-ram", false);
+    migrate_set_capability(args.to, "multifd", false);
+    run_snapshot_job(args.to, "snapshot-save", NULL);
+    qtest_memset(args.to, PATTERN_START, 0x5a, MiB);
+    run_snapshot_job(args.to, "snapshot-load", NULL);
+    /* Nothing is set any more, and there are no figures of a load. */
+    args.load = 0;
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
+static void test_vmstate_fixed(void)
+{
+    test_vmstate(FR_DEMAND | FR_MULTIFD);
+}
+
+static void test_vmstate_mapped(void)
+{
+    test_vmstate(FR_MAPPED | FR_POSTCOPY);
+}
+
+static void test_vmstate_eager(void)
+{
+    test_vmstate(FR_FIXED);
+}
+
+/*
+ * Capabilities, parameters and the other commands of a migration
+ */
+
+static void set_capability(QTestState *who, const char *name, bool state,
+                           const char *refusal)
+{
+    if (!refusal) {
+        migrate_set_capability(who, name, state);
+        return;
+    }
+    fixed_ram_assert_refused(
+        who, refusal, "{ 'execute': 'migrate-set-capabilities', 'arguments': "
+        "{ 'capabilities': [ { 'capability': %s, 'state': %i } ] } }",
+        name, state);
+}
+
+static void settings_action(FixedRamTest *t, bool paused)
+{
+    set_capability(t->to, "fixed-ram", false, "fixed-ram");
+    set_capability(t->to, "mapped-ram", false, "mapped-ram");
+    set_capability(t->to, "postcopy-ram", false, "postcopy-ram");
+    set_capability(t->to, "multifd", true, "multifd");
+    set_capability(t->to, "background-snapshot", true, "background-snapshot");
+    set_capability(t->to, "x-ignore-shared", true, "x-ignore-shared");
+    set_capability(t->to, "auto-converge", true, NULL);
+    set_capability(t->to, "auto-converge", false, NULL);
+
+    fixed_ram_assert_refused(t->to, "multifd-compression",
+                             "{ 'execute': 'migrate-set-parameters', "
+                             "'arguments': { 'multifd-compression': 'zlib' } }");
+    migrate_set_parameter_int(t->to, "fixed-ram-precopy-percent", 30);
+    migrate_set_parameter_int(t->to, "multifd-channels", 7);
+    migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 2);
+    migrate_set_parameter_int(t->to, "downtime-limit", 100);
+    migrate_set_parameter_bool(t->to, "direct-io", true);
+    migrate_set_parameter_bool(t->to, "direct-io", false);
+
+    migrate_cancel(t->to);
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-start-postcopy' }");
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'system_powerdown' }");
+    if (!paused) {
+        fixed_ram_assert_refused(t->to, "paused", "{ 'exec-oob': "
+                                 "'migrate-recover', 'id': 'recover', "
+                                 "'arguments': { 'uri': %s } }", t->uri);
+    } else {
+        fixed_ram_assert_refused(t->to, "postcopy-active",
+                                 "{ 'execute': 'migrate-pause' }");
+    }
+}
+
+static void test_settings(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_in_both_states(&args, settings_action)) {
+        return;
+    }
+    fixed_ram_load_rest(&args);
+    g_assert_cmpstr(args.events->str, ==,
+                    "setup active postcopy-active postcopy-paused "
+                    "postcopy-recover postcopy-active completed");
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
+/*
+ * The guest is stopped, goes on, is reset, ends
+ */
+
+static void test_stop(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .live = true,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_begin_crawl(&args);
+    fixed_ram_pause(&args);
+    fixed_ram_start_waiting_cpu(&args);
+    fixed_ram_assert_waits(&args, "{ 'execute': 'stop', 'id': 'waits' }");
+    g_assert_false(fixed_ram_running(args.to));
+
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
+    wait_for_serial("dest_serial");
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'stop' }");
+    g_assert_false(fixed_ram_running(args.to));
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
+    args.run = true;
+    fixed_ram_finish(&args);
+}
+
+/* The guest says 'A' when it starts. */
+static void wait_for_boot(void)
+{
+    g_autofree char *path = fixed_ram_path("dest_serial");
+    bool booted = false;
+
+    while (!booted) {
+        g_autofree char *text = NULL;
+
+        g_assert(g_file_get_contents(path, &text, NULL, NULL));
+        booted = strchr(text, 'A');
+        g_usleep(1000);
+    }
+}
+
+static void test_reset(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .live = true,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_begin_crawl(&args);
+    fixed_ram_pause(&args);
+    fixed_ram_start_waiting_cpu(&args);
+    fixed_ram_assert_waits(&args, "{ 'execute': 'system_reset', "
+                           "'id': 'waits' }");
+    qtest_qmp_eventwait(args.to, "RESET");
+    wait_for_boot();
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'system_reset' }");
+    qtest_qmp_eventwait(args.to, "RESET");
+    fixed_ram_load_rest(&args);
+    args.run = true;
+    fixed_ram_check(&args);
+    /* It does not count on from where it was. */
+    args.run = false;
+    fixed_ram_end(&args);
+}
+
+/* PIIX4's PM1a control register, set up by the firmware: go to S5. */
+static void guest_shutdown(QTestState *who)
+{
+    qtest_outw(who, 0x604, 0x2000);
+}
+
+static void test_shutdown(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .live = true,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_begin_crawl(&args);
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
+    guest_shutdown(args.to);
+    qtest_wait_qemu(args.to);
+
+    fixed_ram_restart_target(&args, "defer", "");
+    fixed_ram_begin_crawl(&args);
+    fixed_ram_pause(&args);
+    fixed_ram_start_waiting_cpu(&args);
+    guest_shutdown(args.to);
+    qtest_wait_qemu(args.to);
+    fixed_ram_end(&args);
+}
+
+static void shutdown_action(FixedRamTest *t, bool paused)
+{
+    guest_shutdown(t->to);
+    qtest_qmp_eventwait(t->to, "SHUTDOWN");
+}
+
+static void test_no_shutdown(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.opts_target = "-no-shutdown",
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_in_both_states(&args, shutdown_action)) {
+        return;
+    }
+    fixed_ram_load_rest(&args);
+    fixed_ram_compare_ram_up_to(&args, 150 * MiB);
+    fixed_ram_end(&args);
+}
+
+static const FixedRamCase cases[] = {
+    { "action/save", test_save },
+    { "action/vmstate-fixed", test_vmstate_fixed },
+    { "action/vmstate-mapped", test_vmstate_mapped, true },
+    { "action/vmstate-eager", test_vmstate_eager, true },
+    { "action/settings", test_settings },
+    { "action/stop", test_stop },
+    { "action/reset", test_reset },
+    { "action/shutdown", test_shutdown },
+    { "action/no-shutdown", test_no_shutdown },
+};
+
+void fixed_ram_add_action_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,389 @@
+/*
+ * QTest testcases for fixed-ram: the file cannot be read while the guest runs
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+/*
+ * That pauses the load, and migrate-recover goes on.  Most of these begin with
+ * a guest that may run and has no page yet, because reads hang; those then
+ * fail.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "migration/fixed-ram-faults.h"
+#include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
+#include "migration/migration-util.h"
+
+#define AFTER_PAUSE     "postcopy-recover postcopy-active"
+
+/*
+ * Pause and recover
+ */
+
+static void recover_in_band(FixedRamTest *t, const char *name)
+{
+    g_autofree char *uri = fixed_ram_file_uri(name);
+
+    g_string_truncate(t->events, 0);
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-recover', "
+                             "'arguments': { 'uri': %s } }", uri);
+}
+
+static void recover_out_of_band(FixedRamTest *t, const char *name)
+{
+    g_autofree char *uri = fixed_ram_file_uri(name);
+
+    g_string_truncate(t->events, 0);
+    migrate_recover(t->to, uri);
+}
+
+static void assert_recover_refused(FixedRamTest *t, const char *name,
+                                   const char *what)
+{
+    g_autofree char *uri = fixed_ram_file_uri(name);
+
+    fixed_ram_assert_refused(t->to, what, "{ 'execute': 'migrate-recover', "
+                             "'arguments': { 'uri': %s } }", uri);
+    fixed_ram_assert_refused(t->to, what, "{ 'exec-oob': 'migrate-recover', "
+                             "'id': 'refused', 'arguments': { 'uri': %s } }",
+                             uri);
+    g_assert_cmpstr(t->events->str, ==, "");
+    fixed_ram_wait_status(t->to, "postcopy-paused");
+}
+
+/* The file is still bad: every recovery ends in another pause. */
+static void recover_in_vain(FixedRamTest *t, int error)
+{
+    for (int i = 0; i < 4; i++) {
+        if (i % 2) {
+            recover_out_of_band(t, FILE_TEST_FILENAME);
+        } else {
+            recover_in_band(t, FILE_TEST_FILENAME);
+        }
+        fixed_ram_wait_paused(t, strerror(error));
+        g_assert_cmpstr(t->events->str, ==, AFTER_PAUSE " postcopy-paused");
+    }
+}
+
+/* A file that is none of this guest's, one that is not there. */
+static void recover_wrongly(FixedRamTest *t)
+{
+    g_autofree char *other = fixed_ram_path("other");
+
+    g_string_truncate(t->events, 0);
+    assert_recover_refused(t, "other", "other|No such file");
+    g_assert_true(g_file_set_contents(other, "Not a snapshot", -1, NULL));
+    assert_recover_refused(t, "other", "other|not a VM snapshot");
+}
+
+static void complete(FixedRamTest *t)
+{
+    fixed_ram_wait_status(t->to, "completed");
+    g_assert_cmpstr(t->events->str, ==, AFTER_PAUSE " completed");
+    fixed_ram_check(t);
+}
+
+static void test_error(int error)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_load_hanging(&args);
+    fixed_ram_load_failing(&args, error);
+    g_assert_cmpstr(args.events->str, ==,
+                    "setup active postcopy-active postcopy-paused");
+    recover_in_vain(&args, error);
+    recover_wrongly(&args);
+    fixed_ram_faults_off(0);
+    recover_in_band(&args, FILE_TEST_FILENAME);
+    complete(&args);
+    fixed_ram_faults_end(&args);
+}
+
+static void test_eio(void)
+{
+    test_error(EIO);
+}
+
+static void test_estale(void)
+{
+    test_error(ESTALE);
+}
+
+static void test_enospc(void)
+{
+    test_error(ENOSPC);
+}
+
+static void test_enolink(void)
+{
+    test_error(ENOLINK);
+}
+
+/* Not even the file's beginning can be read; a copy of it can. */
+static void test_copy(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND | FR_MULTIFD,
+    };
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    fixed_ram_load_hanging(&args);
+    fixed_ram_load_failing(&args, EIO);
+    g_string_truncate(args.events, 0);
+    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_ERROR,
+        .error = ESTALE,
+    });
+    assert_recover_refused(&args, FILE_TEST_FILENAME,
+                           FILE_TEST_FILENAME "|Stale");
+    recover_out_of_band(&args, "copy");
+    fixed_ram_wait_status(args.to, "completed");
+    /* Others read the snapshot now. */
+    fixed_ram_faults_off(0);
+    complete(&args);
+    fixed_ram_faults_end(&args);
+}
+
+static bool guest_has_gone_round(void)
+{
+    g_autofree char *path = fixed_ram_path("dest_serial");
+    g_autofree char *text = NULL;
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    return strchr(text, 'B');
+}
+
+/* The vCPU waits for its page, and everybody else goes on. */
+static void test_vcpu(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .live = true,
+        .run = true,
+    };
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_load_hanging(&args);
+    while (!fixed_ram_ram_figure(args.to, "postcopy-requests")) {
+        g_usleep(1000);
+    }
+    fixed_ram_load_failing(&args, EIO);
+    recover_in_vain(&args, EIO);
+    recover_wrongly(&args);
+    g_assert_true(fixed_ram_running(args.to));
+    /* It goes through all its memory before it says so. */
+    g_assert_false(guest_has_gone_round());
+    fixed_ram_faults_off(0);
+    recover_out_of_band(&args, FILE_TEST_FILENAME);
+    complete(&args);
+    fixed_ram_faults_end(&args);
+}
+
+/* The reply to a command that was sent, or to one sent before it. */
+static void assert_reply(FixedRamTest *t, const char *id, const char *member)
+{
+    QDict *rsp = qtest_qmp_receive(t->to);
+
+    if (g_strcmp0(qdict_get_try_str(rsp, "id"), id) ||
+        !qdict_haskey(rsp, member)) {
+        g_autoptr(GString) text = qobject_to_json(QOBJECT(rsp));
+
+        g_test_message("not the \"%s\" to \"%s\": %s", member, id, text->str);
+        g_assert_not_reached();
+    }
+    qobject_unref(rsp);
+}
+
+static void send_recover(FixedRamTest *t, const char *name)
+{
+    g_autofree char *uri = fixed_ram_file_uri(name);
+
+    g_string_truncate(t->events, 0);
+    qtest_qmp_send(t->to, "{ 'exec-oob': 'migrate-recover', 'id': 'recover', "
+                   "'arguments': { 'uri': %s } }", uri);
+}
+
+/* The main loop waits for a page: only out-of-band commands are answered. */
+static void test_main_loop(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_load_hanging(&args);
+    fixed_ram_load_failing(&args, EIO);
+    fixed_ram_occupy_main_loop(&args);
+    qtest_qmp_send(args.to, "{ 'execute': 'query-status', 'id': 'status' }");
+    for (int i = 0; i < 3; i++) {
+        send_recover(&args, "copy");
+        assert_reply(&args, "recover", "error");
+        send_recover(&args, FILE_TEST_FILENAME);
+        assert_reply(&args, "recover", "return");
+        fixed_ram_wait_told(&args, AFTER_PAUSE " postcopy-paused");
+    }
+    fixed_ram_faults_off(0);
+    send_recover(&args, FILE_TEST_FILENAME);
+    assert_reply(&args, "recover", "return");
+    assert_reply(&args, "save", "return");
+    assert_reply(&args, "status", "return");
+    fixed_ram_check_other(&args);
+    complete(&args);
+    fixed_ram_faults_end(&args);
+}
+
+/* The file gets shorter than it was. */
+static void test_truncated(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *copy = fixed_ram_path("copy");
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    fixed_ram_load_hanging(&args);
+    g_assert_cmpint(truncate(path, 50 * MiB), ==, 0);
+    fixed_ram_faults_off(0);
+    fixed_ram_wait_paused(&args, FILE_TEST_FILENAME "|pc.ram|ends at offset");
+    g_string_truncate(args.events, 0);
+    assert_recover_refused(&args, FILE_TEST_FILENAME,
+                           FILE_TEST_FILENAME "|pc.ram|end");
+    recover_in_band(&args, "copy");
+    g_assert_cmpint(rename(copy, path), ==, 0);
+    complete(&args);
+    fixed_ram_faults_end(&args);
+}
+
+/* What is open can be read, though nobody can find it any more. */
+static void test_vanished(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+    g_autofree char *folder = fixed_ram_path("folder");
+    g_autofree char *away = fixed_ram_path("folder/away");
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *copy = fixed_ram_path("copy");
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    g_assert_cmpint(mkdir(folder, 0700), ==, 0);
+    g_assert_cmpint(link(path, away), ==, 0);
+    g_free(args.uri);
+    args.uri = fixed_ram_file_uri("folder/away");
+    fixed_ram_load_hanging(&args);
+    g_assert_cmpint(unlink(away), ==, 0);
+    g_assert_cmpint(rmdir(folder), ==, 0);
+    g_assert_cmpint(rename(copy, path), ==, 0);
+    fixed_ram_faults_off(0);
+    fixed_ram_wait_status(args.to, "completed");
+    g_assert_cmpstr(args.events->str, ==,
+                    "setup active postcopy-active completed");
+    fixed_ram_check(&args);
+    fixed_ram_faults_end(&args);
+}
+
+/*
+ * What passes by itself is not told to anybody
+ */
+
+static void test_transient(int error, unsigned load, uint64_t first)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED,
+        .load = load,
+    };
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_ERROR,
+        .error = error,
+        .every = 2,
+        .first = first,
+    });
+    fixed_ram_load(&args);
+    g_assert_cmpint(fixed_ram_faults_injected(0), >, 0);
+    g_assert_null(strstr(args.events->str, "paused"));
+    fixed_ram_faults_off(0);
+    fixed_ram_check(&args);
+    fixed_ram_faults_end(&args);
+}
+
+static void test_eintr(void)
+{
+    test_transient(EINTR, FR_DEMAND, 0);
+}
+
+static void test_eintr_eager(void)
+{
+    test_transient(EINTR, FR_FIXED, 0);
+}
+
+static void test_eagain(void)
+{
+    test_transient(EAGAIN, FR_DEMAND, 0);
+}
+
+static const FixedRamCase cases[] = {
+    { "disk/pause/eio", test_eio },
+    { "disk/pause/estale", test_estale, true },
+    { "disk/pause/enospc", test_enospc, true },
+    { "disk/pause/enolink", test_enolink, true },
+    { "disk/pause/copy", test_copy },
+    { "disk/pause/vcpu", test_vcpu },
+    { "disk/pause/main-loop", test_main_loop },
+    { "disk/pause/truncated", test_truncated },
+    { "disk/vanished", test_vanished },
+
+    { "disk/transient/eintr", test_eintr },
+    { "disk/transient/eintr-eager", test_eintr_eager, true },
+    { "disk/transient/eagain", test_eagain, true },
+};
+
+void fixed_ram_add_disk_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,426 @@
+/*
+ * QTest testcases for fixed-ram: QEMU ends in the middle of a load
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+/*
+ * It must, within two seconds, whoever waits for a page that does not come.
+ * Tests on machines of all kinds are more patient, but not endlessly.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "migration/fixed-ram-faults.h"
+#include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
+
+#define PATIENCE_SECONDS 20
+
+/* How QEMU is asked to end. */
+#define SIGNALS         0x1
+#define QUIT            0x2     /* the main loop must hear it */
+
+typedef struct ExitTest {
+    FixedRamTest scenario;
+    /* Brings the loading side into the state in which it shall end. */
+    void (*enter)(FixedRamTest *t);
+    /* Optional: looks at what is left */
+    void (*after)(void);
+    unsigned ways;
+    int status;                 /* that it ends with */
+} ExitTest;
+
+static void assert_gone(ExitTest *test, const char *way)
+{
+    FixedRamTest *t = &test->scenario;
+    gint64 begun = g_get_monotonic_time();
+
+    while (qtest_probe_child(t->to)) {
+        g_assert_cmpint(g_get_monotonic_time() - begun, <,
+                        PATIENCE_SECONDS * G_USEC_PER_SEC);
+        g_usleep(1000);
+    }
+    g_test_message("%s: gone after %d ms", way,
+                   (int)((g_get_monotonic_time() - begun) / 1000));
+    /* Looked at by who closes the connection. */
+    qtest_set_expected_status(t->to, test->status);
+    fixed_ram_faults_forget();
+    if (test->after) {
+        test->after();
+    }
+}
+
+static void end_by_signal(ExitTest *test, int number)
+{
+    g_assert_cmpint(kill(qtest_pid(test->scenario.to), number), ==, 0);
+    assert_gone(test, strsignal(number));
+}
+
+static void end_by_quit(ExitTest *test)
+{
+    qtest_qmp_send(test->scenario.to, "{ 'execute': 'quit' }");
+    assert_gone(test, "quit");
+}
+
+static void test_exit(ExitTest *test)
+{
+    FixedRamTest *t = &test->scenario;
+
+    t->start.oob = true;
+    t->start.hide_stderr = true;
+    t->save = FR_FIXED;
+    if (!fixed_ram_faults_begin(t)) {
+        return;
+    }
+    test->enter(t);
+    end_by_signal(test, SIGTERM);
+    fixed_ram_restart_target(t, "defer", "");
+    test->enter(t);
+    end_by_signal(test, SIGINT);
+    if (test->ways & QUIT) {
+        fixed_ram_restart_target(t, "defer", "");
+        test->enter(t);
+        end_by_quit(test);
+    }
+    /* What is left to end are the connections. */
+    t->run = false;
+    fixed_ram_faults_end(t);
+}
+
+/*
+ * Before the guest runs
+ */
+
+static void enter_share(FixedRamTest *t)
+{
+    fixed_ram_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
+    fixed_ram_load_begin(t);
+    fixed_ram_faults_wait_hanging(0, 1);
+    fixed_ram_wait_status(t->to, "active");
+}
+
+static void test_share(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .scenario.percent = 50,
+        .enter = enter_share,
+        .ways = SIGNALS | QUIT,
+    };
+
+    test_exit(&test);
+}
+
+static void test_eager(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_FIXED,
+        .enter = enter_share,
+        .ways = SIGNALS | QUIT,
+    };
+
+    test_exit(&test);
+}
+
+/* The main thread waits, inside a device's load. */
+static void enter_device(FixedRamTest *t)
+{
+    fixed_ram_load_device_hanging(t, true);
+}
+
+static void test_device(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .scenario.start.opts_source = FIXED_RAM_QUEUE,
+        .scenario.start.opts_target = FIXED_RAM_QUEUE,
+        .enter = enter_device,
+        .ways = SIGNALS,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
+/*
+ * While the guest runs
+ */
+
+static void enter_load(FixedRamTest *t)
+{
+    fixed_ram_load_begin(t);
+    fixed_ram_wait_status(t->to, "postcopy-active");
+}
+
+static void test_load(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .scenario.live = true,
+        .scenario.run = true,
+        .scenario.crawl = true,
+        .enter = enter_load,
+        .ways = SIGNALS | QUIT,
+    };
+
+    test_exit(&test);
+}
+
+static void wait_vcpu_faults(FixedRamTest *t)
+{
+    while (!fixed_ram_ram_figure(t->to, "postcopy-requests")) {
+        g_usleep(1000);
+    }
+}
+
+static void enter_hanging(FixedRamTest *t)
+{
+    fixed_ram_load_hanging(t);
+    if (t->run) {
+        wait_vcpu_faults(t);
+    }
+}
+
+static void test_hanging_vcpu(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .scenario.live = true,
+        .scenario.run = true,
+        .enter = enter_hanging,
+        .ways = SIGNALS | QUIT,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
+static void enter_hanging_main_loop(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path("other");
+
+    unlink(path);
+    fixed_ram_load_hanging(t);
+    fixed_ram_occupy_main_loop(t);
+}
+
+static void test_hanging_main_loop(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .enter = enter_hanging_main_loop,
+        .ways = SIGNALS,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
+/*
+ * While the load is paused
+ */
+
+static void enter_paused(FixedRamTest *t)
+{
+    enter_hanging(t);
+    fixed_ram_load_failing(t, EIO);
+}
+
+static void test_paused(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .enter = enter_paused,
+        .ways = SIGNALS | QUIT,
+    };
+
+    test_exit(&test);
+}
+
+static void test_paused_vcpu(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .scenario.live = true,
+        .scenario.run = true,
+        .enter = enter_paused,
+        .ways = SIGNALS | QUIT,
+    };
+
+    test_exit(&test);
+}
+
+static void enter_paused_main_loop(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path("other");
+
+    unlink(path);
+    enter_paused(t);
+    fixed_ram_occupy_main_loop(t);
+}
+
+static void test_paused_main_loop(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .enter = enter_paused_main_loop,
+        .ways = SIGNALS,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
+static void test_paused_both(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .scenario.live = true,
+        .scenario.run = true,
+        .enter = enter_paused_main_loop,
+        .ways = SIGNALS,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
+/* Somebody tries to go on, and the file hangs already when it is opened. */
+static void enter_recovering(FixedRamTest *t)
+{
+    enter_paused(t);
+    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_HANG,
+    });
+    qtest_qmp_send(t->to, "{ 'exec-oob': 'migrate-recover', 'id': 'recover', "
+                   "'arguments': { 'uri': %s } }", t->uri);
+    fixed_ram_faults_wait_hanging(0, 1);
+}
+
+static void test_recovering(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .scenario.live = true,
+        .scenario.run = true,
+        .enter = enter_recovering,
+        .ways = SIGNALS,
+    };
+
+    test_exit(&test);
+}
+
+/*
+ * What the guest has written to its disks is there afterwards, if the main
+ * loop could see to it.
+ */
+
+#define DISK_MIB        1
+
+static uint8_t disk_content;    /* every byte of it */
+
+static void write_disk(FixedRamTest *t)
+{
+    g_autofree char *text = NULL;
+
+    disk_content++;
+    text = qtest_hmp(t->to, "qemu-io disk \"write -P %d 0 %dM\"",
+                     disk_content, DISK_MIB);
+    g_assert_cmpstr(text, ==, "");
+}
+
+static void enter_hanging_written(FixedRamTest *t)
+{
+    enter_hanging(t);
+    write_disk(t);
+}
+
+static void enter_paused_written(FixedRamTest *t)
+{
+    enter_paused(t);
+    write_disk(t);
+}
+
+static void convert_disk(const char *from, const char *to)
+{
+    g_autofree char *command = g_strdup_printf("%s convert -O raw %s %s",
+                                               g_getenv("QTEST_QEMU_IMG"),
+                                               from, to);
+    int status;
+
+    g_assert_true(g_spawn_command_line_sync(command, NULL, NULL, &status,
+                                            NULL));
+    g_assert_cmpint(status, ==, 0);
+}
+
+static void assert_written(void)
+{
+    g_autofree char *disk = fixed_ram_path("disk");
+    g_autofree char *raw = fixed_ram_path("copy");
+    g_autofree char *content = NULL;
+    size_t length;
+
+    convert_disk(disk, raw);
+    g_assert_true(g_file_get_contents(raw, &content, &length, NULL));
+    g_assert_cmpint(length, ==, DISK_MIB * MiB);
+    for (size_t i = 0; i < length; i++) {
+        g_assert_cmphex((uint8_t)content[i], ==, disk_content);
+    }
+}
+
+static void test_disk(void (*enter)(FixedRamTest *t), int status)
+{
+    g_autofree char *disk = fixed_ram_path("disk");
+    g_autofree char *opts = g_strdup_printf(
+        "-drive if=none,id=disk,file=%s,format=qcow2,cache=writeback", disk);
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .scenario.start.opts_target = opts,
+        .scenario.live = true,
+        .scenario.run = true,
+        .enter = enter,
+        .after = assert_written,
+        .ways = SIGNALS | QUIT,
+        .status = status,
+    };
+
+    if (!have_qemu_img()) {
+        g_test_skip("QTEST_QEMU_IMG does not name qemu-img");
+        return;
+    }
+    g_assert_true(mkimg(disk, "qcow2", DISK_MIB));
+    test_exit(&test);
+}
+
+static void test_disk_hanging(void)
+{
+    test_disk(enter_hanging_written, EXIT_FAILURE);
+}
+
+static void test_disk_paused(void)
+{
+    test_disk(enter_paused_written, EXIT_SUCCESS);
+}
+
+static const FixedRamCase cases[] = {
+    { "exit/share", test_share },
+    { "exit/eager", test_eager, true },
+    { "exit/device", test_device },
+    { "exit/load", test_load, true },
+    { "exit/hanging/vcpu", test_hanging_vcpu },
+    { "exit/hanging/main-loop", test_hanging_main_loop },
+    { "exit/paused/idle", test_paused, true },
+    { "exit/paused/vcpu", test_paused_vcpu },
+    { "exit/paused/main-loop", test_paused_main_loop },
+    { "exit/paused/both", test_paused_both, true },
+    { "exit/paused/recovering", test_recovering, true },
+    { "exit/disk/hanging", test_disk_hanging },
+    { "exit/disk/paused", test_disk_paused },
+};
+
+void fixed_ram_add_exit_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}

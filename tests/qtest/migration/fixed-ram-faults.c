@@ -1,0 +1,263 @@
+/*
+ * Reads of a snapshot that fail
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "migration/fixed-ram-faults.h"
+#include "migration/migration-qmp.h"
+#include "migration/migration-util.h"
+
+#define LIBRARY         "../unit/fixed-ram/faults/libfixed-ram-faults.so"
+#define WAIT_SECONDS    120
+/* A page of the pattern that is not zero. */
+#define MISSING_PAGE    (PATTERN_START + 7 * MiB)
+
+static FixedRamFaults *faults;
+static char *asan_options;      /* as they were before */
+static uint64_t total;          /* of all tests */
+static uint64_t total_before;   /* this one */
+
+/* It lies where this program does. */
+static char *find_library(void)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = self ? g_path_get_dirname(self) : NULL;
+    g_autofree char *path = folder ? g_build_filename(folder, LIBRARY, NULL)
+                                   : NULL;
+
+    return path && g_file_test(path, G_FILE_TEST_EXISTS)
+           ? g_steal_pointer(&path) : NULL;
+}
+
+static void map_faults(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, FIXED_RAM_FAULTS_BYTES), ==, 0);
+    faults = mmap(NULL, FIXED_RAM_FAULTS_BYTES, PROT_READ | PROT_WRITE,
+                  MAP_SHARED, fd, 0);
+    g_assert_true(faults != MAP_FAILED);
+    close(fd);
+}
+
+static bool preload(void)
+{
+    g_autofree char *library = find_library();
+    g_autofree char *path = fixed_ram_path("faults");
+    g_autofree char *asan = NULL;
+
+    if (!library) {
+        g_test_skip("the library that makes reads fail was not built");
+        return false;
+    }
+    map_faults(path);
+    total_before = total;
+    asan_options = g_strdup(g_getenv("ASAN_OPTIONS"));
+    asan = g_strdup_printf("%s:verify_asan_link_order=0", asan_options ?: "");
+    g_setenv("ASAN_OPTIONS", asan, true);
+    g_setenv(FIXED_RAM_FAULTS_ENV, path, true);
+    g_setenv("LD_PRELOAD", library, true);
+    return true;
+}
+
+void fixed_ram_faults_off(unsigned number)
+{
+    FixedRamFaultsRule *rule = &faults->rules[number];
+
+    qatomic_set_mb(&rule->mode, FIXED_RAM_FAULTS_OFF);
+    total += qatomic_xchg(&rule->injected, 0);
+}
+
+void fixed_ram_faults_set(unsigned number, const FixedRamFaultsRule *fault)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    FixedRamFaultsRule *rule = &faults->rules[number];
+    struct stat st;
+
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    fixed_ram_faults_off(number);
+    qatomic_set(&rule->error, fault->error);
+    qatomic_set(&rule->device, st.st_dev);
+    qatomic_set(&rule->inode, st.st_ino);
+    qatomic_set(&rule->first, fault->first);
+    qatomic_set(&rule->end, fault->end ?: UINT64_MAX);
+    qatomic_set(&rule->after, fault->after);
+    qatomic_set(&rule->every, fault->every);
+    qatomic_set(&rule->left, fault->left ?: FIXED_RAM_FAULTS_ALWAYS);
+    qatomic_set(&rule->reads, 0);
+    qatomic_set_mb(&rule->mode, fault->mode);
+}
+
+void fixed_ram_faults_turn(unsigned number, uint32_t mode, int error)
+{
+    FixedRamFaultsRule *rule = &faults->rules[number];
+
+    qatomic_set_mb(&rule->error, error);
+    qatomic_set_mb(&rule->mode, mode);
+}
+
+static void preload_end(void)
+{
+    g_unsetenv("LD_PRELOAD");
+    g_unsetenv(FIXED_RAM_FAULTS_ENV);
+    if (asan_options) {
+        g_setenv("ASAN_OPTIONS", asan_options, true);
+    } else {
+        g_unsetenv("ASAN_OPTIONS");
+    }
+    g_free(g_steal_pointer(&asan_options));
+}
+
+static void unmap_faults(void)
+{
+    for (unsigned i = 0; i < FIXED_RAM_FAULTS_RULES; i++) {
+        fixed_ram_faults_off(i);
+    }
+    munmap(g_steal_pointer(&faults), FIXED_RAM_FAULTS_BYTES);
+    g_test_message("%" PRIu64 " faults injected, %" PRIu64 " in all so far",
+                   total - total_before, total);
+}
+
+bool fixed_ram_faults_begin(FixedRamTest *t)
+{
+    if (!preload()) {
+        return false;
+    }
+    if (!fixed_ram_prepare(t)) {
+        preload_end();
+        unmap_faults();
+        return false;
+    }
+    return true;
+}
+
+void fixed_ram_faults_end(FixedRamTest *t)
+{
+    fixed_ram_end(t);
+    preload_end();
+    unmap_faults();
+}
+
+void fixed_ram_faults_forget(void)
+{
+    for (unsigned i = 0; i < FIXED_RAM_FAULTS_RULES; i++) {
+        fixed_ram_faults_off(i);
+        qatomic_set(&faults->rules[i].hanging, 0);
+    }
+}
+
+uint64_t fixed_ram_faults_injected(unsigned number)
+{
+    return qatomic_read(&faults->rules[number].injected);
+}
+
+void fixed_ram_faults_wait_hanging(unsigned number, uint64_t reads)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+
+    while (qatomic_read(&faults->rules[number].hanging) < reads) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
+/*
+ * Loads that fail
+ */
+
+void fixed_ram_faults_set_pages(FixedRamTest *t, uint32_t mode, int error)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
+    const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
+
+    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = mode,
+        .error = error,
+        .first = block->pages_offset + 2 * MiB,
+        .end = block->pages_offset + block->length,
+    });
+}
+
+void fixed_ram_load_hanging(FixedRamTest *t)
+{
+    fixed_ram_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
+    fixed_ram_load_begin(t);
+    fixed_ram_wait_status(t->to, "postcopy-active");
+    fixed_ram_faults_wait_hanging(0, 1);
+}
+
+void fixed_ram_load_device_hanging(FixedRamTest *t, bool exit_on_error)
+{
+    fixed_ram_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
+    fixed_ram_set_mode(t->to, FR_DEMAND | FR_MULTIFD);
+    migrate_set_parameter_int(t->to, "multifd-channels", 1);
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s, "
+                             "'exit-on-error': %i } }", t->uri, exit_on_error);
+    /* One is by the loader, the other one for who waits. */
+    fixed_ram_faults_wait_hanging(0, 2);
+}
+
+void fixed_ram_load_failing(FixedRamTest *t, int error)
+{
+    fixed_ram_faults_turn(0, FIXED_RAM_FAULTS_ERROR, error);
+    fixed_ram_wait_paused(t, strerror(error));
+}
+
+void fixed_ram_wait_paused(FixedRamTest *t, const char *what)
+{
+    g_auto(GStrv) parts = g_strsplit(what, "|", -1);
+    QDict *info;
+    const char *desc;
+
+    fixed_ram_wait_status(t->to, "postcopy-paused");
+    fixed_ram_wait_event(t, "postcopy-paused");
+    info = migrate_query(t->to);
+    desc = qdict_get_str(info, "error-desc");
+    for (size_t i = 0; parts[i]; i++) {
+        if (!strstr(desc, parts[i])) {
+            g_test_message("\"%s\" does not say \"%s\"", desc, parts[i]);
+            g_assert_not_reached();
+        }
+    }
+    qobject_unref(info);
+}
+
+void fixed_ram_occupy_main_loop(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path("other");
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+
+    qtest_qmp_send(t->to, "{ 'execute': 'pmemsave', 'id': 'save', "
+                   "'arguments': { 'val': %lld, 'size': %d, "
+                   "'filename': %s } }", (long long)MISSING_PAGE,
+                   SNAPSHOT_PAGE_SIZE, path);
+    /* The file is made first. */
+    while (!g_file_test(path, G_FILE_TEST_EXISTS)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
+void fixed_ram_check_other(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *other = fixed_ram_path("other");
+    g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
+    const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
+    g_autofree char *page = NULL;
+    size_t length;
+
+    g_assert_true(g_file_get_contents(other, &page, &length, NULL));
+    g_assert_cmpmem(page, length,
+                    snapshot_page(block, MISSING_PAGE / SNAPSHOT_PAGE_SIZE),
+                    SNAPSHOT_PAGE_SIZE);
+}

@@ -1,0 +1,71 @@
+/*
+ * Reads of a snapshot that fail
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TEST_FIXED_RAM_FAULTS_DRIVER_H
+#define TEST_FIXED_RAM_FAULTS_DRIVER_H
+
+#include "migration/fixed-ram-scenario.h"
+#include "tests/unit/fixed-ram/faults/faults.h"
+
+/*
+ * A scenario up to a saved snapshot, as fixed_ram_prepare(), and its end; its
+ * guests can be told which reads fail.  False if it is skipped.
+ */
+bool fixed_ram_faults_begin(FixedRamTest *t);
+void fixed_ram_faults_end(FixedRamTest *t);
+
+/*
+ * Reads of the snapshot fail as @fault says.  Of it @device and @inode are not
+ * used; no @end is the end of the file, and no @left is "always".  There can be
+ * one of each number, from 0 to 7.
+ */
+void fixed_ram_faults_set(unsigned number, const FixedRamFaultsRule *fault);
+void fixed_ram_faults_off(unsigned number);
+/* The same reads now fail in another way; none gets through in between. */
+void fixed_ram_faults_turn(unsigned number, uint32_t mode, int error);
+/* The loading side has ended, perhaps with reads that waited. */
+void fixed_ram_faults_forget(void);
+
+/*
+ * Fault number 0 are pages of the block that holds the pattern.  The first
+ * extent of it goes: the main thread looks there for the firmware's variables
+ * when it loads the devices' state.
+ */
+void fixed_ram_faults_set_pages(FixedRamTest *t, uint32_t mode, int error);
+
+uint64_t fixed_ram_faults_injected(unsigned number);
+/* Polls until so many reads wait. */
+void fixed_ram_faults_wait_hanging(unsigned number, uint64_t reads);
+
+/*
+ * A load on demand without these pages: reads of them hang.  Returns when the
+ * guest may run.
+ */
+void fixed_ram_load_hanging(FixedRamTest *t);
+/* They fail instead, so the load is paused. */
+void fixed_ram_load_failing(FixedRamTest *t, int error);
+
+/*
+ * A load on demand in which the main thread waits for one of these pages, while
+ * it loads the devices' state.  The guests need such a disk: the firmware has
+ * made a queue in RAM for it.
+ */
+#define FIXED_RAM_QUEUE \
+    "-blockdev null-co,node-name=null,size=1048576,read-zeroes=on " \
+    "-device virtio-blk-pci,drive=null"
+void fixed_ram_load_device_hanging(FixedRamTest *t, bool exit_on_error);
+
+/* Until the load is paused, and error-desc says all of @what: "this|that". */
+void fixed_ram_wait_paused(FixedRamTest *t, const char *what);
+
+/*
+ * The main loop begins to read a page that is missing, by a command whose "id"
+ * is "save", and which writes the page to "other".
+ */
+void fixed_ram_occupy_main_loop(FixedRamTest *t);
+void fixed_ram_check_other(FixedRamTest *t);
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * QTest testcases for fixed-ram: memory that is locked, allocated, limited
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include <sys/mman.h>
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "migration/fixed-ram-pause.h"
+#include "migration/migration-qmp.h"
+
+/*
+ * Locked memory
+ */
+
+/* A line of /proc/PID/status, in KiB. */
+static uint64_t process_kib(QTestState *who, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", qtest_pid(who));
+    g_autofree char *text = NULL;
+    const char *line;
+    uint64_t value;
+
+    g_assert(g_file_get_contents(path, &text, NULL, NULL));
+    line = strstr(text, name);
+    g_assert_nonnull(line);
+    g_assert_cmpint(qemu_strtou64(line + strlen(name) + 1, NULL, 10, &value),
+                    ==, -EINVAL);
+    return value;
+}
+
+static bool may_lock_memory(void)
+{
+    size_t size = GiB;
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    bool may = p != MAP_FAILED && !mlock2(p, size, MLOCK_ONFAULT);
+
+    if (p != MAP_FAILED) {
+        munmap(p, size);
+    }
+    return may;
+}
+
+static void lock_action(FixedRamTest *t, bool paused)
+{
+    g_assert_cmpuint(process_kib(t->to, "VmLck:"), ==, 0);
+}
+
+static void test_locked(const char *opts)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.opts_target = opts,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (!may_lock_memory()) {
+        g_test_skip("memory must not be locked here (RLIMIT_MEMLOCK)");
+        return;
+    }
+    if (!fixed_ram_in_both_states(&args, lock_action)) {
+        return;
+    }
+    fixed_ram_load_rest(&args);
+    g_assert_cmpuint(process_kib(args.to, "VmLck:"), >, 150 * KiB);
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
+static void test_mem_lock(void)
+{
+    test_locked("-overcommit mem-lock=on");
+}
+
+static void test_mem_lock_on_fault(void)
+{
+    test_locked("-overcommit mem-lock=on-fault");
+}
+
+/*
+ * Allocated memory
+ */
+
+#define PREALLOC "-object memory-backend-ram,id=mem0,size=150M,prealloc=on"
+
+static void nothing(FixedRamTest *t, bool paused)
+{
+}
+
+static void test_prealloc(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.memory_backend = "-m %s -machine memory-backend=mem0",
+        .start.opts_source = PREALLOC,
+        .start.opts_target = PREALLOC,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (fixed_ram_in_both_states(&args, nothing)) {
+        fixed_ram_finish(&args);
+    }
+}
+
+static const FixedRamCase cases[] = {
+    { "host/mem-lock", test_mem_lock },
+    { "host/mem-lock-on-fault", test_mem_lock_on_fault, true },
+    { "host/prealloc", test_prealloc, true },
+};
+
+void fixed_ram_add_host_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}

@@ -1,0 +1,136 @@
+/*
+ * What fixed-ram's scenarios do during a load and during its pause
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "migration/fixed-ram-pause.h"
+#include "migration/migration-qmp.h"
+
+/* How often the main thread is given the chance to be ready after all. */
+#define ROUNDS                  10
+#define ROUND_USEC              30000
+
+void fixed_ram_begin_crawl(FixedRamTest *t)
+{
+    g_assert(t->crawl && t->start.oob);
+    fixed_ram_load_begin(t);
+    fixed_ram_wait_status(t->to, "postcopy-active");
+}
+
+void fixed_ram_pause(FixedRamTest *t)
+{
+    qtest_qmp_assert_success(t->to, "{ 'exec-oob': 'migrate-pause', "
+                             "'id': 'pause' }");
+    fixed_ram_wait_status(t->to, "postcopy-paused");
+}
+
+void fixed_ram_recover(FixedRamTest *t)
+{
+    migrate_recover(t->to, t->uri);
+    fixed_ram_wait_status(t->to, "postcopy-active");
+}
+
+bool fixed_ram_in_both_states(FixedRamTest *t, FixedRamAction *action)
+{
+    if (!fixed_ram_prepare(t)) {
+        return false;
+    }
+    fixed_ram_begin_crawl(t);
+    action(t, false);
+    fixed_ram_pause(t);
+    action(t, true);
+    fixed_ram_recover(t);
+    return true;
+}
+
+void fixed_ram_finish(FixedRamTest *t)
+{
+    fixed_ram_load_rest(t);
+    fixed_ram_check(t);
+    fixed_ram_end(t);
+}
+
+void fixed_ram_compare_ram_up_to(FixedRamTest *t, uint64_t end)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *again = fixed_ram_path("again");
+    g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) have = NULL;
+
+    fixed_ram_save_again(t->to, t->load, "again");
+    have = snapshot_open(again, 0);
+    for (size_t i = 0; i < want->blocks->len; i++) {
+        const SnapshotBlock *block = &g_array_index(want->blocks,
+                                                    SnapshotBlock, i);
+        uint64_t length = block == fixed_ram_pattern_block(t, want)
+            ? end : block->length;
+
+        if (snapshot_block(have, block->name)) {
+            snapshot_assert_same_range(want, have, block->name, 0,
+                                       length / SNAPSHOT_PAGE_SIZE);
+        }
+    }
+}
+
+void fixed_ram_start_waiting_cpu(FixedRamTest *t)
+{
+    int64_t before = fixed_ram_figure(t->to, "faults");
+
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'cont' }");
+    while (fixed_ram_figure(t->to, "faults") == before) {
+        g_usleep(1000);
+    }
+}
+
+/* Takes replies until @last; returns a letter for each, in order. */
+static char *take_replies(QTestState *who, const char *last)
+{
+    GString *seen = g_string_new(NULL);
+    bool done = false;
+
+    while (!done) {
+        QDict *reply = qtest_qmp_receive(who);
+        const char *id = qdict_get_str(reply, "id");
+
+        if (!qdict_haskey(reply, "return")) {
+            g_test_message("%s: %s", id, qdict_get_str(
+                               qdict_get_qdict(reply, "error"), "desc"));
+            g_assert_not_reached();
+        }
+        g_string_append_c(seen, id[0]);
+        done = g_str_equal(id, last);
+        qobject_unref(reply);
+    }
+    return g_string_free(seen, false);
+}
+
+void fixed_ram_assert_waits(FixedRamTest *t, const char *fmt, ...)
+{
+    g_autofree char *rest = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    qtest_qmp_vsend(t->to, fmt, ap);
+    va_end(ap);
+    /* Some commands are answered at once, and carried out before the next. */
+    qtest_qmp_send(t->to, "{ 'execute': 'query-status', 'id': 'later' }");
+    for (int i = 0; i < ROUNDS; i++) {
+        g_autofree char *seen = NULL;
+
+        qtest_qmp_send(t->to, "{ 'exec-oob': 'query-yank', 'id': 'oob' }");
+        seen = take_replies(t->to, "oob");
+        g_assert_null(strchr(seen, 'l'));
+        g_usleep(ROUND_USEC);
+    }
+    qtest_qmp_send(t->to, "{ 'exec-oob': 'migrate-recover', 'id': 'recover', "
+                   "'arguments': { 'uri': %s } }", t->uri);
+    rest = take_replies(t->to, "later");
+    if (!strchr(rest, 'r')) {
+        g_free(take_replies(t->to, "recover"));
+    }
+    fixed_ram_wait_status(t->to, "postcopy-active");
+}

@@ -1,0 +1,310 @@
+/*
+ * QTest testcases for fixed-ram: what is plugged and unplugged during a load
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/sockets.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "libqos/fw_cfg.h"
+#include "libqos/pci-pc.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
+#include "migration/fixed-ram-pause.h"
+#include "migration/migration-qmp.h"
+
+/*
+ * Memory.  The guest's part in unplugging it is played by the test: it
+ * writes what ACPI's methods would write.
+ */
+
+#define SLOTS "-m %s,slots=6,maxmem=1G"
+#define DIMM_BYTES              (16 * MiB)
+#define DIMM(n) \
+    " -object memory-backend-ram,id=mem" n ",size=16M" \
+    " -device pc-dimm,id=dimm" n ",memdev=mem" n ",slot=" n
+
+#define ACPI_MEMORY_SLOT        0xa00
+#define ACPI_MEMORY_FLAGS       0xa14
+#define ACPI_MEMORY_EJECT       8
+
+static uint64_t dimm_address(QTestState *who, unsigned n)
+{
+    g_autofree char *path = g_strdup_printf("dimm%u", n);
+    QDict *rsp = qtest_qmp(who, "{ 'execute': 'qom-get', 'arguments': "
+                           "{ 'path': %s, 'property': 'addr' } }", path);
+    uint64_t addr = qdict_get_int(rsp, "return");
+
+    qobject_unref(rsp);
+    return addr;
+}
+
+static void plug_dimm(QTestState *who, unsigned n)
+{
+    g_autofree char *mem = g_strdup_printf("mem%u", n);
+    g_autofree char *dimm = g_strdup_printf("dimm%u", n);
+    uint64_t addr;
+
+    qtest_qmp_assert_success(who, "{ 'execute': 'object-add', 'arguments': "
+                             "{ 'qom-type': 'memory-backend-ram', 'id': %s, "
+                             "'size': %" PRIu64 " } }", mem, DIMM_BYTES);
+    qtest_qmp_device_add(who, "pc-dimm", dimm, "{ 'memdev': %s, 'slot': %u }",
+                         mem, n);
+    /* It is like any memory. */
+    addr = dimm_address(who, n);
+    g_assert_cmphex(qtest_readq(who, addr), ==, 0);
+    qtest_writeq(who, addr, 0x1122334455667788);
+    g_assert_cmphex(qtest_readq(who, addr), ==, 0x1122334455667788);
+}
+
+static void unplug_dimm(QTestState *who, unsigned n)
+{
+    g_autofree char *mem = g_strdup_printf("mem%u", n);
+    g_autofree char *dimm = g_strdup_printf("dimm%u", n);
+
+    qtest_qmp_device_del_send(who, dimm);
+    qtest_outl(who, ACPI_MEMORY_SLOT, n);
+    qtest_outb(who, ACPI_MEMORY_FLAGS, ACPI_MEMORY_EJECT);
+    qtest_qmp_eventwait(who, "DEVICE_DELETED");
+    qtest_qmp_assert_success(who, "{ 'execute': 'object-del', "
+                             "'arguments': { 'id': %s } }", mem);
+}
+
+/* Memory of the snapshot, and new one; a slot that has become free, too. */
+static void memory_action(FixedRamTest *t, bool paused)
+{
+    if (!paused) {
+        unplug_dimm(t->to, 1);
+        plug_dimm(t->to, 1);
+        plug_dimm(t->to, 4);
+    } else {
+        unplug_dimm(t->to, 2);
+        unplug_dimm(t->to, 4);
+        plug_dimm(t->to, 5);
+        unplug_dimm(t->to, 5);
+    }
+}
+
+static void test_memory(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.memory_backend = SLOTS,
+        .start.opts_source = DIMM("1") DIMM("2") DIMM("3"),
+        .start.opts_target = DIMM("1") DIMM("2") DIMM("3"),
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_start(&args)) {
+        return;
+    }
+    fixed_ram_fill(&args);
+    for (unsigned n = 1; n <= 3; n++) {
+        qtest_memset(args.from, dimm_address(args.from, n), 0xa0 + n,
+                     DIMM_BYTES);
+    }
+    fixed_ram_save(&args);
+    fixed_ram_begin_crawl(&args);
+    memory_action(&args, false);
+    fixed_ram_pause(&args);
+    memory_action(&args, true);
+    fixed_ram_recover(&args);
+    fixed_ram_load_rest(&args);
+    g_assert_cmphex(qtest_readq(args.to, dimm_address(args.to, 1)), ==,
+                    0x1122334455667788);
+    unplug_dimm(args.to, 1);
+    fixed_ram_compare_ram_up_to(&args, PATTERN_START + PATTERN_BYTES);
+    fixed_ram_end(&args);
+}
+
+/*
+ * PCI devices, whose ROMs are in the snapshot
+ */
+
+#define NIC(n) " -device e1000,id=nic" #n ",addr=" #n
+
+static void replug_nic(QTestState *who, unsigned slot)
+{
+    g_autofree char *id = g_strdup_printf("nic%u", slot);
+    g_autofree char *addr = g_strdup_printf("%u", slot);
+
+    qpci_unplug_acpi_device_test(who, id, slot);
+    /* The same place, so a RAM block of the same name. */
+    qtest_qmp_device_add(who, "e1000", id, "{ 'addr': %s }", addr);
+}
+
+static void pci_action(FixedRamTest *t, bool paused)
+{
+    replug_nic(t->to, paused ? 9 : 8);
+    if (!paused) {
+        qtest_qmp_device_add(t->to, "virtio-rng-pci", "rng0", "{}");
+        qtest_qmp_device_add(t->to, "e1000", "nic7", "{ 'addr': '7' }");
+    } else {
+        qpci_unplug_acpi_device_test(t->to, "nic7", 7);
+        qtest_qmp_device_add(t->to, "virtio-net-pci", "net0", "{}");
+    }
+}
+
+static void test_pci(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.opts_source = NIC(8) NIC(9),
+        .start.opts_target = NIC(8) NIC(9),
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_in_both_states(&args, pci_action)) {
+        return;
+    }
+    fixed_ram_load_rest(&args);
+    fixed_ram_compare_ram_up_to(&args, PATTERN_START + PATTERN_BYTES);
+    fixed_ram_end(&args);
+}
+
+/*
+ * CPUs
+ */
+
+#define CPUS " -smp 1,maxcpus=3,sockets=3"
+
+static void cpu_action(FixedRamTest *t, bool paused)
+{
+    qtest_qmp_device_add(t->to, "qemu64-x86_64-cpu", paused ? "cpu2" : "cpu1",
+                         "{ 'socket-id': %d, 'core-id': 0, 'thread-id': 0 }",
+                         paused ? 2 : 1);
+}
+
+static void test_cpu(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.opts_source = CPUS,
+        .start.opts_target = CPUS,
+        .save = FR_FIXED,
+        .load = FR_DEMAND | FR_BLOCKTIME,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_in_both_states(&args, cpu_action)) {
+        return;
+    }
+    fixed_ram_load_rest(&args);
+    fixed_ram_compare_ram_up_to(&args, PATTERN_START + PATTERN_BYTES);
+    fixed_ram_end(&args);
+}
+
+/*
+ * Blocks that change their length: ACPI's, built anew after a reset
+ */
+
+#define LOADER "/rom@etc/table-loader"
+#define TABLES                  40
+
+static char *many_tables(void)
+{
+    g_autofree char *path = fixed_ram_path("other");
+    GString *opts = g_string_new(NULL);
+
+    g_assert(g_file_set_contents(path, "0123456789abcdef", 16, NULL));
+    for (unsigned i = 0; i < TABLES; i++) {
+        g_string_append_printf(opts, " -acpitable sig=TEST,data=%s", path);
+    }
+    return g_string_free(opts, false);
+}
+
+static uint64_t block_length(const char *file, const char *block)
+{
+    g_autofree char *path = fixed_ram_path(file);
+    g_autoptr(Snapshot) s = snapshot_open(path, 0);
+
+    g_assert_nonnull(snapshot_block(s, block));
+    return snapshot_block(s, block)->length;
+}
+
+static void reset_and_read_tables(QTestState *who)
+{
+    g_autofree char *buf = g_malloc(64 * KiB);
+    QFWCFG *fw_cfg;
+
+    qtest_qmp_assert_success(who, "{ 'execute': 'system_reset' }");
+    qtest_qmp_eventwait(who, "RESET");
+    fw_cfg = pc_fw_cfg_init(who);
+    g_assert_cmpuint(qfw_cfg_get_file(fw_cfg, "etc/table-loader", buf,
+                                      64 * KiB), >, 0);
+    pc_fw_cfg_uninit(fw_cfg);
+}
+
+static void resize_action(FixedRamTest *t, bool paused)
+{
+    reset_and_read_tables(t->to);
+}
+
+static void test_resize(const char *source, const char *target)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.opts_source = source,
+        .start.opts_target = target,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_in_both_states(&args, resize_action)) {
+        return;
+    }
+    fixed_ram_load_rest(&args);
+    fixed_ram_save_again(args.to, args.load, "again");
+    {
+        g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+        g_autofree char *again = fixed_ram_path("again");
+        g_autoptr(Snapshot) want = snapshot_open(path, 0);
+        g_autoptr(Snapshot) have = snapshot_open(again, 0);
+
+        snapshot_assert_same_range(want, have, "pc.ram", 0,
+                                   (PATTERN_START + PATTERN_BYTES) /
+                                   SNAPSHOT_PAGE_SIZE);
+        g_test_message("%" PRIu64 " -> %" PRIu64, block_length(
+                           FILE_TEST_FILENAME, LOADER),
+                       block_length("again", LOADER));
+    }
+    fixed_ram_end(&args);
+}
+
+static void test_grow(void)
+{
+    g_autofree char *tables = many_tables();
+
+    test_resize("", tables);
+}
+
+static void test_shrink(void)
+{
+    g_autofree char *tables = many_tables();
+
+    test_resize(tables, "");
+}
+
+static const FixedRamCase cases[] = {
+    { "plug/memory", test_memory },
+    { "plug/pci", test_pci },
+    { "plug/cpu", test_cpu },
+    { "plug/grow", test_grow },
+    { "plug/shrink", test_shrink },
+};
+
+void fixed_ram_add_plug_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}

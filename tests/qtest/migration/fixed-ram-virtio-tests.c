@@ -1,0 +1,299 @@
+/*
+ * QTest testcases for fixed-ram: virtio devices that give memory back
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "libqos/libqos-malloc.h"
+#include "libqos/pci-pc.h"
+#include "libqos/virtio.h"
+#include "libqos/virtio-pci.h"
+#include "migration/fixed-ram-pause.h"
+#include "migration/migration-qmp.h"
+#include "standard-headers/linux/virtio_balloon.h"
+#include "standard-headers/linux/virtio_config.h"
+#include "standard-headers/linux/virtio_mem.h"
+
+/* Where the drivers below keep their rings: behind all that is compared. */
+#define DRIVER_START            (120 * MiB)
+#define DRIVER_END              (124 * MiB)
+#define SLOT                    9
+#define TIMEOUT_USEC            (60 * G_USEC_PER_SEC)
+
+/* A driver for one device, in the place of the guest's. */
+typedef struct Driver {
+    QTestState *who;
+    QPCIBus *bus;
+    QVirtioPCIDevice pci;
+    QGuestAllocator alloc;
+    uint64_t page;              /* for messages to and from the device */
+    QVirtQueue *queues[4];
+} Driver;
+
+static void driver_start(Driver *d, QTestState *who, uint64_t features,
+                         unsigned nqueues)
+{
+    QPCIAddress addr = { .devfn = QPCI_DEVFN(SLOT, 0) };
+    QVirtioDevice *vdev = &d->pci.vdev;
+
+    *d = (Driver) { .who = who, .bus = qpci_new_pc(who, NULL) };
+    alloc_init(&d->alloc, 0, DRIVER_START, DRIVER_END, SNAPSHOT_PAGE_SIZE);
+    virtio_pci_init(&d->pci, d->bus, &addr);
+    qvirtio_pci_device_enable(&d->pci);
+    qvirtio_start_device(vdev);
+    qvirtio_set_features(vdev, (features | 1ull << VIRTIO_F_VERSION_1) &
+                         qvirtio_get_features(vdev));
+    for (unsigned i = 0; i < nqueues; i++) {
+        d->queues[i] = qvirtqueue_setup(vdev, &d->alloc, i);
+    }
+    qvirtio_set_driver_ok(vdev);
+    d->page = guest_alloc(&d->alloc, SNAPSHOT_PAGE_SIZE);
+}
+
+static void driver_end(Driver *d)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(d->queues); i++) {
+        if (d->queues[i]) {
+            qvirtqueue_cleanup(d->pci.vdev.bus, d->queues[i], &d->alloc);
+        }
+    }
+    g_free(d->pci.pdev);
+    qpci_free_pc(d->bus);
+    alloc_destroy(&d->alloc);
+}
+
+/* The buffer that begins with descriptor @head has been made. */
+static void driver_kick(Driver *d, QVirtQueue *vq, uint32_t head)
+{
+    qvirtqueue_kick(d->who, &d->pci.vdev, vq, head);
+    qvirtio_wait_used_elem(d->who, &d->pci.vdev, vq, head, NULL,
+                           TIMEOUT_USEC);
+}
+
+/*
+ * Balloon
+ */
+
+enum { INFLATE, DEFLATE, STATS, REPORT };
+
+#define BALLOON "-device virtio-balloon-pci,id=balloon0,addr=9," \
+    "free-page-reporting=on"
+
+/* Pages of the pattern that are data: these have no zero pages. */
+#define INFLATED                (PATTERN_START + 6 * MiB)
+#define REPORTED                (PATTERN_START + 7 * MiB)
+
+static void balloon_pfn(Driver *d, int queue, uint64_t addr)
+{
+    QVirtQueue *vq = d->queues[queue];
+
+    qtest_writel(d->who, d->page, addr >> VIRTIO_BALLOON_PFN_SHIFT);
+    driver_kick(d, vq, qvirtqueue_add(d->who, vq, d->page, 4, false, false));
+}
+
+static void balloon_report(Driver *d, uint64_t addr)
+{
+    QVirtQueue *vq = d->queues[REPORT];
+
+    driver_kick(d, vq, qvirtqueue_add(d->who, vq, addr, SNAPSHOT_PAGE_SIZE,
+                                      true, false));
+}
+
+static bool page_is_zero(QTestState *who, uint64_t addr)
+{
+    g_autofree uint8_t *page = g_malloc(SNAPSHOT_PAGE_SIZE);
+
+    qtest_bufread(who, addr, page, SNAPSHOT_PAGE_SIZE);
+    return buffer_is_zero(page, SNAPSHOT_PAGE_SIZE);
+}
+
+/* What is missing, and then what is there. */
+static void balloon_action(FixedRamTest *t, bool paused)
+{
+    uint64_t pos = paused ? MiB / 2 : 0;
+    Driver d;
+
+    driver_start(&d, t->to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'balloon', "
+                             "'arguments': { 'value': %d } }", 100 << 20);
+    balloon_pfn(&d, INFLATE, INFLATED + pos);
+    balloon_pfn(&d, DEFLATE, INFLATED + pos);
+    balloon_report(&d, REPORTED + pos);
+    if (!paused) {
+        g_assert_false(page_is_zero(t->to, INFLATED));
+        g_assert_false(page_is_zero(t->to, REPORTED));
+    }
+    balloon_pfn(&d, INFLATE, INFLATED);
+    balloon_report(&d, REPORTED);
+    driver_end(&d);
+}
+
+/* Nothing is given back during the load; afterwards it is. */
+static void test_balloon(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.opts_source = BALLOON,
+        .start.opts_target = BALLOON,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+    Driver d;
+
+    if (!fixed_ram_in_both_states(&args, balloon_action)) {
+        return;
+    }
+    fixed_ram_load_rest(&args);
+    fixed_ram_compare_ram_up_to(&args, DRIVER_START);
+    driver_start(&d, args.to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+    balloon_pfn(&d, INFLATE, INFLATED);
+    balloon_report(&d, REPORTED);
+    g_assert_true(page_is_zero(args.to, INFLATED));
+    g_assert_true(page_is_zero(args.to, REPORTED));
+    g_assert_false(page_is_zero(args.to, INFLATED + SNAPSHOT_PAGE_SIZE));
+    driver_end(&d);
+    fixed_ram_end(&args);
+}
+
+/*
+ * Virtio-mem
+ */
+
+#define MEM_MACHINE "-m 150M,slots=2,maxmem=1G"
+#define MEM_BLOCK               (2 * MiB)
+#define MEM_PLUGGED             (4 * MiB)
+#define MEM "-object memory-backend-ram,id=vmem0,size=64M " \
+    "-device virtio-mem-pci,id=vm0,memdev=vmem0,addr=9,block-size=2M," \
+    "requested-size=4M,prealloc="
+
+static uint16_t mem_request(Driver *d, uint16_t type, uint64_t addr,
+                            uint16_t blocks, uint16_t *state)
+{
+    struct virtio_mem_req req = {
+        .type = cpu_to_le16(type),
+        .u.plug.addr = cpu_to_le64(addr),
+        .u.plug.nb_blocks = cpu_to_le16(blocks),
+    };
+    uint64_t resp = d->page + sizeof(req);
+    QVirtQueue *vq = d->queues[0];
+    uint32_t head;
+
+    qtest_memwrite(d->who, d->page, &req, sizeof(req));
+    head = qvirtqueue_add(d->who, vq, d->page, sizeof(req), false, true);
+    qvirtqueue_add(d->who, vq, resp, sizeof(struct virtio_mem_resp), true,
+                   false);
+    driver_kick(d, vq, head);
+    if (state) {
+        *state = qtest_readw(d->who, resp +
+                             offsetof(struct virtio_mem_resp, u.state.state));
+    }
+    return qtest_readw(d->who, resp);
+}
+
+static uint64_t mem_addr(Driver *d)
+{
+    return qvirtio_config_readq(&d->pci.vdev,
+                                offsetof(struct virtio_mem_config, addr));
+}
+
+static void mem_start(Driver *d, QTestState *who)
+{
+    driver_start(d, who, 1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE, 1);
+}
+
+static void mem_action(FixedRamTest *t, bool paused)
+{
+    uint16_t state;
+    Driver d;
+
+    mem_start(&d, t->to);
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'qom-set', 'arguments': "
+                             "{ 'path': 'vm0', 'property': 'requested-size', "
+                             "'value': %d } }", paused ? 32 << 20 : 16 << 20);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_STATE, mem_addr(&d), 2,
+                                 &state), ==, VIRTIO_MEM_RESP_ACK);
+    g_assert_cmpuint(state, ==, VIRTIO_MEM_STATE_PLUGGED);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_UNPLUG, mem_addr(&d), 1,
+                                 NULL), ==, VIRTIO_MEM_RESP_BUSY);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_UNPLUG_ALL, 0, 0, NULL),
+                     ==, VIRTIO_MEM_RESP_BUSY);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_PLUG, mem_addr(&d) +
+                                 MEM_PLUGGED, 1, NULL), ==,
+                     VIRTIO_MEM_RESP_BUSY);
+    driver_end(&d);
+}
+
+static void test_mem(const char *prealloc)
+{
+    g_autofree char *opts = g_strconcat(MEM, prealloc, NULL);
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.memory_backend = MEM_MACHINE,
+        .start.opts_source = opts,
+        .start.opts_target = opts,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+    uint64_t addr;
+    Driver d;
+
+    if (!fixed_ram_start(&args)) {
+        return;
+    }
+    fixed_ram_fill(&args);
+    mem_start(&d, args.from);
+    addr = mem_addr(&d);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_PLUG, addr, 2, NULL),
+                     ==, VIRTIO_MEM_RESP_ACK);
+    qtest_memset(args.from, addr, 0x5a, MEM_PLUGGED);
+    driver_end(&d);
+    fixed_ram_save(&args);
+
+    fixed_ram_begin_crawl(&args);
+    mem_action(&args, false);
+    fixed_ram_pause(&args);
+    mem_action(&args, true);
+    fixed_ram_recover(&args);
+    fixed_ram_load_rest(&args);
+    fixed_ram_compare_ram_up_to(&args, DRIVER_START);
+
+    mem_start(&d, args.to);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_UNPLUG, addr, 1, NULL),
+                     ==, VIRTIO_MEM_RESP_ACK);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_PLUG, addr + MEM_PLUGGED,
+                                 1, NULL), ==, VIRTIO_MEM_RESP_ACK);
+    g_assert_true(page_is_zero(args.to, addr + MEM_PLUGGED));
+    g_assert_false(page_is_zero(args.to, addr + MEM_BLOCK));
+    driver_end(&d);
+    fixed_ram_end(&args);
+}
+
+static void test_mem_plain(void)
+{
+    test_mem("off");
+}
+
+static void test_mem_prealloc(void)
+{
+    test_mem("on");
+}
+
+static const FixedRamCase cases[] = {
+    { "virtio/balloon", test_balloon },
+    { "virtio/mem", test_mem_plain },
+    { "virtio/mem-prealloc", test_mem_prealloc },
+};
+
+void fixed_ram_add_virtio_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}
