@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A QEMU process with the guest of tests/fixed-ram-guest in it."""
 
+import os
 from pathlib import Path
 import re
 import socket
@@ -15,7 +16,8 @@ from .qmp import QMP, Failure, Lost
 # run from a build tree without firmware in it does not look there by itself.
 FIRMWARE = ("/usr/share/seabios", "/usr/share/qemu", "/usr/lib/ipxe/qemu")
 
-APPEND = "console=ttyS0 quiet panic=-1"
+# no_timer_check: on a busy machine emulated timers may seem not to work
+APPEND = "console=ttyS0 quiet panic=-1 no_timer_check"
 
 
 class Serial:
@@ -113,12 +115,15 @@ class Guest:
 
     The monitor and the serial port are socket pairs, inherited by QEMU: no
     names in the file system, and nothing to wait for.
+
+    env: QEMU's environment; log: a file for what it says; oob: the monitor
+    takes out-of-band commands
     """
 
     def __init__(self, qemu, kernel, initrd, memory_mib, accel="tcg",
-                 extra=()):
+                 extra=(), env=None, log=None, oob=False):
         self._process = None
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = open(log, "w+b") if log else tempfile.TemporaryFile()
         self.read_bytes_at_first_byte = None
         self._read_bytes_at_start = 0
         qmp, qmp_qemu = socket.socketpair()
@@ -142,12 +147,12 @@ class Guest:
             # a session of its own: Ctrl-C is ours to handle
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=self._stderr,
-                stderr=self._stderr, start_new_session=True,
+                stderr=self._stderr, start_new_session=True, env=env,
                 pass_fds=(qmp_qemu.fileno(), serial_qemu.fileno()))
             qmp_qemu.close()
             serial_qemu.close()
             self.serial = Serial(serial, self._at_first_byte)
-            self.qmp = QMP(qmp)
+            self.qmp = QMP(qmp, oob=oob)
         except OSError as e:
             self.__exit__(type(e), e, None)
             raise Failure(f"cannot start {qemu}: {e.strerror}") from e
@@ -161,6 +166,17 @@ class Guest:
     @property
     def pid(self):
         return self._process.pid
+
+    def signal(self, number):
+        """Until wait() has told its status, the number is this process's"""
+        self._process.send_signal(number)
+
+    def wait(self, timeout):
+        """Its exit status, or None if it does not end in time"""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
 
     def __exit__(self, kind, value, trace):
         status = self._end(10 if isinstance(value, Lost) else 0)
@@ -177,16 +193,21 @@ class Guest:
         """Its exit status; killed if it does not end within patience"""
         if self._process is None:
             return 0
-        try:
-            return self._process.wait(patience)
-        except subprocess.TimeoutExpired:
+        status = self.wait(patience)
+        if status is None:
             self._process.kill()
-            return self._process.wait()
+            status = self._process.wait()
+        return status
 
     def _what_it_said(self):
-        self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").split("\n")
+        lines = self.messages().split("\n")
         return " | ".join(line.strip() for line in lines if line.strip())[-800:]
+
+    def messages(self):
+        """What QEMU has printed"""
+        # not read(): QEMU writes where this file stands
+        size = os.fstat(self._stderr.fileno()).st_size
+        return os.pread(self._stderr.fileno(), size, 0).decode(errors="replace")
 
     def _at_first_byte(self):
         self.read_bytes_at_first_byte = self.read_bytes()
@@ -213,10 +234,8 @@ class Guest:
     def quit(self):
         """End QEMU in good order"""
         self.qmp.execute("quit", timeout=30)
-        try:
-            self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            raise Failure("QEMU does not end after quit") from None
+        if self.wait(30) is None:
+            raise Failure("QEMU does not end after quit")
 
 
 def describe_status(status):

@@ -26,7 +26,7 @@ class QMP:
     the caller does meanwhile. `events` holds all of them as (time, event).
     """
 
-    def __init__(self, where, timeout=30):
+    def __init__(self, where, timeout=30, oob=False):
         if isinstance(where, socket.socket):
             self._socket = where
         else:
@@ -40,7 +40,8 @@ class QMP:
         self._changed = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
         self._wait(lambda: self._greeting, timeout, "no QMP greeting")
-        self.execute("qmp_capabilities", timeout=timeout)
+        self.execute("qmp_capabilities", {"enable": ["oob"]} if oob else None,
+                     timeout)
 
     def _read(self):
         try:
@@ -78,22 +79,32 @@ class QMP:
                     raise TimeoutError(f"{complaint} within {timeout:g} s")
                 self._changed.wait(left)
 
-    def execute(self, command, arguments=None, timeout=600):
-        """Run a command and return what it returns"""
+    def send(self, command, arguments=None, oob=False):
+        """Give a command; returns what reply() wants to know"""
         self._id += 1
-        this = self._id
-        message = {"execute": command, "id": this}
+        message = {"exec-oob" if oob else "execute": command, "id": self._id}
         if arguments:
             message["arguments"] = arguments
         try:
             self._socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError as e:
             raise Lost(f"{command}: {e.strerror}") from e
-        reply = self._wait(lambda: self._replies.pop(this, None), timeout,
+        return self._id, command
+
+    def reply(self, sent, timeout):
+        """What the command returns; after a TimeoutError it may be asked for
+        again
+        """
+        number, command = sent
+        reply = self._wait(lambda: self._replies.pop(number, None), timeout,
                            f"no answer to {command}")
         if "error" in reply:
             raise QMPError(f"{command}: {reply['error']['desc']}")
         return reply["return"]
+
+    def execute(self, command, arguments=None, timeout=600, oob=False):
+        """Run a command and return what it returns"""
+        return self.reply(self.send(command, arguments, oob), timeout)
 
     def find_event(self, name, **data):
         """The first (time, event) of that name with one of these data

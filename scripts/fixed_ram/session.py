@@ -45,12 +45,12 @@ def check_files(files):
             raise Failure(f"{path} is missing ({hint})")
 
 
-def build_guest_image(build):
-    """Quick where there is nothing to do"""
+def build_guest_image(build, modules=()):
+    """Quick where there is nothing to do; modules: files of drivers"""
     script = Path(__file__).resolve().parent.parent / "guest-image"
-    done = subprocess.run([sys.executable, str(script), "--build",
-                           str(build)], stdout=subprocess.DEVNULL,
-                          check=False)
+    done = subprocess.run([sys.executable, str(script), "--build", str(build),
+                           *(f"--module={path}" for path in modules)],
+                          stdout=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise Failure("there is no guest image")
 

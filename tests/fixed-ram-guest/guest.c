@@ -6,8 +6,9 @@
  * answers in whole lines.  No answer takes more than one write(), so that the
  * lines of the threads do not mix.
  *
- *   fill MIB [fragmented]  map MIB MiB and fill each page with content that
- *                          follows from its number; "fragmented" leaves every
+ *   fill MIB [KIND [SEED]] map MIB MiB and fill each page with content that
+ *                          follows from its number, and from SEED; KIND is
+ *                          "contiguous", or "fragmented", which leaves every
  *                          eighth page all zero (but touched, too)
  *   verify                 compare every page with what it must hold
  *   tick MS                do a little work each MS milliseconds and print a
@@ -111,7 +112,7 @@ void page_content(uint64_t page, uint64_t *first, uint64_t *step)
         *step = 0;
         return;
     }
-    *first = mix64(FILL_SEED + page * GOLDEN);
+    *first = mix64(FILL_SEED + mix64(area.seed) + page * GOLDEN);
     *step = mix64(*first) | 1;
 }
 
@@ -173,7 +174,7 @@ static void release_area(void)
     memset(&area, 0, sizeof(area));
 }
 
-static void do_fill(uint64_t mib, bool fragmented)
+static void do_fill(uint64_t mib, bool fragmented, uint64_t seed)
 {
     uint64_t start = now_us();
     uint64_t available;
@@ -195,6 +196,7 @@ static void do_fill(uint64_t mib, bool fragmented)
     area.words = p;
     area.pages = mib * PAGES_PER_MIB;
     area.fragmented = fragmented;
+    area.seed = seed;
     for (uint64_t page = 0; page < area.pages; page++) {
         write_page(page);
         report_progress("fill", page + 1);
@@ -329,6 +331,25 @@ static bool number(const char *text, uint64_t *value)
     return errno == 0 && *end == '\0' && *value < 1ULL << 31;
 }
 
+/* What follows the word "fill" */
+static bool fill_command(char *const *word, int n)
+{
+    bool fragmented = n > 1 && !strcmp(word[1], "fragmented");
+    uint64_t mib, seed = 0;
+
+    if (n < 1 || n > 3 || !number(word[0], &mib) ||
+        (n > 1 && !fragmented && strcmp(word[1], "contiguous")) ||
+        (n > 2 && !number(word[2], &seed))) {
+        return false;
+    }
+    if (is_working()) {
+        say("error fill: the area is in use");
+    } else {
+        do_fill(mib, fragmented, seed);
+    }
+    return true;
+}
+
 static void run_command(char *line)
 {
     char *word[5] = { NULL };
@@ -341,14 +362,10 @@ static void run_command(char *line)
     if (n == 0) {
         return;
     }
-    if (!strcmp(word[0], "fill") && is_working()) {
-        say("error fill: the area is in use");
-    } else if (!strcmp(word[0], "fill") && n == 2 && number(word[1], &a)) {
-        do_fill(a, false);
-    } else if (!strcmp(word[0], "fill") && n == 3 && number(word[1], &a) &&
-               !strcmp(word[2], "fragmented")) {
-        do_fill(a, true);
-    } else if (!strcmp(word[0], "verify") && n == 1) {
+    if (!strcmp(word[0], "fill") && fill_command(word + 1, n - 1)) {
+        return;
+    }
+    if (!strcmp(word[0], "verify") && n == 1) {
         do_verify();
     } else if (!strcmp(word[0], "tick") && n == 1) {
         do_tick(20);

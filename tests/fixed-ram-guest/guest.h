@@ -21,6 +21,7 @@ typedef struct Area {
     uint64_t *words;
     uint64_t pages;
     bool fragmented;
+    uint64_t seed;
 } Area;
 
 extern Area area;

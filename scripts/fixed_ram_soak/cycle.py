@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One cycle: a guest is had, loaded, looked at, and perhaps saved again."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+
+from fixed_ram.faults import LIBRARY, Faults
+
+from .ending import Ended, end
+from .lineage import Lineage
+from .loading import LoadRun, verify
+from .saving import boot, fill, finish_save, kill_saver, start_activity
+from .vm import Vm
+
+INCOMING = ("-incoming", "defer")
+
+
+@contextmanager
+def faulty_disk(world):
+    """Faults to inject, or None where the library was not built"""
+    if not (world.build / LIBRARY).is_file():
+        yield None
+        return
+    faults = Faults(world.dir / "faults")
+    try:
+        yield faults
+    finally:
+        faults.close()
+        world.count("faults", "injected", faults.injected)
+
+
+class CycleRun:
+    """words: what is printed of it, as far as it has come"""
+
+    def __init__(self, world, cycle, lineage):
+        self.world = world
+        self.cycle = cycle
+        self.lineage = lineage
+        self.words = []
+
+    def say(self, text):
+        self.world.log(f"== {text}")
+        self.words.append(str(text))
+
+    def run(self):
+        """Returns the lineage that the next cycle goes on with"""
+        cycle = self.cycle
+        if cycle.fresh:
+            self._begin()
+        else:
+            self.say(f"generation {self.lineage.generation}")
+        self.say(cycle.load)
+        with self._loading(cycle.load) as (vm, run):
+            try:
+                run.run()
+            except Ended:
+                self._say_done(run)
+                return self.lineage
+            self._say_done(run)
+            self._after_load(vm, run)
+        if cycle.plan == "kill a saver" and run.settled:
+            self._load_remains()
+        return self.lineage
+
+    @contextmanager
+    def _loading(self, load):
+        """A QEMU that waits for a snapshot, on a disk that can fail"""
+        world, lineage = self.world, self.lineage
+        with faulty_disk(world) as faults:
+            env = dict(world.env)
+            if faults:
+                env = faults.environment(world.build, env)
+            if load.no_move:
+                env["QEMU_FIXED_RAM_NO_MOVE"] = "1"
+            with Vm(world, lineage.machine,
+                    (*lineage.devices.arguments(), *INCOMING), env) as vm:
+                yield vm, LoadRun(vm, lineage, load, faults)
+
+    def _say_done(self, run):
+        if run.did:
+            self.say(", ".join(run.did))
+
+    def _begin(self):
+        cycle, world = self.cycle, self.world
+        self.say(cycle.machine)
+        world.make_disk()
+        self.lineage = Lineage(cycle.machine, filled=cycle.machine.fill)
+        with Vm(world, cycle.machine) as vm:
+            boot(vm)
+            world.count("guests", "booted")
+            self._save(vm, cycle.first)
+            vm.quit()
+
+    def _save(self, vm, save):
+        """Fill the guest anew and save it, or kill it meanwhile"""
+        lineage = self.lineage
+        fill(vm, lineage, save)
+        if not lineage.one_block():
+            save = replace(save, live=False)
+        self.say(f"{lineage.filled} MiB {save.filling} "
+                 + ("saved" if save.kill is None else
+                    f"killed after {save.kill:.0%} of a save") + f": {save}")
+        start_activity(vm, lineage, save)
+        if save.kill is None:
+            finish_save(vm, lineage, save, self._path(save))
+        else:
+            kill_saver(vm, lineage, save, self._path(save))
+
+    def _path(self, save):
+        """Where the next snapshot goes"""
+        old = self.lineage.path or self.world.snapshot("a")
+        other = self.world.snapshot("b" if old.name.endswith("a") else "a")
+        if save.over:
+            return old
+        other.unlink(missing_ok=True)
+        return other
+
+    def _after_load(self, vm, run):
+        cycle = self.cycle
+        if run.was_reset:
+            boot(vm)
+            self.world.count("guests", "booted after a reset")
+            end(vm, cycle.end)
+            return
+        verify(vm, self.lineage)
+        if cycle.plan in ("save", "kill a saver") and run.settled:
+            self.lineage.devices = run.devices.copy()
+            self._save(vm, cycle.save)
+        if vm.status is None:
+            self.say(cycle.end)
+            end(vm, cycle.end)
+
+    # ------------------------------------------------------------ remains
+
+    def _load_remains(self):
+        """Refused, or failed, or good: nothing else"""
+        load = self.cycle.remains
+        with self._loading(load) as (vm, run):
+            how = self._try_remains(vm, run)
+            self.world.count("remains", how)
+            self.say(f"remains ({load}): {how}")
+            if how != "good":
+                vm.quit()
+
+    def _try_remains(self, vm, run):
+        run.prepare()
+        if not run.incoming().ok:
+            return "refused"
+        status = vm.wait_status("completed", "failed", "postcopy-paused")
+        if status == "failed":
+            vm.why()
+            return "failed"
+        run.finish()
+        verify(vm, self.lineage)
+        vm.quit()
+        return "good"
