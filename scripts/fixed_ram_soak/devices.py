@@ -13,8 +13,9 @@ SLOTS = 8
 DIMMS = 3               # of four slots, one may be the machine's
 DIMM_MIB = 128
 GONE_S = 15             # the guest may keep what it uses
-REFUSED = ("still being loaded|in process of unplug|not support|migrat|"
-           "Insufficient|insufficient")
+# "not found": the guest has given it back meanwhile
+REFUSED = ("still being loaded|process of unplug|not support|migrat|not found|"
+           "[Ii]nsufficient")
 
 
 @dataclass

@@ -35,7 +35,7 @@ class LoadRun:
         self.settled = True     # it is known which devices are there
         self._pending = []
         self._touches = []      # marks in the serial port's lines
-        self._stray = None      # mark of a migration that was not refused
+        self._stray = False     # a migration came too late to be refused
 
     # ------------------------------------------------------------ asking
 
@@ -72,7 +72,7 @@ class LoadRun:
     def refused(self, command, arguments, pattern, oob=False):
         answer = self.ask(command, arguments, oob=oob)
         if answer.ok and command == "migrate":
-            self._stray = self.vm.mark()
+            self._stray = True
         return self.judge(command, answer.ok, answer.why, pattern)
 
     def judge(self, command, ok, why, pattern):
@@ -224,7 +224,7 @@ class LoadRun:
         for sent in self._pending:
             answer = self.vm.wait_answer(sent)
             if sent[1] == "migrate" and answer.ok:
-                self._stray = 0
+                self._stray = True
         self._pending.clear()
 
     # ------------------------------------------------------------ the end
@@ -237,8 +237,10 @@ class LoadRun:
         return "ok"
 
     def _settle(self):
-        if self._stray is not None:
-            self.vm.wait_status("completed", "failed", mark=self._stray)
+        if self._stray:
+            self.vm.wait_for(
+                lambda: self.vm.statuses().count("completed") > 1
+                or self.vm.migration() == "failed", "end of a migration")
         if self.must("query-status")["status"] != "running":
             self.must("cont")
         if self.was_reset:

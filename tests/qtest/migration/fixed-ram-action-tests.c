@@ -129,8 +129,7 @@ static void test_vmstate(unsigned load)
 {
     g_autofree char *disk = fixed_ram_path("disk");
     g_autofree char *opts = g_strdup_printf(
-        "-blockdev driver=qcow2,node-name=disk0,file.driver=file,"
-        "file.filename=%s", disk);
+        "-drive if=none,node-name=disk0,format=qcow2,file=%s", disk);
     FixedRamTest args = {
         .start.hide_stderr = true,
         .start.opts_target = opts,

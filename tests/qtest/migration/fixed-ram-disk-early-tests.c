@@ -126,15 +126,6 @@ static void test_share_eager_exit(void)
     test_share(FR_FIXED, false);
 }
 
-/* The end of RAM in the file: the devices' state follows. */
-static uint64_t devices_offset(void)
-{
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autoptr(Snapshot) s = snapshot_open(path, 0);
-
-    return s->ram_end;
-}
-
 /*
  * The devices' state is read slowly, and meanwhile a page cannot be read; or
  * all pages can, and the state cannot.
@@ -146,15 +137,11 @@ static void test_devices(bool pages, bool stays)
         .save = FR_FIXED,
         .load = FR_DEMAND,
     };
-    FixedRamFaultsRule devices = {
-        .mode = FIXED_RAM_FAULTS_HANG,
-    };
 
     if (!fixed_ram_faults_begin(&args)) {
         return;
     }
-    devices.first = devices_offset();
-    fixed_ram_faults_set(1, &devices);
+    fixed_ram_faults_set_devices(&args, FIXED_RAM_FAULTS_HANG, 0);
     fixed_ram_faults_set_pages(&args, pages ? FIXED_RAM_FAULTS_ERROR : FIXED_RAM_FAULTS_OFF,
                 EIO);
     load_in_vain(&args, stays);

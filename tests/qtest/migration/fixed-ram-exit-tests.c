@@ -124,6 +124,58 @@ static void test_eager(void)
     test_exit(&test);
 }
 
+/* The main thread reads the devices' state. */
+static void enter_stream(FixedRamTest *t)
+{
+    fixed_ram_faults_set_devices(t, FIXED_RAM_FAULTS_HANG, 0);
+    fixed_ram_load_begin(t);
+    fixed_ram_faults_wait_hanging(1, 1);
+}
+
+static void test_stream(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .enter = enter_stream,
+        .ways = SIGNALS,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
+/* A read has failed, and so has the load; but another one hangs still. */
+static void enter_failing(FixedRamTest *t)
+{
+    FixedRamFaultsRule rule = fixed_ram_faults_pages(t);
+
+    rule.mode = FIXED_RAM_FAULTS_HANG;
+    rule.left = 1;
+    fixed_ram_faults_set(0, &rule);
+    rule.mode = FIXED_RAM_FAULTS_ERROR;
+    rule.error = EIO;
+    rule.left = 0;
+    fixed_ram_faults_set(1, &rule);
+    fixed_ram_load_begin(t);
+    fixed_ram_faults_wait_hanging(0, 1);
+    while (!fixed_ram_faults_injected(1)) {
+        g_usleep(1000);
+    }
+}
+
+static void test_failing(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .scenario.percent = 50,
+        .enter = enter_failing,
+        .ways = SIGNALS,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
 /* The main thread waits, inside a device's load. */
 static void enter_device(FixedRamTest *t)
 {
@@ -299,6 +351,30 @@ static void enter_recovering(FixedRamTest *t)
     fixed_ram_faults_wait_hanging(0, 1);
 }
 
+/* The same, and it is the main loop that tries. */
+static void enter_recovering_main_loop(FixedRamTest *t)
+{
+    enter_paused(t);
+    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_HANG,
+    });
+    qtest_qmp_send(t->to, "{ 'execute': 'migrate-recover', "
+                   "'arguments': { 'uri': %s } }", t->uri);
+    fixed_ram_faults_wait_hanging(0, 1);
+}
+
+static void test_recovering_main_loop(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .enter = enter_recovering_main_loop,
+        .ways = SIGNALS,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
 static void test_recovering(void)
 {
     ExitTest test = {
@@ -407,7 +483,9 @@ static void test_disk_paused(void)
 static const FixedRamCase cases[] = {
     { "exit/share", test_share },
     { "exit/eager", test_eager, true },
+    { "exit/stream", test_stream },
     { "exit/device", test_device },
+    { "exit/failing", test_failing, true },
     { "exit/load", test_load, true },
     { "exit/hanging/vcpu", test_hanging_vcpu },
     { "exit/hanging/main-loop", test_hanging_main_loop },
@@ -416,6 +494,7 @@ static const FixedRamCase cases[] = {
     { "exit/paused/main-loop", test_paused_main_loop },
     { "exit/paused/both", test_paused_both, true },
     { "exit/paused/recovering", test_recovering, true },
+    { "exit/paused/recovering-main-loop", test_recovering_main_loop, true },
     { "exit/disk/hanging", test_disk_hanging },
     { "exit/disk/paused", test_disk_paused },
 };

@@ -172,17 +172,36 @@ void fixed_ram_faults_wait_hanging(unsigned number, uint64_t reads)
  * Loads that fail
  */
 
-void fixed_ram_faults_set_pages(FixedRamTest *t, uint32_t mode, int error)
+FixedRamFaultsRule fixed_ram_faults_pages(FixedRamTest *t)
 {
     g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
     const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
 
-    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
-        .mode = mode,
-        .error = error,
+    return (FixedRamFaultsRule) {
         .first = block->pages_offset + 2 * MiB,
         .end = block->pages_offset + block->length,
+    };
+}
+
+void fixed_ram_faults_set_pages(FixedRamTest *t, uint32_t mode, int error)
+{
+    FixedRamFaultsRule rule = fixed_ram_faults_pages(t);
+
+    rule.mode = mode;
+    rule.error = error;
+    fixed_ram_faults_set(0, &rule);
+}
+
+void fixed_ram_faults_set_devices(FixedRamTest *t, uint32_t mode, int error)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
+
+    fixed_ram_faults_set(1, &(FixedRamFaultsRule) {
+        .mode = mode,
+        .error = error,
+        .first = s->size - 1,
     });
 }
 

@@ -30,11 +30,15 @@ void fixed_ram_faults_turn(unsigned number, uint32_t mode, int error);
 void fixed_ram_faults_forget(void);
 
 /*
- * Fault number 0 are pages of the block that holds the pattern.  The first
- * extent of it goes: the main thread looks there for the firmware's variables
- * when it loads the devices' state.
+ * Which reads: of pages of the block that holds the pattern.  The first extent
+ * is left out: the main thread looks there for the firmware's variables when it
+ * loads the devices' state.
  */
+FixedRamFaultsRule fixed_ram_faults_pages(FixedRamTest *t);
+/* These, as fault number 0. */
 void fixed_ram_faults_set_pages(FixedRamTest *t, uint32_t mode, int error);
+/* Fault number 1 is the end of the devices' state, and of the file. */
+void fixed_ram_faults_set_devices(FixedRamTest *t, uint32_t mode, int error);
 
 uint64_t fixed_ram_faults_injected(unsigned number);
 /* Polls until so many reads wait. */

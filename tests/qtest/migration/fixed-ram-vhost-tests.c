@@ -5,10 +5,19 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/atomic.h"
 #include "qemu/units.h"
 #include "libqtest.h"
+#include "qobject/qdict.h"
+#include "migration/fixed-ram-driver.h"
 #include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
+
+#ifdef CONFIG_LINUX
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#endif
 
 /*
  * vhost-user: another process has RAM mapped
@@ -26,54 +35,73 @@ typedef struct VhostUserMessage {
 #define VHOST_USER_IS_REPLY     0x5
 #define VHOST_USER_GET_FEATURES 1
 #define VHOST_USER_GET_PROTOCOL_FEATURES 15
-/* It has protocol features, and can do the base's postcopy. */
+#define VHOST_USER_GET_CONFIG   24
+/* It has protocol features, can do the base's postcopy, and has a config. */
 #define VHOST_USER_FEATURES     (1ULL << 30)
-#define VHOST_USER_PROTOCOL_FEATURES (1ULL << 8)
+#define VHOST_USER_PROTOCOL_FEATURES (1ULL << 8 | 1ULL << 9)
+
+/* A back end for one connection to the file "copy". */
+typedef struct Backend {
+    char *path;
+    int sock;
+    int conn;
+    bool hang_up;               /* at the first message */
+    unsigned messages;
+    GThread *thread;
+} Backend;
+
+/* The message is complete; @payload follows its header. */
+static bool backend_answer(int fd, VhostUserMessage *msg, const char *payload)
+{
+    msg->flags = VHOST_USER_IS_REPLY;
+    if (msg->request == VHOST_USER_GET_CONFIG) {
+        return send(fd, msg, VHOST_USER_HEADER, MSG_NOSIGNAL | MSG_MORE) ==
+               VHOST_USER_HEADER &&
+               send(fd, payload, msg->size, MSG_NOSIGNAL) == msg->size;
+    }
+    if (msg->request != VHOST_USER_GET_FEATURES &&
+        msg->request != VHOST_USER_GET_PROTOCOL_FEATURES) {
+        return true;
+    }
+    msg->size = sizeof(msg->value);
+    msg->value = msg->request == VHOST_USER_GET_FEATURES
+        ? VHOST_USER_FEATURES : VHOST_USER_PROTOCOL_FEATURES;
+    return send(fd, msg, sizeof(*msg), MSG_NOSIGNAL) == sizeof(*msg);
+}
 
 static void *backend_thread(void *opaque)
 {
-    int fd = accept((intptr_t)opaque, NULL, NULL);
+    Backend *b = opaque;
+    int fd = accept(b->sock, NULL, NULL);
     VhostUserMessage msg;
     char payload[4096];
 
+    qatomic_set(&b->conn, fd);
     while (recv(fd, &msg, VHOST_USER_HEADER, MSG_WAITALL) ==
            VHOST_USER_HEADER) {
-        if (msg.size > sizeof(payload) ||
+        b->messages++;
+        if (b->hang_up || msg.size > sizeof(payload) ||
             (msg.size && recv(fd, payload, msg.size, MSG_WAITALL) !=
-             msg.size)) {
+             msg.size) ||
+            !backend_answer(fd, &msg, payload)) {
             break;
-        }
-        if (msg.request == VHOST_USER_GET_FEATURES ||
-            msg.request == VHOST_USER_GET_PROTOCOL_FEATURES) {
-            msg.flags = VHOST_USER_IS_REPLY;
-            msg.size = sizeof(msg.value);
-            msg.value = msg.request == VHOST_USER_GET_FEATURES
-                ? VHOST_USER_FEATURES : VHOST_USER_PROTOCOL_FEATURES;
-            if (send(fd, &msg, sizeof(msg), MSG_NOSIGNAL) != sizeof(msg)) {
-                break;
-            }
         }
     }
     close(fd);
     return NULL;
 }
 
-/* A back end for one connection to the file "copy". */
-typedef struct Backend {
-    char *path;
-    int sock;
-    GThread *thread;
-} Backend;
-
-static void backend_start(Backend *b)
+static void backend_start(Backend *b, bool hang_up)
 {
-    b->path = fixed_ram_path("copy");
+    *b = (Backend) {
+        .path = fixed_ram_path("copy"),
+        .hang_up = hang_up,
+    };
     b->sock = qtest_socket_server(b->path);
-    b->thread = g_thread_new("vhost-user", backend_thread,
-                             (void *)(intptr_t)b->sock);
+    b->thread = g_thread_new("vhost-user", backend_thread, b);
 }
 
-/* The connection is closed by QEMU. */
+/* The connection is closed by QEMU, or was shut down. */
 static void backend_end(Backend *b)
 {
     g_thread_join(b->thread);
@@ -99,7 +127,7 @@ static void test_user_before(void)
     if (!fixed_ram_prepare(&args)) {
         return;
     }
-    backend_start(&backend);
+    backend_start(&backend, false);
     opts = g_strdup_printf("-chardev socket,id=chr0,path=%s -netdev vhost-user,"
                            "id=net0,chardev=chr0", backend.path);
     fixed_ram_restart_target(&args, "defer", opts);
@@ -128,7 +156,7 @@ static void user_action(FixedRamTest *t, bool paused)
 {
     Backend backend;
 
-    backend_start(&backend);
+    backend_start(&backend, false);
     add_chardev(t->to, backend.path);
     fixed_ram_assert_refused(t->to, "still being loaded", ADD_VSOCK);
     /* Its reason goes to standard error, and the chardev goes with it. */
@@ -155,9 +183,129 @@ static void test_user_plugged(void)
     }
 }
 
+/* Until QEMU knows that the back end has gone, it is in the way. */
+static void load_begin_without_backend(FixedRamTest *t)
+{
+    bool refused = true;
+
+    fixed_ram_set_mode(t->to, t->load);
+    migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 1);
+    while (refused) {
+        QDict *rsp = qtest_qmp(t->to, "{ 'execute': 'migrate-incoming', "
+                               "'arguments': { 'uri': %s } }", t->uri);
+
+        refused = qdict_haskey(rsp, "error");
+        qobject_unref(rsp);
+        g_usleep(1000);
+    }
+    fixed_ram_wait_status(t->to, "postcopy-active");
+}
+
+/* A device whose back end has gone, and comes back during the load. */
+static void test_user_again(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.memory_backend = SHARED_MEMORY,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+    g_autofree char *opts = NULL;
+    Backend backend;
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    backend_start(&backend, false);
+    opts = g_strdup_printf("-chardev socket,id=chr0,path=%s,reconnect-ms=50 "
+                           "-device vhost-user-blk-pci,chardev=chr0",
+                           backend.path);
+    fixed_ram_restart_target(&args, "defer", opts);
+    shutdown(qatomic_read(&backend.conn), SHUT_RDWR);
+    backend_end(&backend);
+    load_begin_without_backend(&args);
+
+    for (int paused = 0; paused < 2; paused++) {
+        backend_start(&backend, true);
+        backend_end(&backend);
+        g_assert_cmpuint(backend.messages, ==, 0);
+        if (!paused) {
+            fixed_ram_pause(&args);
+        }
+    }
+    fixed_ram_recover(&args);
+    fixed_ram_load_rest(&args);
+    fixed_ram_compare_ram_up_to(&args, 150 * MiB);
+    fixed_ram_end(&args);
+}
+
+#ifdef CONFIG_LINUX
+/*
+ * vhost-net: a thread of the kernel reads and writes RAM
+ */
+
+#define VHOST_NET "-netdev tap,id=net0,script=no,downscript=no,vhost=on " \
+    "-device virtio-net-pci,netdev=net0,addr=9"
+#define NET_TX                  1
+#define NET_PACKET              76      /* with virtio-net's header */
+
+static bool may_use_vhost_net(void)
+{
+    struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+    int fd = open("/dev/net/tun", O_RDWR);
+    bool may = fd >= 0 && !ioctl(fd, TUNSETIFF, &ifr) &&
+               !access("/dev/vhost-net", R_OK | W_OK);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return may;
+}
+
+static void test_net(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .start.opts_source = VHOST_NET,
+        .start.opts_target = VHOST_NET,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .live = true,
+        .run = true,
+        .crawl = true,
+    };
+    FixedRamDriver d;
+
+    if (!may_use_vhost_net()) {
+        g_test_skip("/dev/vhost-net or /dev/net/tun cannot be used");
+        return;
+    }
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_begin_crawl(&args);
+    fixed_ram_driver_start(&d, args.to, 0, 2);
+    /* Nobody but the device asks for the pages that are sent. */
+    for (unsigned i = 0; i < 4; i++) {
+        fixed_ram_driver_send(&d, NET_TX, PATTERN_START + i * MiB, NET_PACKET,
+                              false);
+    }
+    fixed_ram_load_rest(&args);
+    fixed_ram_driver_end(&d);
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+#endif
+
 static const FixedRamCase cases[] = {
     { "vhost/user-before", test_user_before },
     { "vhost/user-plugged", test_user_plugged },
+    { "vhost/user-again", test_user_again },
+#ifdef CONFIG_LINUX
+    { "vhost/net", test_net },
+#endif
 };
 
 void fixed_ram_add_vhost_tests(const MigrationTestEnv *env)

@@ -7,73 +7,12 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
-#include "qemu/units.h"
 #include "libqtest.h"
-#include "libqos/libqos-malloc.h"
-#include "libqos/pci-pc.h"
-#include "libqos/virtio.h"
-#include "libqos/virtio-pci.h"
+#include "migration/fixed-ram-driver.h"
 #include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
 #include "standard-headers/linux/virtio_balloon.h"
-#include "standard-headers/linux/virtio_config.h"
 #include "standard-headers/linux/virtio_mem.h"
-
-/* Where the drivers below keep their rings: behind all that is compared. */
-#define DRIVER_START            (120 * MiB)
-#define DRIVER_END              (124 * MiB)
-#define SLOT                    9
-#define TIMEOUT_USEC            (60 * G_USEC_PER_SEC)
-
-/* A driver for one device, in the place of the guest's. */
-typedef struct Driver {
-    QTestState *who;
-    QPCIBus *bus;
-    QVirtioPCIDevice pci;
-    QGuestAllocator alloc;
-    uint64_t page;              /* for messages to and from the device */
-    QVirtQueue *queues[4];
-} Driver;
-
-static void driver_start(Driver *d, QTestState *who, uint64_t features,
-                         unsigned nqueues)
-{
-    QPCIAddress addr = { .devfn = QPCI_DEVFN(SLOT, 0) };
-    QVirtioDevice *vdev = &d->pci.vdev;
-
-    *d = (Driver) { .who = who, .bus = qpci_new_pc(who, NULL) };
-    alloc_init(&d->alloc, 0, DRIVER_START, DRIVER_END, SNAPSHOT_PAGE_SIZE);
-    virtio_pci_init(&d->pci, d->bus, &addr);
-    qvirtio_pci_device_enable(&d->pci);
-    qvirtio_start_device(vdev);
-    qvirtio_set_features(vdev, (features | 1ull << VIRTIO_F_VERSION_1) &
-                         qvirtio_get_features(vdev));
-    for (unsigned i = 0; i < nqueues; i++) {
-        d->queues[i] = qvirtqueue_setup(vdev, &d->alloc, i);
-    }
-    qvirtio_set_driver_ok(vdev);
-    d->page = guest_alloc(&d->alloc, SNAPSHOT_PAGE_SIZE);
-}
-
-static void driver_end(Driver *d)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(d->queues); i++) {
-        if (d->queues[i]) {
-            qvirtqueue_cleanup(d->pci.vdev.bus, d->queues[i], &d->alloc);
-        }
-    }
-    g_free(d->pci.pdev);
-    qpci_free_pc(d->bus);
-    alloc_destroy(&d->alloc);
-}
-
-/* The buffer that begins with descriptor @head has been made. */
-static void driver_kick(Driver *d, QVirtQueue *vq, uint32_t head)
-{
-    qvirtqueue_kick(d->who, &d->pci.vdev, vq, head);
-    qvirtio_wait_used_elem(d->who, &d->pci.vdev, vq, head, NULL,
-                           TIMEOUT_USEC);
-}
 
 /*
  * Balloon
@@ -88,20 +27,15 @@ enum { INFLATE, DEFLATE, STATS, REPORT };
 #define INFLATED                (PATTERN_START + 6 * MiB)
 #define REPORTED                (PATTERN_START + 7 * MiB)
 
-static void balloon_pfn(Driver *d, int queue, uint64_t addr)
+static void balloon_pfn(FixedRamDriver *d, int queue, uint64_t addr)
 {
-    QVirtQueue *vq = d->queues[queue];
-
     qtest_writel(d->who, d->page, addr >> VIRTIO_BALLOON_PFN_SHIFT);
-    driver_kick(d, vq, qvirtqueue_add(d->who, vq, d->page, 4, false, false));
+    fixed_ram_driver_send(d, queue, d->page, 4, false);
 }
 
-static void balloon_report(Driver *d, uint64_t addr)
+static void balloon_report(FixedRamDriver *d, uint64_t addr)
 {
-    QVirtQueue *vq = d->queues[REPORT];
-
-    driver_kick(d, vq, qvirtqueue_add(d->who, vq, addr, SNAPSHOT_PAGE_SIZE,
-                                      true, false));
+    fixed_ram_driver_send(d, REPORT, addr, SNAPSHOT_PAGE_SIZE, true);
 }
 
 static bool page_is_zero(QTestState *who, uint64_t addr)
@@ -116,9 +50,9 @@ static bool page_is_zero(QTestState *who, uint64_t addr)
 static void balloon_action(FixedRamTest *t, bool paused)
 {
     uint64_t pos = paused ? MiB / 2 : 0;
-    Driver d;
+    FixedRamDriver d;
 
-    driver_start(&d, t->to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+    fixed_ram_driver_start(&d, t->to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
     qtest_qmp_assert_success(t->to, "{ 'execute': 'balloon', "
                              "'arguments': { 'value': %d } }", 100 << 20);
     balloon_pfn(&d, INFLATE, INFLATED + pos);
@@ -130,7 +64,7 @@ static void balloon_action(FixedRamTest *t, bool paused)
     }
     balloon_pfn(&d, INFLATE, INFLATED);
     balloon_report(&d, REPORTED);
-    driver_end(&d);
+    fixed_ram_driver_end(&d);
 }
 
 /* Nothing is given back during the load; afterwards it is. */
@@ -145,20 +79,20 @@ static void test_balloon(void)
         .load = FR_DEMAND,
         .crawl = true,
     };
-    Driver d;
+    FixedRamDriver d;
 
     if (!fixed_ram_in_both_states(&args, balloon_action)) {
         return;
     }
     fixed_ram_load_rest(&args);
-    fixed_ram_compare_ram_up_to(&args, DRIVER_START);
-    driver_start(&d, args.to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+    fixed_ram_compare_ram_up_to(&args, FIXED_RAM_DRIVER_START);
+    fixed_ram_driver_start(&d, args.to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
     balloon_pfn(&d, INFLATE, INFLATED);
     balloon_report(&d, REPORTED);
     g_assert_true(page_is_zero(args.to, INFLATED));
     g_assert_true(page_is_zero(args.to, REPORTED));
     g_assert_false(page_is_zero(args.to, INFLATED + SNAPSHOT_PAGE_SIZE));
-    driver_end(&d);
+    fixed_ram_driver_end(&d);
     fixed_ram_end(&args);
 }
 
@@ -173,7 +107,7 @@ static void test_balloon(void)
     "-device virtio-mem-pci,id=vm0,memdev=vmem0,addr=9,block-size=2M," \
     "requested-size=4M,prealloc="
 
-static uint16_t mem_request(Driver *d, uint16_t type, uint64_t addr,
+static uint16_t mem_request(FixedRamDriver *d, uint16_t type, uint64_t addr,
                             uint16_t blocks, uint16_t *state)
 {
     struct virtio_mem_req req = {
@@ -189,7 +123,7 @@ static uint16_t mem_request(Driver *d, uint16_t type, uint64_t addr,
     head = qvirtqueue_add(d->who, vq, d->page, sizeof(req), false, true);
     qvirtqueue_add(d->who, vq, resp, sizeof(struct virtio_mem_resp), true,
                    false);
-    driver_kick(d, vq, head);
+    fixed_ram_driver_kick(d, vq, head);
     if (state) {
         *state = qtest_readw(d->who, resp +
                              offsetof(struct virtio_mem_resp, u.state.state));
@@ -197,21 +131,22 @@ static uint16_t mem_request(Driver *d, uint16_t type, uint64_t addr,
     return qtest_readw(d->who, resp);
 }
 
-static uint64_t mem_addr(Driver *d)
+static uint64_t mem_addr(FixedRamDriver *d)
 {
     return qvirtio_config_readq(&d->pci.vdev,
                                 offsetof(struct virtio_mem_config, addr));
 }
 
-static void mem_start(Driver *d, QTestState *who)
+static void mem_start(FixedRamDriver *d, QTestState *who)
 {
-    driver_start(d, who, 1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE, 1);
+    fixed_ram_driver_start(d, who,
+                           1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE, 1);
 }
 
 static void mem_action(FixedRamTest *t, bool paused)
 {
     uint16_t state;
-    Driver d;
+    FixedRamDriver d;
 
     mem_start(&d, t->to);
     qtest_qmp_assert_success(t->to, "{ 'execute': 'qom-set', 'arguments': "
@@ -227,7 +162,7 @@ static void mem_action(FixedRamTest *t, bool paused)
     g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_PLUG, mem_addr(&d) +
                                  MEM_PLUGGED, 1, NULL), ==,
                      VIRTIO_MEM_RESP_BUSY);
-    driver_end(&d);
+    fixed_ram_driver_end(&d);
 }
 
 static void test_mem(const char *prealloc)
@@ -244,7 +179,7 @@ static void test_mem(const char *prealloc)
         .crawl = true,
     };
     uint64_t addr;
-    Driver d;
+    FixedRamDriver d;
 
     if (!fixed_ram_start(&args)) {
         return;
@@ -255,7 +190,7 @@ static void test_mem(const char *prealloc)
     g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_PLUG, addr, 2, NULL),
                      ==, VIRTIO_MEM_RESP_ACK);
     qtest_memset(args.from, addr, 0x5a, MEM_PLUGGED);
-    driver_end(&d);
+    fixed_ram_driver_end(&d);
     fixed_ram_save(&args);
 
     fixed_ram_begin_crawl(&args);
@@ -264,7 +199,7 @@ static void test_mem(const char *prealloc)
     mem_action(&args, true);
     fixed_ram_recover(&args);
     fixed_ram_load_rest(&args);
-    fixed_ram_compare_ram_up_to(&args, DRIVER_START);
+    fixed_ram_compare_ram_up_to(&args, FIXED_RAM_DRIVER_START);
 
     mem_start(&d, args.to);
     g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_UNPLUG, addr, 1, NULL),
@@ -273,7 +208,7 @@ static void test_mem(const char *prealloc)
                                  1, NULL), ==, VIRTIO_MEM_RESP_ACK);
     g_assert_true(page_is_zero(args.to, addr + MEM_PLUGGED));
     g_assert_false(page_is_zero(args.to, addr + MEM_BLOCK));
-    driver_end(&d);
+    fixed_ram_driver_end(&d);
     fixed_ram_end(&args);
 }
 
