@@ -142,8 +142,8 @@ static void test_devices(bool pages, bool stays)
         return;
     }
     fixed_ram_faults_set_devices(&args, FIXED_RAM_FAULTS_HANG, 0);
-    fixed_ram_faults_set_pages(&args, pages ? FIXED_RAM_FAULTS_ERROR : FIXED_RAM_FAULTS_OFF,
-                EIO);
+    fixed_ram_faults_set_pages(&args, pages ? FIXED_RAM_FAULTS_ERROR
+                                            : FIXED_RAM_FAULTS_OFF, EIO);
     load_in_vain(&args, stays);
     fixed_ram_faults_wait_hanging(1, 1);
     if (pages) {

@@ -201,7 +201,7 @@ void fixed_ram_faults_set_devices(FixedRamTest *t, uint32_t mode, int error)
     fixed_ram_faults_set(1, &(FixedRamFaultsRule) {
         .mode = mode,
         .error = error,
-        .first = s->size - 1,
+        .first = s->devices + 64 * KiB,
     });
 }
 

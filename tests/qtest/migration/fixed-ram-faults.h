@@ -37,7 +37,10 @@ void fixed_ram_faults_forget(void);
 FixedRamFaultsRule fixed_ram_faults_pages(FixedRamTest *t);
 /* These, as fault number 0. */
 void fixed_ram_faults_set_pages(FixedRamTest *t, uint32_t mode, int error);
-/* Fault number 1 is the end of the devices' state, and of the file. */
+/*
+ * Fault number 1 is the devices' state, apart from its beginning: pre-flight
+ * looks there, too.
+ */
 void fixed_ram_faults_set_devices(FixedRamTest *t, uint32_t mode, int error);
 
 uint64_t fixed_ram_faults_injected(unsigned number);
