@@ -18,7 +18,7 @@
 #define PATIENCE_MS     1500
 
 struct FixedRamExit {
-    FixedRamLoad *load;
+    FixedRamLoad *load;         /* NULL in pre-flight */
     const FixedRamMap *map;
     QemuThread thread;
     QemuSemaphore over;         /* posted when there is no need any more */
@@ -41,6 +41,9 @@ static bool gets_on(FixedRamExit *watch)
 {
     uint64_t before = watch->left;
 
+    if (!watch->load) {
+        return false;
+    }
     watch->left = fixed_ram_map_left(watch->map);
     return watch->left != before || !fixed_ram_load_waits(watch->load);
 }
@@ -49,8 +52,8 @@ static bool gets_on(FixedRamExit *watch)
 static void leave(void)
 {
     trace_fixed_ram_exit();
-    error_report("The guest's RAM cannot be loaded, and somebody waits for "
-                 "it: QEMU ends without flushing block devices");
+    error_report("The snapshot cannot be read, and somebody waits for it: "
+                 "QEMU ends without flushing block devices");
     _exit(EXIT_FAILURE);
 }
 

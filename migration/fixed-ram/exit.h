@@ -12,15 +12,17 @@
 /*
  * SIGTERM and "quit" are the main loop's.  While RAM is loaded on demand it
  * may be waiting for a page itself, or for a lock or a thread whose owner
- * is, and if the page cannot be had it waits for ever.  So a thread looks
- * after it: once the process is to end and there is no getting on, it ends
- * the process.
+ * is, and if the page cannot be had it waits for ever.  In pre-flight it waits
+ * for the file.  So a thread looks after it: once the process is to end and
+ * there is no getting on, it ends the process.
  */
 
 typedef struct FixedRamExit FixedRamExit;
 
 /**
  * fixed_ram_exit_watch(): begin to look after @load, which uses @map
+ *
+ * NULL, both of them: the main loop itself is busy with a file.
  *
  * End it with fixed_ram_exit_unwatch(), when @load has ended its threads and
  * before it is freed.

@@ -215,9 +215,7 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
         return false;
     }
     fixed_ram_load_start(in->load);
-    if (in->on_demand) {
-        in->watch = fixed_ram_exit_watch(in->load, in->map);
-    }
+    in->watch = fixed_ram_exit_watch(in->load, in->map);
     return true;
 }
 

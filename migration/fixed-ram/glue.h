@@ -25,7 +25,7 @@ typedef struct FixedRamIncoming {
     FixedRamSource *source;     /* until the engine takes it */
     FixedRamMap *map;
     FixedRamLoad *load;         /* from the headers on */
-    FixedRamExit *watch;        /* on demand, as long as there is @load */
+    FixedRamExit *watch;        /* as long as there is @load */
 
     MigrationState *ms;         /* a reference: parameters and errors */
     QEMUFile *stream;           /* until the incoming state takes it */

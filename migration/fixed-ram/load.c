@@ -270,7 +270,7 @@ void fixed_ram_load_notify_below(FixedRamLoad *load, uint64_t left)
 bool fixed_ram_load_guest_runs(FixedRamLoad *load)
 {
     QEMU_LOCK_GUARD(&load->lock);
-    load->guest_runs = !load->failed;
+    qatomic_set(&load->guest_runs, !load->failed);
     return load->guest_runs;
 }
 
@@ -293,7 +293,8 @@ void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source)
 
 bool fixed_ram_load_waits(FixedRamLoad *load)
 {
-    return qatomic_read(&load->stalled) || qatomic_read(&load->reads);
+    return !qatomic_read(&load->guest_runs) || qatomic_read(&load->stalled) ||
+           qatomic_read(&load->reads);
 }
 
 void fixed_ram_load_quit(FixedRamLoad *load)

@@ -142,8 +142,8 @@ bool fixed_ram_load_give_up(FixedRamLoad *load, const char *name,
 /**
  * fixed_ram_load_waits(): may there be no getting on at present?
  *
- * The load is stalled, or a read is under way, which may take for ever.  Any
- * thread.
+ * The load is stalled, or a read is under way, which may take for ever; so may
+ * those of the user, who loads the rest before the guest runs.  Any thread.
  */
 bool fixed_ram_load_waits(FixedRamLoad *load);
 

@@ -133,14 +133,18 @@ FixedRamIncoming *fixed_ram_preflight(const FileMigrationArgs *args,
                                       Error **errp)
 {
     FixedRamIncoming *in = g_new0(FixedRamIncoming, 1);
+    FixedRamExit *watch = fixed_ram_exit_watch(NULL, NULL);
+    bool ok;
 
     in->ms = migrate_get_current();
     object_ref(OBJECT(in->ms));
     in->on_demand = in->ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM];
     in->name = g_strdup(args->filename);
 
-    if ((in->on_demand && !incoming_on_demand_possible(errp)) ||
-        !incoming_open(in, args, errp)) {
+    ok = (!in->on_demand || incoming_on_demand_possible(errp)) &&
+         incoming_open(in, args, errp);
+    fixed_ram_exit_unwatch(watch);
+    if (!ok) {
         if (in->on_demand) {
             fixed_ram_lock_memory();
         }

@@ -49,7 +49,7 @@ struct FixedRamLoad {
     QemuCond cond;              /* what loaders wait for has changed */
     GSList *old_sources;        /* readers may be in them until the end */
     unsigned rewinds;           /* how often the map was rewound */
-    bool guest_runs;
+    bool guest_runs;            /* also read without it; atomic */
     bool failed;
     bool loaders_quit;
     Error *error;

@@ -126,11 +126,45 @@ static void test_share_eager_exit(void)
     test_share(FR_FIXED, false);
 }
 
-/*
- * The devices' state is read slowly, and meanwhile a page cannot be read; or
- * all pages can, and the state cannot.
- */
-static void test_devices(bool pages, bool stays)
+/* The devices' state is read slowly, and meanwhile a page cannot be read. */
+static void test_devices_page(bool stays)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+    uint64_t before;
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_faults_set_devices(&args, FIXED_RAM_FAULTS_HANG, 0);
+    fixed_ram_faults_set_pages(&args, FIXED_RAM_FAULTS_HANG, 0);
+    load_in_vain(&args, stays);
+    fixed_ram_faults_wait_hanging(0, 1);
+    fixed_ram_faults_wait_hanging(1, 1);
+    before = fixed_ram_faults_injected(0);
+    fixed_ram_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
+    /* What is read in one go is tried again page by page. */
+    fixed_ram_faults_wait_injected(0, before + 2);
+    fixed_ram_faults_off(1);
+    assert_failed(&args, stays, "Input/output error");
+    fixed_ram_faults_end(&args);
+}
+
+static void test_devices_page_stay(void)
+{
+    test_devices_page(true);
+}
+
+static void test_devices_page_exit(void)
+{
+    test_devices_page(false);
+}
+
+/* All pages can be read, the devices' state cannot. */
+static void test_devices_state(bool stays)
 {
     FixedRamTest args = {
         .start.hide_stderr = true,
@@ -141,41 +175,20 @@ static void test_devices(bool pages, bool stays)
     if (!fixed_ram_faults_begin(&args)) {
         return;
     }
-    fixed_ram_faults_set_devices(&args, FIXED_RAM_FAULTS_HANG, 0);
-    fixed_ram_faults_set_pages(&args, pages ? FIXED_RAM_FAULTS_ERROR
-                                            : FIXED_RAM_FAULTS_OFF, EIO);
+    fixed_ram_faults_set_devices(&args, FIXED_RAM_FAULTS_ERROR, EIO);
     load_in_vain(&args, stays);
-    fixed_ram_faults_wait_hanging(1, 1);
-    if (pages) {
-        while (!fixed_ram_faults_injected(0)) {
-            g_usleep(1000);
-        }
-        fixed_ram_faults_off(1);
-    } else {
-        fixed_ram_faults_turn(1, FIXED_RAM_FAULTS_ERROR, EIO);
-    }
     assert_failed(&args, stays, "Input/output error");
     fixed_ram_faults_end(&args);
 }
 
-static void test_devices_page(void)
+static void test_devices_state_stay(void)
 {
-    test_devices(true, true);
-}
-
-static void test_devices_page_exit(void)
-{
-    test_devices(true, false);
-}
-
-static void test_devices_state(void)
-{
-    test_devices(false, true);
+    test_devices_state(true);
 }
 
 static void test_devices_state_exit(void)
 {
-    test_devices(false, false);
+    test_devices_state(false);
 }
 
 /*
@@ -222,9 +235,9 @@ static const FixedRamCase cases[] = {
     { "disk-early/share-exit", test_share_demand_exit, true },
     { "disk-early/eager", test_share_eager, true },
     { "disk-early/eager-exit", test_share_eager_exit },
-    { "disk-early/devices-page", test_devices_page },
+    { "disk-early/devices-page", test_devices_page_stay },
     { "disk-early/devices-page-exit", test_devices_page_exit, true },
-    { "disk-early/devices-state", test_devices_state, true },
+    { "disk-early/devices-state", test_devices_state_stay, true },
     { "disk-early/devices-state-exit", test_devices_state_exit, true },
     { "disk-early/device-waits", test_device_waits_stay },
     { "disk-early/device-waits-exit", test_device_waits_exit, true },

@@ -93,6 +93,30 @@ static void test_exit(ExitTest *test)
  * Before the guest runs
  */
 
+/* The file hangs when it is looked at first, by the main loop. */
+static void enter_preflight(FixedRamTest *t)
+{
+    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_HANG,
+    });
+    fixed_ram_set_mode(t->to, t->load);
+    qtest_qmp_send(t->to, "{ 'execute': 'migrate-incoming', "
+                   "'arguments': { 'uri': %s } }", t->uri);
+    fixed_ram_faults_wait_hanging(0, 1);
+}
+
+static void test_preflight(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_DEMAND,
+        .enter = enter_preflight,
+        .ways = SIGNALS,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
 static void enter_share(FixedRamTest *t)
 {
     fixed_ram_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
@@ -144,7 +168,10 @@ static void test_stream(void)
     test_exit(&test);
 }
 
-/* A read has failed, and so has the load; but another one hangs still. */
+/*
+ * A page cannot be read, so the load has failed; but another read hangs still,
+ * and the main thread waits for its end.
+ */
 static void enter_failing(FixedRamTest *t)
 {
     FixedRamFaultsRule rule = fixed_ram_faults_pages(t);
@@ -158,16 +185,28 @@ static void enter_failing(FixedRamTest *t)
     fixed_ram_faults_set(1, &rule);
     fixed_ram_load_begin(t);
     fixed_ram_faults_wait_hanging(0, 1);
-    while (!fixed_ram_faults_injected(1)) {
-        g_usleep(1000);
-    }
+    /* What is read in one go is tried again page by page. */
+    fixed_ram_faults_wait_injected(1, 2);
 }
 
 static void test_failing(void)
 {
     ExitTest test = {
         .scenario.load = FR_DEMAND,
-        .scenario.percent = 50,
+        .scenario.start.opts_source = FIXED_RAM_QUEUE,
+        .scenario.start.opts_target = FIXED_RAM_QUEUE,
+        .enter = enter_failing,
+        .ways = SIGNALS,
+        .status = EXIT_FAILURE,
+    };
+
+    test_exit(&test);
+}
+
+static void test_failing_eager(void)
+{
+    ExitTest test = {
+        .scenario.load = FR_FIXED,
         .enter = enter_failing,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
@@ -481,11 +520,13 @@ static void test_disk_paused(void)
 }
 
 static const FixedRamCase cases[] = {
+    { "exit/preflight", test_preflight },
     { "exit/share", test_share },
     { "exit/eager", test_eager, true },
     { "exit/stream", test_stream },
     { "exit/device", test_device },
     { "exit/failing", test_failing, true },
+    { "exit/failing-eager", test_failing_eager, true },
     { "exit/load", test_load, true },
     { "exit/hanging/vcpu", test_hanging_vcpu },
     { "exit/hanging/main-loop", test_hanging_main_loop },

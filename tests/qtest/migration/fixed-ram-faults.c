@@ -158,14 +158,24 @@ uint64_t fixed_ram_faults_injected(unsigned number)
     return qatomic_read(&faults->rules[number].injected);
 }
 
-void fixed_ram_faults_wait_hanging(unsigned number, uint64_t reads)
+static void wait_count(const uint64_t *count, uint64_t least)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
 
-    while (qatomic_read(&faults->rules[number].hanging) < reads) {
+    while (qatomic_read(count) < least) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_usleep(1000);
     }
+}
+
+void fixed_ram_faults_wait_injected(unsigned number, uint64_t reads)
+{
+    wait_count(&faults->rules[number].injected, reads);
+}
+
+void fixed_ram_faults_wait_hanging(unsigned number, uint64_t reads)
+{
+    wait_count(&faults->rules[number].hanging, reads);
 }
 
 /*

@@ -44,7 +44,8 @@ void fixed_ram_faults_set_pages(FixedRamTest *t, uint32_t mode, int error);
 void fixed_ram_faults_set_devices(FixedRamTest *t, uint32_t mode, int error);
 
 uint64_t fixed_ram_faults_injected(unsigned number);
-/* Polls until so many reads wait. */
+/* Poll until so many reads have failed, or wait now. */
+void fixed_ram_faults_wait_injected(unsigned number, uint64_t reads);
 void fixed_ram_faults_wait_hanging(unsigned number, uint64_t reads);
 
 /*
