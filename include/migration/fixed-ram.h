@@ -170,7 +170,8 @@ void fixed_ram_incoming_end(void);
 /**
  * fixed_ram_shutdown(): the process ends: loaders end, faults are served
  *
- * Does not return if the load is paused: disks are flushed, and that is all.
+ * The guest's disks are flushed.  Does not return if the load is paused: that
+ * is all, then.
  */
 void fixed_ram_shutdown(void);
 

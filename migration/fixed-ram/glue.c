@@ -412,17 +412,15 @@ void fixed_ram_shutdown(void)
     if (!in || !in->load) {
         return;
     }
-    if (in->watch) {
-        fixed_ram_exit_begin(in->watch);
-    }
+    fixed_ram_exit_begin(in->watch);
     fixed_ram_load_quit(in->load);
+    /* As long as that is possible: who stops vCPUs may have to wait for one. */
+    bdrv_flush_all();
     if (fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_STALLED) {
         /*
-         * A vCPU may wait for a page that does not come, and whoever wants
-         * to stop it would wait as well.  The guest's disks are what is left
-         * to look after.
+         * A vCPU may wait for a page that does not come, and the guest's disks
+         * were what was left to look after.
          */
-        bdrv_flush_all();
         _exit(EXIT_SUCCESS);
     }
 }
