@@ -184,7 +184,7 @@ static bool read_runs(Reading *r, Error **errp)
     return true;
 }
 
-/* On failure the claim is missing again and the load stalls. */
+/* On failure the claim is missing again; the load stalls, or has done so. */
 static bool read_claim(Reading *r)
 {
     FixedRamLoad *load = r->w->load;
@@ -195,6 +195,11 @@ static bool read_claim(Reading *r)
     if (!read_runs(r, &err)) {
         fixed_ram_map_return(r->claim);
         fixed_ram_load_read_failed(load, r->source, err);
+        return false;
+    }
+    if (!fixed_ram_load_read_counts(load, r->source)) {
+        fixed_ram_map_return(r->claim);
+        fixed_ram_load_read_late(load, r->source);
         return false;
     }
     return true;

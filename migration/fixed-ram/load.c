@@ -62,26 +62,57 @@ void fixed_ram_load_stall(FixedRamLoad *load, Error *err)
     fixed_ram_load_notify(load);
 }
 
+/*
+ * With @lock held, after a claim has been returned whose reader used @source.
+ * Recovered since then?  Then have it read again, from the new source.
+ */
+static bool load_read_again_locked(FixedRamLoad *load, FixedRamSource *source)
+{
+    if (source == load->source) {
+        return false;
+    }
+    load->rewinds++;
+    fixed_ram_map_rewind(load->map);
+    qemu_cond_broadcast(&load->cond);
+    return true;
+}
+
 void fixed_ram_load_read_failed(FixedRamLoad *load, FixedRamSource *source,
                                 Error *err)
 {
-    bool wake = true;
+    bool wake;
 
     WITH_QEMU_LOCK_GUARD(&load->lock) {
-        if (source == load->source) {
-            wake = load_stall_locked(load, err);
-        } else {
-            /* Recovered since then: have it read again from the new source. */
+        wake = load_read_again_locked(load, source);
+        if (wake) {
             error_free(err);
-            load->rewinds++;
-            fixed_ram_map_rewind(load->map);
-            qemu_cond_broadcast(&load->cond);
+        } else {
+            wake = load_stall_locked(load, err);
         }
     }
     if (wake) {
         load_wake_all(load);
     }
     fixed_ram_load_notify(load);
+}
+
+bool fixed_ram_load_read_counts(FixedRamLoad *load, FixedRamSource *source)
+{
+    /* Pairs with fixed_ram_load_recover(), which sets both. */
+    return !qatomic_load_acquire(&load->stalled) &&
+           qatomic_read(&load->source) == source;
+}
+
+void fixed_ram_load_read_late(FixedRamLoad *load, FixedRamSource *source)
+{
+    bool wake;
+
+    WITH_QEMU_LOCK_GUARD(&load->lock) {
+        wake = load_read_again_locked(load, source);
+    }
+    if (wake) {
+        load_wake_all(load);
+    }
 }
 
 /* A buffer holds a claim: @bytes, or one page of the memory if larger. */
@@ -285,7 +316,7 @@ void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source)
         load->error = NULL;
         load->rewinds++;
         fixed_ram_map_rewind(load->map);
-        qatomic_set(&load->stalled, false);
+        qatomic_store_release(&load->stalled, false);
         qemu_cond_broadcast(&load->cond);
     }
     load_wake_all(load);

@@ -69,6 +69,19 @@ void *fixed_ram_loader_thread(void *worker);
 void fixed_ram_load_read_failed(FixedRamLoad *load, FixedRamSource *source,
                                 Error *err);
 
+/**
+ * fixed_ram_load_read_counts(): may what was just read be placed?
+ *
+ * @source: where it was read from
+ *
+ * Not if the load has stalled meanwhile: from then on the file is being mended,
+ * or replaced, and a read may find anything.
+ */
+bool fixed_ram_load_read_counts(FixedRamLoad *load, FixedRamSource *source);
+
+/** fixed_ram_load_read_late(): it may not, and the claim has been returned. */
+void fixed_ram_load_read_late(FixedRamLoad *load, FixedRamSource *source);
+
 /** fixed_ram_load_notify(): have the engine's user look at its state. */
 void fixed_ram_load_notify(FixedRamLoad *load);
 

@@ -268,6 +268,40 @@ static void test_late_error(void)
     rig_free(rig);
 }
 
+/*
+ * Reads that began before the stall succeed after it.  By then somebody mends
+ * the file, and they find what must not be placed.
+ */
+static void test_late_read(void)
+{
+    RigOptions o = { .on_demand = true, .loaders = 2 };
+    Rig *rig = rig_new(&o);
+    g_autofree uint8_t *good = NULL;
+    Error *err = NULL;
+
+    if (!rig) {
+        return;
+    }
+    good = g_memdup2(rig->disk.bytes, rig->disk.size);
+    disk_hold(&rig->disk, true);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    rig_start(rig);
+    disk_wait_inside(&rig->disk, 1);
+    error_setg(&err, "paused");
+    fixed_ram_load_stall(rig->load, err);
+    memset(rig->disk.bytes, 0, rig->disk.size);
+    disk_hold(&rig->disk, false);
+    while (qatomic_read(&rig->load->reads)) {
+        g_thread_yield();
+    }
+    memcpy(rig->disk.bytes, good, rig->disk.size);
+    g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
+    recover(rig, DISK_GOOD);
+    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
+    rig_check_complete(rig);
+    rig_free(rig);
+}
+
 /* The only page of the disk that cannot be read, in the first block. */
 static void break_page(Rig *rig, uint64_t page)
 {
@@ -539,6 +573,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/stall/once", test_stall);
     rig_add_kinds("stall/again", test_stall_again);
     g_test_add_func("/fixed-ram/stall/late-error", test_late_error);
+    g_test_add_func("/fixed-ram/stall/late-read", test_late_read);
     g_test_add_data_func("/fixed-ram/stall/bad-page/full",
                          GSIZE_TO_POINTER(511), test_bad_page);
     g_test_add_data_func("/fixed-ram/stall/bad-page/holed",
