@@ -296,6 +296,23 @@ static void hand_over_fds(FixedRamTest *t, QTestState *who, int flags)
     }
 }
 
+/* The guest may go on a moment after its migration has completed. */
+static void wait_saved(QTestState *who)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+    bool over = false;
+
+    wait_for_migration_complete(who);
+    while (!over) {
+        QDict *status = qtest_qmp_assert_success_ref(
+            who, "{ 'execute': 'query-status' }");
+
+        over = g_str_equal(qdict_get_str(status, "status"), "postmigrate");
+        qobject_unref(status);
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+    }
+}
+
 /* Let a live save write all memory once, then make some of it zero. */
 static void wipe_while_saving(FixedRamTest *t)
 {
@@ -326,7 +343,7 @@ void fixed_ram_save(FixedRamTest *t)
     if (t->wipe) {
         wipe_while_saving(t);
     }
-    wait_for_migration_complete(t->from);
+    wait_saved(t->from);
     fixed_ram_check_saved(t);
 }
 
@@ -370,7 +387,7 @@ void fixed_ram_save_again(QTestState *who, unsigned mode, const char *name)
     migrate_set_capability(who, "mapped-ram", true);
     migrate_ensure_converge(who);
     migrate_qmp(who, NULL, uri, NULL, "{}");
-    wait_for_migration_complete(who);
+    wait_saved(who);
     migrate_set_capability(who, "mapped-ram", false);
 }
 
