@@ -164,6 +164,36 @@ static void test_copy(void)
     fixed_ram_faults_end(&args);
 }
 
+/*
+ * Reads hang, and somebody goes on with a copy.  What those who hang were to
+ * read comes when they are back.
+ */
+static void test_hanging(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    fixed_ram_load_hanging(&args);
+    migrate_pause(args.to);
+    fixed_ram_wait_paused(&args, "paused by the user");
+    recover_out_of_band(&args, "copy");
+    fixed_ram_wait_status(args.to, "postcopy-active");
+    fixed_ram_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
+    fixed_ram_wait_status(args.to, "completed");
+    /* Others read the snapshot now. */
+    fixed_ram_faults_off(0);
+    complete(&args);
+    fixed_ram_faults_end(&args);
+}
+
 static bool guest_has_gone_round(void)
 {
     g_autofree char *path = fixed_ram_path("dest_serial");
@@ -373,6 +403,7 @@ static const FixedRamCase cases[] = {
     { "disk/pause/enospc", test_enospc, true },
     { "disk/pause/enolink", test_enolink, true },
     { "disk/pause/copy", test_copy },
+    { "disk/pause/hanging", test_hanging, true },
     { "disk/pause/vcpu", test_vcpu },
     { "disk/pause/main-loop", test_main_loop },
     { "disk/pause/truncated", test_truncated },
