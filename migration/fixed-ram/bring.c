@@ -192,17 +192,12 @@ static bool read_claim(Reading *r)
 
     trace_fixed_ram_claim(r->claim->block->name, r->claim->extent, !r->turn);
     r->source = qatomic_load_acquire(&load->source);
-    if (!read_runs(r, &err)) {
-        fixed_ram_map_return(r->claim);
-        fixed_ram_load_read_failed(load, r->source, err);
-        return false;
+    if (read_runs(r, &err) && fixed_ram_load_read_counts(load, r->source)) {
+        return true;
     }
-    if (!fixed_ram_load_read_counts(load, r->source)) {
-        fixed_ram_map_return(r->claim);
-        fixed_ram_load_read_late(load, r->source);
-        return false;
-    }
-    return true;
+    fixed_ram_map_return(r->claim);
+    fixed_ram_load_read_in_vain(load, r->source, err);
+    return false;
 }
 
 /* A clear bit says zero, whatever the file or the buffer holds. */

@@ -62,40 +62,6 @@ void fixed_ram_load_stall(FixedRamLoad *load, Error *err)
     fixed_ram_load_notify(load);
 }
 
-/*
- * With @lock held, after a claim has been returned whose reader used @source.
- * Recovered since then?  Then have it read again, from the new source.
- */
-static bool load_read_again_locked(FixedRamLoad *load, FixedRamSource *source)
-{
-    if (source == load->source) {
-        return false;
-    }
-    load->rewinds++;
-    fixed_ram_map_rewind(load->map);
-    qemu_cond_broadcast(&load->cond);
-    return true;
-}
-
-void fixed_ram_load_read_failed(FixedRamLoad *load, FixedRamSource *source,
-                                Error *err)
-{
-    bool wake;
-
-    WITH_QEMU_LOCK_GUARD(&load->lock) {
-        wake = load_read_again_locked(load, source);
-        if (wake) {
-            error_free(err);
-        } else {
-            wake = load_stall_locked(load, err);
-        }
-    }
-    if (wake) {
-        load_wake_all(load);
-    }
-    fixed_ram_load_notify(load);
-}
-
 bool fixed_ram_load_read_counts(FixedRamLoad *load, FixedRamSource *source)
 {
     /* Pairs with fixed_ram_load_recover(), which sets both. */
@@ -103,16 +69,26 @@ bool fixed_ram_load_read_counts(FixedRamLoad *load, FixedRamSource *source)
            qatomic_read(&load->source) == source;
 }
 
-void fixed_ram_load_read_late(FixedRamLoad *load, FixedRamSource *source)
+void fixed_ram_load_read_in_vain(FixedRamLoad *load, FixedRamSource *source,
+                                 Error *err)
 {
-    bool wake;
+    bool wake = true;
 
     WITH_QEMU_LOCK_GUARD(&load->lock) {
-        wake = load_read_again_locked(load, source);
+        if (source != load->source) {
+            /* Recovered since then: have it read again from the new source. */
+            error_free(err);
+            load->rewinds++;
+            fixed_ram_map_rewind(load->map);
+            qemu_cond_broadcast(&load->cond);
+        } else {
+            wake = err && load_stall_locked(load, err);
+        }
     }
     if (wake) {
         load_wake_all(load);
     }
+    fixed_ram_load_notify(load);
 }
 
 /* A buffer holds a claim: @bytes, or one page of the memory if larger. */

@@ -62,14 +62,6 @@ void *fixed_ram_fault_thread(void *worker);
 void *fixed_ram_loader_thread(void *worker);
 
 /**
- * fixed_ram_load_read_failed(): stall, if @source is still the one in use
- *
- * The claim has been returned; @err is the engine's from now on.
- */
-void fixed_ram_load_read_failed(FixedRamLoad *load, FixedRamSource *source,
-                                Error *err);
-
-/**
  * fixed_ram_load_read_counts(): may what was just read be placed?
  *
  * @source: where it was read from
@@ -79,8 +71,15 @@ void fixed_ram_load_read_failed(FixedRamLoad *load, FixedRamSource *source,
  */
 bool fixed_ram_load_read_counts(FixedRamLoad *load, FixedRamSource *source);
 
-/** fixed_ram_load_read_late(): it may not, and the claim has been returned. */
-void fixed_ram_load_read_late(FixedRamLoad *load, FixedRamSource *source);
+/**
+ * fixed_ram_load_read_in_vain(): what was read from @source is not placed
+ *
+ * The claim has been returned.  @err is why it could not be read: the load
+ * stalls, if @source is still the one in use; the engine owns @err from now on.
+ * NULL: it could, but does not count.
+ */
+void fixed_ram_load_read_in_vain(FixedRamLoad *load, FixedRamSource *source,
+                                 Error *err);
 
 /** fixed_ram_load_notify(): have the engine's user look at its state. */
 void fixed_ram_load_notify(FixedRamLoad *load);

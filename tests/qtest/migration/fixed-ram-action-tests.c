@@ -8,7 +8,6 @@
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
-#include "qobject/qlist.h"
 #include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
@@ -44,47 +43,11 @@ static void assert_cpr_transfer_refused(QTestState *who)
     migrate_set_parameter_str(who, "mode", "normal");
 }
 
-static void assert_hmp_refused(QTestState *who, const char *command,
-                               const char *refusal)
-{
-    g_autofree char *text = qtest_hmp(who, "%s", command);
-
-    if (!strstr(text, refusal)) {
-        g_test_message("%s: %s", command, text);
-        g_assert_not_reached();
-    }
-}
-
-/* A job: its error is found where jobs are. */
-static void run_snapshot_job(QTestState *who, const char *command,
-                             const char *refusal)
-{
-    QDict *rsp = NULL, *job;
-
-    qtest_qmp_assert_success(who, "{ 'execute': %s, 'arguments': { 'job-id': "
-                             "'job0', 'tag': 'x', 'vmstate': 'disk0', "
-                             "'devices': [ 'disk0' ] } }", command);
-    do {
-        qobject_unref(rsp);
-        rsp = qtest_qmp(who, "{ 'execute': 'query-jobs' }");
-        job = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "return")));
-        g_assert_nonnull(job);
-    } while (!g_str_equal(qdict_get_str(job, "status"), "concluded"));
-    if (refusal) {
-        g_assert_nonnull(strstr(qdict_get_str(job, "error"), refusal));
-    } else {
-        g_assert_cmpstr(qdict_get_try_str(job, "error"), ==, NULL);
-    }
-    qobject_unref(rsp);
-    qtest_qmp_assert_success(who, "{ 'execute': 'job-dismiss', "
-                             "'arguments': { 'id': 'job0' } }");
-}
-
 static void assert_vmstate_refused(QTestState *who, const char *refusal)
 {
-    assert_hmp_refused(who, "savevm x", refusal);
-    run_snapshot_job(who, "snapshot-save", refusal);
-    assert_hmp_refused(who, "loadvm x", refusal);
+    fixed_ram_hmp_says(who, "savevm x", refusal);
+    fixed_ram_snapshot_job(who, "snapshot-save", refusal);
+    fixed_ram_hmp_says(who, "loadvm x", refusal);
     fixed_ram_assert_refused(who, refusal, "{ 'execute': 'snapshot-load', "
                              "'arguments': { 'job-id': 'job1', 'tag': 'x', "
                              "'vmstate': 'disk0', 'devices': [ 'disk0' ] } }");
@@ -155,9 +118,9 @@ static void test_vmstate(unsigned load)
     migrate_set_capability(args.to, load & FR_FIXED ? "fixed-ram"
                                                     : "mapped-ram", false);
     migrate_set_capability(args.to, "multifd", false);
-    run_snapshot_job(args.to, "snapshot-save", NULL);
+    fixed_ram_snapshot_job(args.to, "snapshot-save", NULL);
     qtest_memset(args.to, PATTERN_START, 0x5a, MiB);
-    run_snapshot_job(args.to, "snapshot-load", NULL);
+    fixed_ram_snapshot_job(args.to, "snapshot-load", NULL);
     /* Nothing is set any more, and there are no figures of a load. */
     args.load = 0;
     fixed_ram_check(&args);

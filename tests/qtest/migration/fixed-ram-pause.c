@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
 
@@ -74,6 +75,31 @@ void fixed_ram_compare_ram_up_to(FixedRamTest *t, uint64_t end)
                                        length / SNAPSHOT_PAGE_SIZE);
         }
     }
+}
+
+/* A job: its error is found where jobs are. */
+void fixed_ram_snapshot_job(QTestState *who, const char *command,
+                            const char *refusal)
+{
+    QDict *rsp = NULL, *job;
+
+    qtest_qmp_assert_success(who, "{ 'execute': %s, 'arguments': { 'job-id': "
+                             "'job0', 'tag': 'x', 'vmstate': 'disk0', "
+                             "'devices': [ 'disk0' ] } }", command);
+    do {
+        qobject_unref(rsp);
+        rsp = qtest_qmp(who, "{ 'execute': 'query-jobs' }");
+        job = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "return")));
+        g_assert_nonnull(job);
+    } while (!g_str_equal(qdict_get_str(job, "status"), "concluded"));
+    if (refusal) {
+        g_assert_nonnull(strstr(qdict_get_str(job, "error"), refusal));
+    } else {
+        g_assert_cmpstr(qdict_get_try_str(job, "error"), ==, NULL);
+    }
+    qobject_unref(rsp);
+    qtest_qmp_assert_success(who, "{ 'execute': 'job-dismiss', "
+                             "'arguments': { 'id': 'job0' } }");
 }
 
 void fixed_ram_start_waiting_cpu(FixedRamTest *t)

@@ -34,6 +34,13 @@ void fixed_ram_finish(FixedRamTest *t);
  */
 void fixed_ram_compare_ram_up_to(FixedRamTest *t, uint64_t end);
 
+/*
+ * snapshot-save or snapshot-load, of the node disk0, to its end: an error that
+ * says @refusal, or none if that is NULL.
+ */
+void fixed_ram_snapshot_job(QTestState *who, const char *command,
+                            const char *refusal);
+
 /* The load is paused.  A vCPU is started and waits for a page. */
 void fixed_ram_start_waiting_cpu(FixedRamTest *t);
 

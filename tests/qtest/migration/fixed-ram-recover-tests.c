@@ -8,43 +8,19 @@
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
-#include "qobject/qlist.h"
-#include "migration/fixed-ram-scenario.h"
+#include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
-
-/* A job: its error is found where jobs are. */
-static void assert_snapshot_save_refused(QTestState *who)
-{
-    QDict *rsp = NULL, *job;
-
-    qtest_qmp_assert_success(who, "{ 'execute': 'snapshot-save', 'arguments': "
-                             "{ 'job-id': 'job0', 'tag': 'x', 'vmstate': "
-                             "'none', 'devices': [] } }");
-    do {
-        qobject_unref(rsp);
-        rsp = qtest_qmp(who, "{ 'execute': 'query-jobs' }");
-        job = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "return")));
-        g_assert_nonnull(job);
-    } while (!g_str_equal(qdict_get_str(job, "status"), "concluded"));
-    g_assert_nonnull(strstr(qdict_get_str(job, "error"),
-                            "still being loaded"));
-    qobject_unref(rsp);
-    qtest_qmp_assert_success(who, "{ 'execute': 'job-dismiss', "
-                             "'arguments': { 'id': 'job0' } }");
-}
 
 /* While memory is missing nobody may copy it. */
 static void assert_not_saved(QTestState *who)
 {
     g_autofree char *uri = fixed_ram_file_uri("other");
-    g_autofree char *text = NULL;
 
     fixed_ram_assert_refused(who, "still being loaded",
                              "{ 'execute': 'migrate', "
                              "'arguments': { 'uri': %s } }", uri);
-    text = qtest_hmp(who, "savevm x");
-    g_assert_nonnull(strstr(text, "still being loaded"));
-    assert_snapshot_save_refused(who);
+    fixed_ram_hmp_says(who, "savevm x", "still being loaded");
+    fixed_ram_snapshot_job(who, "snapshot-save", "still being loaded");
 }
 
 static void assert_recover_refused(FixedRamTest *t, const char *what,
@@ -149,11 +125,8 @@ static void test_recover_run(void)
     if (!fixed_ram_prepare(&args)) {
         return;
     }
-    fixed_ram_load_begin(&args);
-    fixed_ram_wait_status(args.to, "postcopy-active");
-    qtest_qmp_assert_success(args.to, "{ 'exec-oob': 'migrate-pause', "
-                             "'id': 'pause' }");
-    fixed_ram_wait_status(args.to, "postcopy-paused");
+    fixed_ram_begin_crawl(&args);
+    fixed_ram_pause(&args);
     migrate_recover(args.to, args.uri);
     fixed_ram_load_rest(&args);
     fixed_ram_check(&args);
@@ -176,11 +149,8 @@ static void test_quit(void)
     if (!fixed_ram_prepare(&args)) {
         return;
     }
-    fixed_ram_load_begin(&args);
-    fixed_ram_wait_status(args.to, "postcopy-active");
-    qtest_qmp_assert_success(args.to, "{ 'exec-oob': 'migrate-pause', "
-                             "'id': 'pause' }");
-    fixed_ram_wait_status(args.to, "postcopy-paused");
+    fixed_ram_begin_crawl(&args);
+    fixed_ram_pause(&args);
     args.run = false;
     fixed_ram_end(&args);
 }

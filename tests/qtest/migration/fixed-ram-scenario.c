@@ -134,6 +134,17 @@ void fixed_ram_assert_refused(QTestState *who, const char *what,
     qobject_unref(rsp);
 }
 
+void fixed_ram_hmp_says(QTestState *who, const char *command,
+                        const char *what)
+{
+    g_autofree char *text = qtest_hmp(who, "%s", command);
+
+    if (!strstr(text, what)) {
+        g_test_message("%s does not say \"%s\": %s", command, what, text);
+        g_assert_not_reached();
+    }
+}
+
 static const struct {
     unsigned bit;
     const char *name;

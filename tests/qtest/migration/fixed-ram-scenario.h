@@ -127,6 +127,10 @@ void fixed_ram_wait_told(FixedRamTest *t, const char *event);
 void fixed_ram_assert_refused(QTestState *who, const char *what,
                               const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 
+/* What the HMP command prints must have @what in it. */
+void fixed_ram_hmp_says(QTestState *who, const char *command,
+                        const char *what);
+
 /* Whether the guest runs. */
 bool fixed_ram_running(QTestState *who);
 

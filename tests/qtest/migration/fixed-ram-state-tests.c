@@ -54,17 +54,6 @@ static void test_events_eager(void)
     fixed_ram_end(&args);
 }
 
-static void assert_hmp_says(QTestState *who, const char *command,
-                            const char *what)
-{
-    g_autofree char *text = qtest_hmp(who, "%s", command);
-
-    if (!strstr(text, what)) {
-        g_test_message("%s does not say \"%s\": %s", command, what, text);
-        g_assert_not_reached();
-    }
-}
-
 static void assert_latency(QTestState *who)
 {
     QDict *info = migrate_query(who);
@@ -107,18 +96,19 @@ static void test_figures(void)
                     fixed_ram_ram_figure(args.to, "total"));
     g_assert_cmpint(fixed_ram_ram_figure(args.to, "transferred"), >, 0);
     assert_latency(args.to);
-    assert_hmp_says(args.to, "info migrate", "postcopy-active");
-    assert_hmp_says(args.to, "info migrate", "fixed-ram load: on demand");
+    fixed_ram_hmp_says(args.to, "info migrate", "postcopy-active");
+    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram load: on demand");
 
     fixed_ram_load_rest(&args);
     g_assert_cmpint(fixed_ram_ram_figure(args.to, "postcopy-requests"), ==,
                     fixed_ram_figure(args.to, "faults"));
     assert_latency(args.to);
-    assert_hmp_says(args.to, "info migrate", "fixed-ram load: on demand");
-    assert_hmp_says(args.to, "info migrate", "fixed-ram faults: ");
-    assert_hmp_says(args.to, "info migrate", "fixed-ram loaded by faults: ");
-    assert_hmp_says(args.to, "info migrate", "fixed-ram loaded by loaders: ");
-    assert_hmp_says(args.to, "info migrate", "fixed-ram fault latency: ");
+    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram load: on demand");
+    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram faults: ");
+    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram loaded by faults: ");
+    fixed_ram_hmp_says(args.to, "info migrate",
+                       "fixed-ram loaded by loaders: ");
+    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram fault latency: ");
     fixed_ram_check(&args);
     fixed_ram_end(&args);
 }
@@ -135,7 +125,7 @@ static void test_figures_eager(void)
     }
     fixed_ram_load(&args);
     g_assert_cmpint(fixed_ram_figure(args.to, "faults"), ==, 0);
-    assert_hmp_says(args.to, "info migrate", "fixed-ram load: eager");
+    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram load: eager");
     fixed_ram_check(&args);
     fixed_ram_end(&args);
 }
