@@ -15,6 +15,7 @@
 #define MIGRATION_FIXED_RAM_H
 
 #include "exec/cpu-common.h"
+#include "io/channel-file.h"
 #include "qapi/qapi-types-migration.h"
 #include "qemu/coroutine.h"
 
@@ -68,6 +69,66 @@ bool fixed_ram_params_check(const MigrationParameters *params, Error **errp);
  */
 bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
                                 Error **errp);
+
+/**
+ * fixed_ram_outgoing_channel(): the stream will go to @file
+ *
+ * Puts a channel in its place that sees what goes to it.
+ */
+void fixed_ram_outgoing_channel(QIOChannelFile **file);
+
+/*
+ * Those below are the migration thread's.  Without a save that was prepared
+ * they do nothing.
+ */
+
+/**
+ * fixed_ram_outgoing_block(): mapped-ram has found a place for @block
+ *
+ * @alignment: of where the pages are, which may be moved on for a superblock
+ *
+ * An error is told by fixed_ram_outgoing_begin().
+ */
+void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment);
+
+/**
+ * fixed_ram_outgoing_begin(): all blocks have places, pages follow
+ *
+ * From here on the file says that it is being written.  Lets the big lock go
+ * meanwhile.
+ */
+bool fixed_ram_outgoing_begin(Error **errp);
+
+/**
+ * fixed_ram_outgoing_page(): the page of @block at @offset is to be written
+ *
+ * Returns what to write for it, until the next page.
+ */
+uint8_t *fixed_ram_outgoing_page(RAMBlock *block, uint64_t offset,
+                                 uint8_t *page);
+
+/**
+ * fixed_ram_outgoing_pages(): write pages of @block to their places
+ *
+ * @iov: they are one behind the other in the guest's memory
+ *
+ * Returns how many bytes they have, -1 on failure, or 0 if nothing has been
+ * done because the save is not ours.  Any thread.
+ */
+ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
+                                 const struct iovec *iov, size_t niov,
+                                 Error **errp);
+
+/** fixed_ram_outgoing_bitmap(): @block's is final, no page will follow */
+void fixed_ram_outgoing_bitmap(RAMBlock *block);
+
+/**
+ * fixed_ram_outgoing_finish(): the stream has been written to @f
+ *
+ * Completes the snapshot and returns when it is on disk.  An error becomes
+ * that of @f.
+ */
+void fixed_ram_outgoing_finish(QEMUFile *f);
 
 /**
  * fixed_ram_incoming_prepare(): pre-flight, before anything is set up

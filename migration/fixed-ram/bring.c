@@ -11,13 +11,9 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "bring.h"
+#include "read.h"
 #include "trace.h"
 
-/*
- * Pages that nobody asked for are read along if they are no more than this:
- * a request of its own would cost the disk more.
- */
-#define GAP_BYTES       (64 * KiB)
 /*
  * A move that found a page table where it wanted to put a huge page has left
  * one behind in the buffer, and no huge page would come there again.  The
@@ -62,142 +58,12 @@ bool fixed_ram_bring_buffer(FixedRamWorker *w, Error **errp)
     return true;
 }
 
-/* Claims lie in aligned ranges no larger than the buffer. */
-static uint8_t *buffer_at(const FixedRamWorker *w, uint64_t offset)
-{
-    return w->buf + (offset & (w->buf_size - 1));
-}
-
 void fixed_ram_bring_buffer_free(FixedRamWorker *w)
 {
     if (w->buf_map) {
         munmap(w->buf_map, buffer_room(w));
         w->buf_map = NULL;
     }
-}
-
-/*
- * Reading
- */
-
-typedef struct Reading {
-    FixedRamWorker *w;
-    const FixedRamClaim *claim;
-    FixedRamTurn *turn;         /* a loader's; NULL: for a fault */
-    bool straight;              /* into the block's memory, not the buffer */
-    FixedRamSource *source;
-} Reading;
-
-/* Read @length bytes at @offset of the block, at once. */
-static bool read_piece(Reading *r, uint64_t offset, uint64_t length,
-                       Error **errp)
-{
-    const FixedRamBlock *block = r->claim->block;
-    FixedRamLoad *load = r->w->load;
-    uint8_t *to = r->straight ? block->host + offset
-                              : buffer_at(r->w, offset);
-    bool ok;
-
-    qatomic_inc(&load->reads);
-    ok = fixed_ram_source_read_pages(r->source, to, length,
-                                     block->pages_offset + offset, errp);
-    qatomic_dec(&load->reads);
-    if (!ok) {
-        error_prepend(errp, "block '%s' offset 0x%" PRIx64 " length 0x%"
-                      PRIx64 ": ", block->name, offset, length);
-    }
-    return ok;
-}
-
-/*
- * Page by page what is claimed and data in @run.  A bad sector in a page that
- * nobody wants, or no more, is no reason to fail, and if there is one in a
- * page that is wanted the error names just that.
- */
-static bool read_pages(Reading *r, const FixedRamRun *run, Error **errp)
-{
-    const FixedRamBlock *block = r->claim->block;
-    uint64_t end = run->offset + run->length;
-    uint64_t pos = run->offset;
-    FixedRamRun data;
-
-    while (fixed_ram_block_next_data(block, pos, end, 0, &data)) {
-        if (fixed_ram_claim_has(r->claim, data.offset) &&
-            !read_piece(r, data.offset, block->page_size, errp)) {
-            return false;
-        }
-        pos = data.offset + block->page_size;
-    }
-    return true;
-}
-
-/* At once, or if that fails page by page. */
-static bool read_somehow(Reading *r, uint64_t offset, uint64_t length,
-                         Error **errp)
-{
-    FixedRamRun run = { .offset = offset, .length = length };
-
-    return read_piece(r, offset, length, NULL) || read_pages(r, &run, errp);
-}
-
-/* Read @run, all of it data or hardly worth skipping, at a loader's pace. */
-static bool read_run(Reading *r, FixedRamRun run, Error **errp)
-{
-    FixedRamPace *pace = &r->w->load->pace;
-    FixedRamRun extent = fixed_ram_claim_extent(r->claim);
-    uintptr_t addr = (uintptr_t)r->claim->block->host + extent.offset;
-    bool ok = true;
-
-    if (!r->turn) {
-        return read_somehow(r, run.offset, run.length, errp);
-    }
-    while (run.length && ok) {
-        uint64_t length = fixed_ram_pace_begin(pace, r->turn, addr,
-                                               extent.length, run.length);
-
-        ok = read_somehow(r, run.offset, length, errp);
-        fixed_ram_pace_end(pace, r->turn);
-        run.offset += length;
-        run.length -= length;
-    }
-    return ok;
-}
-
-/* What is claimed and lies close together is read in one go. */
-static bool read_runs(Reading *r, Error **errp)
-{
-    FixedRamRun run = { }, data;
-
-    while (fixed_ram_claim_next(r->claim, run.offset + run.length, GAP_BYTES,
-                                &run)) {
-        uint64_t end = run.offset + run.length;
-        uint64_t pos = run.offset;
-
-        while (fixed_ram_block_next_data(r->claim->block, pos, end, GAP_BYTES,
-                                         &data)) {
-            if (!read_run(r, data, errp)) {
-                return false;
-            }
-            pos = data.offset + data.length;
-        }
-    }
-    return true;
-}
-
-/* On failure the claim is missing again; the load stalls, or has done so. */
-static bool read_claim(Reading *r)
-{
-    FixedRamLoad *load = r->w->load;
-    Error *err = NULL;
-
-    trace_fixed_ram_claim(r->claim->block->name, r->claim->extent, !r->turn);
-    r->source = qatomic_load_acquire(&load->source);
-    if (read_runs(r, &err) && fixed_ram_load_read_counts(load, r->source)) {
-        return true;
-    }
-    fixed_ram_map_return(r->claim);
-    fixed_ram_load_read_in_vain(load, r->source, err);
-    return false;
 }
 
 /* A clear bit says zero, whatever the file or the buffer holds. */
@@ -270,7 +136,7 @@ static bool copy_run(FixedRamWorker *w, FixedRamClaim *claim, FixedRamRun run,
                      Error **errp)
 {
     FixedRamBlock *block = claim->block;
-    uint8_t *from = buffer_at(w, run.offset);
+    uint8_t *from = fixed_ram_worker_at(w, run.offset);
     uint8_t *to = block->host + run.offset;
     uint64_t done = run.length;
     int ret = 0;
@@ -368,7 +234,7 @@ void fixed_ram_bring_fault(FixedRamWorker *w, FixedRamClaim *claim,
 {
     FixedRamLoad *load = w->load;
     FixedRamBlock *block = claim->block;
-    Reading r = { .w = w, .claim = claim };
+    FixedRamReading r = { .w = w, .claim = claim };
     FixedRamRun all, first = {
         .offset = unit * block->unit, .length = block->unit,
     };
@@ -376,7 +242,7 @@ void fixed_ram_bring_fault(FixedRamWorker *w, FixedRamClaim *claim,
 
     fixed_ram_claim_next(claim, 0, UINT64_MAX, &all);
     fixed_ram_pace_fault(&load->pace);
-    ok = read_claim(&r);
+    ok = fixed_ram_read_claim(&r);
     fixed_ram_pace_fault_end(&load->pace);
     if (ok && place_run(w, claim, &first)) {
         fixed_ram_latency_add(&load->stats.latency, get_clock() - begun);
@@ -392,10 +258,10 @@ void fixed_ram_bring_extent(FixedRamWorker *w, FixedRamClaim *claim,
     FixedRamRun extent = fixed_ram_claim_extent(claim);
     bool on_demand = w->load->config.on_demand;
     bool whole = fixed_ram_claim_is_whole(claim);
-    Reading r = {
+    FixedRamReading r = {
         .w = w, .claim = claim, .turn = turn, .straight = whole && !on_demand,
     };
-    bool ok = read_claim(&r);
+    bool ok = fixed_ram_read_claim(&r);
 
     fixed_ram_pace_leave(&w->load->pace, turn);
     if (!ok) {

@@ -279,11 +279,6 @@ static void find_ram_section(Reader *r)
     }
 }
 
-static uint64_t bitmap_bytes(uint64_t length, uint64_t page_size)
-{
-    return DIV_ROUND_UP(length / page_size, 64) * sizeof(uint64_t);
-}
-
 /* @info is read up to here; is it possible? */
 static void check_block(Reader *r, const FixedRamSnapshot *s,
                         const FixedRamBlockInfo *info)
@@ -305,7 +300,7 @@ static void check_block(Reader *r, const FixedRamSnapshot *s,
     }
     if (info->bitmap_offset != reader_offset(r) ||
         uadd64_overflow(info->bitmap_offset,
-                        bitmap_bytes(info->length, s->page_size),
+                        fixed_ram_bitmap_bytes(info->length, s->page_size),
                         &bitmap_end) ||
         bitmap_end > info->pages_offset) {
         reader_fail(r, at, "block '%s': bitmap at offset 0x%" PRIx64
@@ -503,7 +498,8 @@ unsigned long *fixed_ram_format_read_bitmap(FixedRamSource *source,
                                             Error **errp)
 {
     uint64_t pages = info->length / snapshot->page_size;
-    uint64_t bytes = bitmap_bytes(info->length, snapshot->page_size);
+    uint64_t bytes = fixed_ram_bitmap_bytes(info->length,
+                                            snapshot->page_size);
     g_autofree unsigned long *bitmap = g_try_malloc(bytes);
 
     QEMU_BUILD_BUG_ON(sizeof(unsigned long) != sizeof(uint64_t));

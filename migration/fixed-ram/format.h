@@ -37,6 +37,13 @@ typedef struct FixedRamSnapshot {
     GArray *blocks;             /* of FixedRamBlockInfo, in file order */
 } FixedRamSnapshot;
 
+/** fixed_ram_bitmap_bytes(): what a block's bitmap takes in the file */
+static inline uint64_t fixed_ram_bitmap_bytes(uint64_t length,
+                                              uint64_t page_size)
+{
+    return DIV_ROUND_UP(length / page_size, 64) * sizeof(uint64_t);
+}
+
 /**
  * fixed_ram_format_read(): read and check a snapshot's metadata
  *

@@ -80,8 +80,9 @@ bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
     if (!in) {
         return false;
     }
-    trace_fixed_ram_prepare(in->source->name, in->on_demand,
-                            in->snapshot->blocks->len);
+    trace_fixed_ram_prepare(in->file.source->name, in->on_demand,
+                            in->file.snapshot->blocks->len,
+                            in->sums != NULL);
     fixed_ram_incoming_set(in);
     return true;
 }
@@ -192,6 +193,7 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
     FixedRamLoadConfig config = {
         .on_demand = in->on_demand,
         .loaders = migrate_multifd() ? migrate_multifd_channels() : LOADERS,
+        .sums = in->sums,
         .ops = migrate_postcopy_blocktime() ? &engine_ops_blocktime
                                             : &engine_ops,
         .opaque = in,
@@ -200,11 +202,11 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
     if (in->on_demand) {
         postcopy_state_set(POSTCOPY_INCOMING_ADVISE);
     }
-    if (!fixed_ram_blocks_resize(in->snapshot, errp)) {
+    if (!fixed_ram_blocks_resize(in->file.snapshot, errp)) {
         return false;
     }
     fixed_ram_blocks_attach(in->map);
-    in->load = fixed_ram_load_new(in->map, g_steal_pointer(&in->source),
+    in->load = fixed_ram_load_new(in->map, g_steal_pointer(&in->file.source),
                                   &config, errp);
     if (!in->load) {
         return false;
@@ -231,7 +233,7 @@ int fixed_ram_load_ramblocks(QEMUFile *f)
     } else {
         in->update_bh = aio_bh_new(qemu_get_aio_context(), update_bh, in);
         if (incoming_start_engine(in, &err)) {
-            qemu_set_offset(f, in->snapshot->ram_end, SEEK_SET);
+            qemu_set_offset(f, in->file.snapshot->ram_end, SEEK_SET);
             return 0;
         }
     }
@@ -430,6 +432,7 @@ static void incoming_figures(const FixedRamIncoming *in,
 {
     figures->valid = true;
     figures->on_demand = in->on_demand;
+    figures->verified = in->sums;
     figures->total = in->map->total;
     figures->wanted = in->map->wanted;
     figures->left = fixed_ram_map_left(in->map);

@@ -11,8 +11,15 @@
 #include "qemu/coroutine.h"
 #include "../migration.h"
 #include "exit.h"
-#include "format.h"
+#include "index.h"
 #include "load.h"
+
+/* A snapshot that has been opened, and what its metadata says. */
+typedef struct FixedRamFile {
+    FixedRamSource *source;
+    FixedRamSnapshot *snapshot;
+    FixedRamIndex *index;       /* NULL: it has none, mapped-ram's */
+} FixedRamFile;
 
 /*
  * A load under way.  Unless it says otherwise a field belongs to the main
@@ -21,9 +28,9 @@
 typedef struct FixedRamIncoming {
     bool on_demand;
     char *name;                 /* of the file */
-    FixedRamSnapshot *snapshot;
-    FixedRamSource *source;     /* until the engine takes it */
+    FixedRamFile file;          /* its source until the engine takes it */
     FixedRamMap *map;
+    FixedRamSumTable *sums;     /* NULL: nothing is verified */
     FixedRamLoad *load;         /* from the headers on */
     FixedRamExit *watch;        /* as long as there is @load */
 
@@ -52,16 +59,29 @@ FixedRamIncoming *fixed_ram_preflight(const FileMigrationArgs *args,
                                       Error **errp);
 
 /**
- * fixed_ram_preflight_read(): open a snapshot and read its metadata
+ * fixed_ram_file_open(): open a snapshot and read its metadata
  *
- * @source: what was opened, the caller's to close, also on failure; or NULL
+ * @params: direct-io, and whether the stream is to be verified
  *
- * Any thread.  Returns NULL on failure.
+ * An incomplete snapshot is refused.  @file is the caller's to close, also on
+ * failure.  Any thread.
  */
-FixedRamSnapshot *fixed_ram_preflight_read(const FixedRamIncoming *in,
-                                           const FileMigrationArgs *args,
-                                           FixedRamSource **source,
-                                           Error **errp);
+bool fixed_ram_file_open(FixedRamFile *file, const FileMigrationArgs *args,
+                         const MigrationParameters *params, Error **errp);
+
+/**
+ * fixed_ram_file_close(): free all that is left in @file
+ *
+ * Does not unlock the source: its lock may be another one's, too.
+ */
+void fixed_ram_file_close(FixedRamFile *file);
+
+/**
+ * fixed_ram_machine_match(): does the snapshot fit this machine?
+ *
+ * The error says what was saved and what this is, if the snapshot knows.
+ */
+bool fixed_ram_machine_match(const FixedRamFile *file, Error **errp);
 
 /** fixed_ram_preflight_free(): free @in, whose engine has ended or never was */
 void fixed_ram_preflight_free(FixedRamIncoming *in);
@@ -133,6 +153,7 @@ void fixed_ram_incoming_notify(void *in);
 typedef struct FixedRamFigures {
     bool valid;                 /* there is or was a load of ours */
     bool on_demand;
+    bool verified;              /* what is read is checked */
     uint64_t total;             /* bytes of RAM */
     uint64_t wanted;            /* bytes of units that hold data */
     uint64_t left;              /* of these, bytes not received */

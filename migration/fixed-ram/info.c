@@ -34,6 +34,7 @@ static FixedRamStats *stats_info(const FixedRamFigures *figures)
     FixedRamStats *info = g_new0(FixedRamStats, 1);
 
     info->on_demand = figures->on_demand;
+    info->verified = figures->verified;
     info->faults = stats->faults;
     info->fault_bytes = stats->fault_bytes;
     info->loader_bytes = stats->loader_bytes;
@@ -84,6 +85,8 @@ void fixed_ram_hmp_info(Monitor *mon, const MigrationInfo *info)
     }
     monitor_printf(mon, "fixed-ram load: %s\n",
                    stats->on_demand ? "on demand" : "eager");
+    monitor_printf(mon, "fixed-ram verified by checksums: %s\n",
+                   stats->verified ? "yes" : "no");
     monitor_printf(mon, "fixed-ram faults: %" PRIu64 "\n", stats->faults);
     monitor_printf(mon, "fixed-ram loaded by faults: %" PRIu64 " kbytes\n",
                    stats->fault_bytes >> 10);

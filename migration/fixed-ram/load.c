@@ -106,12 +106,22 @@ static unsigned loader_count(unsigned wanted, size_t buf_size)
     return MIN(wanted, MAX(LOADER_BYTES_MAX / buf_size, 1));
 }
 
-static bool alloc_buffers(FixedRamLoad *load, Error **errp)
+static bool add_workers(FixedRamLoad *load, unsigned faults, Error **errp)
 {
-    for (unsigned i = 0; i < load->nworkers; i++) {
-        if (!fixed_ram_bring_buffer(&load->workers[i], errp)) {
+    size_t fault_buf = buffer_size(load->map, FIXED_RAM_FAULT_BYTES_MAX);
+    size_t loader_buf = buffer_size(load->map, FIXED_RAM_EXTENT_BYTES);
+    unsigned n = faults + loader_count(load->config.loaders, loader_buf);
+
+    load->workers = g_new0(FixedRamWorker *, n);
+    for (unsigned i = 0; i < n; i++) {
+        bool fault = i < faults;
+
+        load->workers[i] = fixed_ram_worker_new(
+            load, fault, fault ? fault_buf : loader_buf, errp);
+        if (!load->workers[i]) {
             return false;
         }
+        load->nworkers++;
     }
     return true;
 }
@@ -121,15 +131,13 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
                                  Error **errp)
 {
     FixedRamLoad *load = g_new0(FixedRamLoad, 1);
-    unsigned faults = config->on_demand ? FAULT_THREADS : 0;
-    size_t fault_buf = buffer_size(map, FIXED_RAM_FAULT_BYTES_MAX);
-    size_t loader_buf = buffer_size(map, FIXED_RAM_EXTENT_BYTES);
 
     QEMU_BUILD_BUG_ON(FAULT_THREADS > FIXED_RAM_UFFD_BELLS);
 
     load->map = map;
     load->source = source;
     load->config = *config;
+    fixed_ram_sum_table_ref(config->sums);
     load->uffd.fd = -1;
     qemu_mutex_init(&load->lock);
     qemu_cond_init(&load->cond);
@@ -139,14 +147,7 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
     if (config->on_demand) {
         fixed_ram_source_expect_faults(source);
     }
-    load->nworkers = faults + loader_count(config->loaders, loader_buf);
-    load->workers = g_new0(FixedRamWorker, load->nworkers);
-    for (unsigned i = 0; i < load->nworkers; i++) {
-        load->workers[i].load = load;
-        load->workers[i].fault = i < faults;
-        load->workers[i].buf_size = i < faults ? fault_buf : loader_buf;
-    }
-    if (!alloc_buffers(load, errp)) {
+    if (!add_workers(load, config->on_demand ? FAULT_THREADS : 0, errp)) {
         fixed_ram_load_free(load);
         return NULL;
     }
@@ -236,14 +237,7 @@ bool fixed_ram_load_register(FixedRamLoad *load, Error **errp)
 void fixed_ram_load_start(FixedRamLoad *load)
 {
     for (unsigned i = 0; i < load->nworkers; i++) {
-        FixedRamWorker *w = &load->workers[i];
-
-        qemu_thread_create(&w->thread, w->fault ? "fixed-ram/fault"
-                                                : "fixed-ram/load",
-                           w->fault ? fixed_ram_fault_thread
-                                    : fixed_ram_loader_thread, w,
-                           QEMU_THREAD_JOINABLE);
-        w->started = true;
+        fixed_ram_worker_start(load->workers[i]);
     }
 }
 
@@ -281,8 +275,13 @@ bool fixed_ram_load_guest_runs(FixedRamLoad *load)
     return load->guest_runs;
 }
 
-void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source)
+bool fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source,
+                            Error **errp)
 {
+    /* From here on until the end of the stall no read begins. */
+    if (!fixed_ram_load_retire(load, errp)) {
+        return false;
+    }
     trace_fixed_ram_recover(source->name);
     fixed_ram_source_expect_faults(source);
     WITH_QEMU_LOCK_GUARD(&load->lock) {
@@ -296,6 +295,7 @@ void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source)
         qemu_cond_broadcast(&load->cond);
     }
     load_wake_all(load);
+    return true;
 }
 
 bool fixed_ram_load_waits(FixedRamLoad *load)
@@ -315,7 +315,7 @@ void fixed_ram_load_quit(FixedRamLoad *load)
 static void end_fault_threads(FixedRamLoad *load)
 {
     for (unsigned i = 0; i < load->nworkers; i++) {
-        FixedRamWorker *w = &load->workers[i];
+        FixedRamWorker *w = load->workers[i];
 
         if (w->started && w->fault && !qatomic_read(&w->gone)) {
             fixed_ram_uffd_ring(&load->uffd, i);
@@ -326,7 +326,7 @@ static void end_fault_threads(FixedRamLoad *load)
 static void join_workers(FixedRamLoad *load, bool fault)
 {
     for (unsigned i = 0; i < load->nworkers; i++) {
-        FixedRamWorker *w = &load->workers[i];
+        FixedRamWorker *w = load->workers[i];
 
         if (w->started && w->fault == fault) {
             qemu_thread_join(&w->thread);
@@ -338,7 +338,7 @@ static void join_workers(FixedRamLoad *load, bool fault)
 static void free_workers(FixedRamLoad *load)
 {
     for (unsigned i = 0; i < load->nworkers; i++) {
-        fixed_ram_bring_buffer_free(&load->workers[i]);
+        fixed_ram_worker_free(load->workers[i]);
     }
     g_free(load->workers);
     g_free(load->asked);
@@ -354,10 +354,9 @@ static void load_unregister(FixedRamLoad *load)
     fixed_ram_uffd_close(&load->uffd);
 }
 
-static void source_free(void *opaque)
+static void source_unref(void *opaque)
 {
-    fixed_ram_source_unlock(opaque);
-    fixed_ram_source_close(opaque);
+    fixed_ram_source_unref(opaque);
 }
 
 void fixed_ram_load_end(FixedRamLoad *load)
@@ -375,8 +374,9 @@ void fixed_ram_load_free(FixedRamLoad *load)
         load_unregister(load);
     }
     free_workers(load);
-    source_free(load->source);
-    g_slist_free_full(load->old_sources, source_free);
+    fixed_ram_sum_table_unref(load->config.sums);
+    fixed_ram_source_unref(load->source);
+    g_slist_free_full(load->old_sources, source_unref);
     error_free(load->error);
     fixed_ram_pace_destroy(&load->pace);
     ratelimit_destroy(&load->limit);

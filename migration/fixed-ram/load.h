@@ -10,6 +10,7 @@
 #include "latency.h"
 #include "map.h"
 #include "source.h"
+#include "sumtable.h"
 
 /*
  * Eager: loaders read straight into memory that nobody uses yet.
@@ -46,6 +47,7 @@ typedef struct FixedRamLoadOps {
 typedef struct FixedRamLoadConfig {
     bool on_demand;
     unsigned loaders;           /* threads; 0 is allowed on demand */
+    FixedRamSumTable *sums;     /* a reference is taken; NULL: do not verify */
     const FixedRamLoadOps *ops;
     void *opaque;               /* for @ops */
 } FixedRamLoadConfig;
@@ -121,11 +123,16 @@ void fixed_ram_load_stall(FixedRamLoad *load, Error *err);
 /**
  * fixed_ram_load_recover(): go on after a stall
  *
- * @source: read from here from now on; the engine owns it
+ * @source: read from here from now on; the engine owns it then
  *
- * Any thread.
+ * Reads that are still under way, perhaps for ever, are not waited for, here
+ * nor later.  Fails, and the load stays stalled, if there is no memory for
+ * threads in the place of theirs.
+ *
+ * Any thread, but not while others recover, give up, or end the load.
  */
-void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source);
+bool fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source,
+                            Error **errp);
 
 /**
  * fixed_ram_load_give_up(): do without the unit at @offset of the block @name
@@ -133,8 +140,9 @@ void fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source);
  * @offset: bytes from the block's start, rounded down to a unit
  *
  * Whoever touches it gets SIGBUS from now on, or EFAULT in a system call.
- * Fails if the page is there, if it is being read, or if the kernel (Linux
- * before 6.6) cannot do this.  Any thread.
+ * Fails if the page is there, if it is being read and the load not stalled,
+ * or if the kernel (Linux before 6.6) cannot do this.  Any thread, as for
+ * fixed_ram_load_recover().
  */
 bool fixed_ram_load_give_up(FixedRamLoad *load, const char *name,
                             uint64_t offset, Error **errp);
@@ -157,7 +165,7 @@ void fixed_ram_load_quit(FixedRamLoad *load);
 /**
  * fixed_ram_load_end(): end all threads
  *
- * Waits for reads under way.
+ * Waits for reads under way, if they began after the last recovery.
  */
 void fixed_ram_load_end(FixedRamLoad *load);
 

@@ -7,8 +7,11 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "sums.h"
 #include "trace.h"
 #include "worker.h"
+
+#define CLAIM_STEP_US   100
 
 static FixedRamBlock *find_block(FixedRamLoad *load, const char *name)
 {
@@ -20,6 +23,29 @@ static FixedRamBlock *find_block(FixedRamLoad *load, const char *name)
         }
     }
     return NULL;
+}
+
+/*
+ * Claim @unit, unless it is received.  During a stall all claims come back
+ * soon, if need be by taking them from reads that hang.
+ */
+static bool claim_unit(FixedRamLoad *load, FixedRamBlock *block,
+                       uint64_t unit, FixedRamClaim *claim, Error **errp)
+{
+    while (!fixed_ram_map_claim_around(block, unit, 1, claim)) {
+        if (fixed_ram_map_received(block, unit) ||
+            !qatomic_read(&load->stalled)) {
+            error_setg(errp, "block '%s' offset 0x%" PRIx64 ": the page is "
+                       "there, or is being read", block->name,
+                       unit * block->unit);
+            return false;
+        }
+        if (!fixed_ram_load_retire(load, errp)) {
+            return false;
+        }
+        g_usleep(CLAIM_STEP_US);
+    }
+    return true;
 }
 
 /* Nobody else has a say in the unit of @claim now. */
@@ -43,25 +69,48 @@ static bool poison_claim(FixedRamLoad *load, const FixedRamClaim *claim,
     return true;
 }
 
+static bool give_up_unit(FixedRamLoad *load, FixedRamBlock *block,
+                         uint64_t unit, Error **errp)
+{
+    FixedRamRun run = { .offset = unit * block->unit, .length = block->unit };
+    FixedRamClaim claim;
+
+    return claim_unit(load, block, unit, &claim, errp) &&
+           poison_claim(load, &claim, &run, errp);
+}
+
+/*
+ * What is verified as one is given up as one: without the page that is lost
+ * the others could never be verified.
+ */
+static uint64_t lost_span(const FixedRamLoad *load, const FixedRamBlock *block)
+{
+    return load->config.sums ? MAX(FIXED_RAM_CLUSTER_BYTES / block->unit, 1)
+                             : 1;
+}
+
 bool fixed_ram_load_give_up(FixedRamLoad *load, const char *name,
                             uint64_t offset, Error **errp)
 {
     FixedRamBlock *block = find_block(load, name);
-    FixedRamClaim claim;
-    FixedRamRun run;
+    uint64_t wanted, first, end;
 
     if (!block || offset >= block->length) {
         error_setg(errp, "there is no offset 0x%" PRIx64 " in a RAM block "
                    "'%s'", offset, name);
         return false;
     }
-    run.offset = ROUND_DOWN(offset, block->unit);
-    run.length = block->unit;
-    if (!fixed_ram_map_claim_around(block, run.offset / block->unit, 1,
-                                    &claim)) {
-        error_setg(errp, "block '%s' offset 0x%" PRIx64 ": the page is there, "
-                   "or is being read", name, run.offset);
+    wanted = offset / block->unit;
+    if (!give_up_unit(load, block, wanted, errp)) {
         return false;
     }
-    return poison_claim(load, &claim, &run, errp);
+    first = ROUND_DOWN(wanted, lost_span(load, block));
+    end = MIN(first + lost_span(load, block), block->units);
+    for (uint64_t unit = first; unit < end; unit++) {
+        if (!fixed_ram_map_received(block, unit) &&
+            !give_up_unit(load, block, unit, errp)) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -44,6 +44,7 @@ typedef struct FixedRamBlock {
     uint64_t page_size;         /* bytes in a page */
     uint64_t unit;              /* bytes in a unit, at least @page_size */
     unsigned long *data;        /* a bit a page: the file holds it */
+    uint64_t first_cluster;     /* number of its first checksum, see sums.h */
     bool huge;                  /* the host may back an extent by one page */
 
     /* Filled in by fixed_ram_map_add() */

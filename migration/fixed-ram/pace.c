@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
+#include "qemu/lockable.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "pace.h"
@@ -40,7 +41,8 @@ static Mood pace_mood(FixedRamPace *pace)
 void fixed_ram_pace_init(FixedRamPace *pace, bool careful)
 {
     *pace = (FixedRamPace) { };
-    qemu_mutex_init(&pace->turn);
+    qemu_mutex_init(&pace->lock);
+    qemu_cond_init(&pace->left);
     if (careful) {
         pace->last_fault = get_clock();
     } else {
@@ -50,7 +52,8 @@ void fixed_ram_pace_init(FixedRamPace *pace, bool careful)
 
 void fixed_ram_pace_destroy(FixedRamPace *pace)
 {
-    qemu_mutex_destroy(&pace->turn);
+    qemu_cond_destroy(&pace->left);
+    qemu_mutex_destroy(&pace->lock);
 }
 
 void fixed_ram_pace_fault(FixedRamPace *pace)
@@ -76,18 +79,24 @@ void fixed_ram_pace_enter(FixedRamPace *pace, FixedRamTurn *turn)
     if (pace_mood(pace) == QUIET) {
         return;
     }
-    qemu_mutex_lock(&pace->turn);
-    turn->held = true;
+    QEMU_LOCK_GUARD(&pace->lock);
+    while (pace->taken) {
+        qemu_cond_wait(&pace->left, &pace->lock);
+    }
     if (pace_mood(pace) == QUIET) {
-        fixed_ram_pace_leave(pace, turn);
+        /* The next one need not wait, either. */
+        qemu_cond_signal(&pace->left);
+    } else {
+        pace->taken = turn->held = true;
     }
 }
 
 void fixed_ram_pace_leave(FixedRamPace *pace, FixedRamTurn *turn)
 {
     if (turn->held) {
-        turn->held = false;
-        qemu_mutex_unlock(&pace->turn);
+        QEMU_LOCK_GUARD(&pace->lock);
+        pace->taken = turn->held = false;
+        qemu_cond_signal(&pace->left);
     }
 }
 

@@ -26,12 +26,17 @@ typedef struct FixedRamPace {
     unsigned urgent;            /* faults whose pages are being read; atomic */
     int64_t last_fault;         /* when one was; get_clock(); atomic */
     uintptr_t hurry;            /* who waits, waits for a loader; atomic */
-    QemuMutex turn;             /* the loader that may read; guards: */
-    int64_t read_begin;         /* the last read under @turn ... */
+    int64_t read_begin;         /* its who has the turn: the last read ... */
     int64_t read_end;           /* ... began and ended */
+    QemuMutex lock;             /* guards what follows */
+    QemuCond left;              /* @taken is no more */
+    bool taken;                 /* a loader has the turn */
 } FixedRamPace;
 
-/* A loader's own, from enter to leave. */
+/*
+ * A loader's own, from enter to leave.  Of one that hangs in a read another
+ * thread may end the read, and leave.
+ */
 typedef struct FixedRamTurn {
     bool held;                  /* it has the turn, else all may read */
 } FixedRamTurn;

@@ -19,14 +19,22 @@
 #include "ramblocks.h"
 #include "uffd.h"
 
+void fixed_ram_file_close(FixedRamFile *file)
+{
+    fixed_ram_snapshot_free(file->snapshot);
+    fixed_ram_index_free(file->index);
+    fixed_ram_source_close(file->source);
+    *file = (FixedRamFile) { };
+}
+
 void fixed_ram_preflight_free(FixedRamIncoming *in)
 {
-    fixed_ram_snapshot_free(in->snapshot);
-    if (in->source) {
-        fixed_ram_source_unlock(in->source);
-        fixed_ram_source_close(in->source);
+    if (in->file.source) {
+        fixed_ram_source_unlock(in->file.source);
     }
+    fixed_ram_file_close(&in->file);
     fixed_ram_map_free(in->map);
+    fixed_ram_sum_table_unref(in->sums);
     if (in->stream) {
         qemu_fclose(in->stream);
     }
@@ -52,7 +60,7 @@ static bool incoming_open_stream(FixedRamIncoming *in,
         return false;
     }
     qio_channel_set_name(ioc, "migration-fixed-ram-incoming");
-    if (!fixed_ram_source_is_file(in->source, fioc->fd)) {
+    if (!fixed_ram_source_is_file(in->file.source, fioc->fd)) {
         error_setg(errp, "snapshot '%s' has just been replaced by another file",
                    args->filename);
     } else if (qio_channel_io_seek(ioc, args->offset, SEEK_SET, errp) >= 0) {
@@ -62,31 +70,80 @@ static bool incoming_open_stream(FixedRamIncoming *in,
     return in->stream;
 }
 
-FixedRamSnapshot *fixed_ram_preflight_read(const FixedRamIncoming *in,
-                                           const FileMigrationArgs *args,
-                                           FixedRamSource **source,
-                                           Error **errp)
+/* What the snapshot says of itself; one without an index says nothing. */
+static bool file_read_index(FixedRamFile *file, Error **errp)
 {
-    *source = fixed_ram_source_open_file(args->filename, args->offset,
-                                         in->ms->parameters.direct_io, errp);
-    if (!*source) {
-        return NULL;
+    FixedRamSuperblock sb;
+
+    if (!fixed_ram_superblock_read(file->source, file->snapshot, &sb, errp)) {
+        return false;
     }
-    return fixed_ram_format_read(*source, args->offset,
-                                 qemu_target_page_size(), errp);
+    switch (sb.state) {
+    case FIXED_RAM_PLAIN:
+        return true;
+    case FIXED_RAM_BEING_WRITTEN:
+        error_setg(errp, "snapshot '%s' is not complete: its save was cut "
+                   "off", file->source->name);
+        return false;
+    case FIXED_RAM_COMPLETE:
+        file->index = fixed_ram_index_read(file->source, file->snapshot, &sb,
+                                           errp);
+        return file->index;
+    default:
+        g_assert_not_reached();
+    }
+}
+
+bool fixed_ram_file_open(FixedRamFile *file, const FileMigrationArgs *args,
+                         const MigrationParameters *params, Error **errp)
+{
+    *file = (FixedRamFile) {
+        .source = fixed_ram_source_open_file(args->filename, args->offset,
+                                             params->direct_io, errp),
+    };
+    if (file->source) {
+        file->snapshot = fixed_ram_format_read(file->source, args->offset,
+                                               qemu_target_page_size(), errp);
+    }
+    return file->snapshot && file_read_index(file, errp) &&
+           (!file->index || !params->fixed_ram_verify ||
+            fixed_ram_index_verify_stream(file->index, file->source, errp));
+}
+
+/* Have pages verified, if the user wants that and the snapshot has sums. */
+static void incoming_verify(FixedRamIncoming *in)
+{
+    const FixedRamFile *file = &in->file;
+
+    if (!file->index || !in->ms->parameters.fixed_ram_verify) {
+        return;
+    }
+    in->sums = fixed_ram_sum_table_new(file->index);
+    for (size_t i = 0; in->sums && i < in->map->blocks->len; i++) {
+        fixed_ram_map_block(in->map, i)->first_cluster =
+            fixed_ram_index_block(file->index, i)->first_cluster;
+    }
+    if (in->sums) {
+        fixed_ram_sum_table_expect(in->sums, file->source);
+    }
 }
 
 static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
                           Error **errp)
 {
-    in->snapshot = fixed_ram_preflight_read(in, args, &in->source, errp);
-    if (!in->snapshot ||
-        !fixed_ram_blocks_match(in->snapshot, in->source->name, errp)) {
+    FixedRamFile *file = &in->file;
+
+    if (!fixed_ram_file_open(file, args, &in->ms->parameters, errp) ||
+        !fixed_ram_machine_match(file, errp)) {
         return false;
     }
-    in->map = fixed_ram_blocks_map(in->snapshot, in->source, in->on_demand,
-                                   errp);
-    return in->map && incoming_open_stream(in, args, errp);
+    in->map = fixed_ram_blocks_map(file->snapshot, file->source,
+                                   in->on_demand, errp);
+    if (!in->map) {
+        return false;
+    }
+    incoming_verify(in);
+    return incoming_open_stream(in, args, errp);
 }
 
 /* Locking all memory was put off, see postcopy_ram_supported_by_host(). */

@@ -35,10 +35,26 @@ bool fixed_ram_pause(void)
     return fixed_ram_incoming_busy(MIGRATION_STATUS_POSTCOPY_ACTIVE);
 }
 
-/* Is it the snapshot that the load began with? */
-static bool same_snapshot(FixedRamIncoming *in, FixedRamSource *source,
-                          const FixedRamSnapshot *found, Error **errp)
+/* Both have the same identity, or none. */
+static bool same_id(const FixedRamFile *a, const FixedRamFile *b)
 {
+    return !a->index == !b->index &&
+           (!a->index || !memcmp(a->index->id, b->index->id,
+                                 sizeof(a->index->id)));
+}
+
+/* Is it the snapshot that the load began with? */
+static bool same_snapshot(FixedRamIncoming *in, const FixedRamFile *file,
+                          Error **errp)
+{
+    const FixedRamSnapshot *found = file->snapshot;
+    FixedRamSource *source = file->source;
+
+    if (!same_id(file, &in->file)) {
+        error_setg(errp, "snapshot '%s' is not a copy of the one being loaded: "
+                   "their identities differ", source->name);
+        return false;
+    }
     if (found->blocks->len != in->map->blocks->len) {
         error_setg(errp, "snapshot '%s' has %u blocks, the one being loaded "
                    "has %u", source->name, found->blocks->len,
@@ -76,8 +92,8 @@ static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
                                     Error **errp)
 {
     g_autoptr(MigrationChannel) channel = NULL;
-    g_autoptr(FixedRamSource) source = NULL;
-    g_autoptr(FixedRamSnapshot) found = NULL;
+    FixedRamSource *source = NULL;
+    FixedRamFile file;
 
     if (!migrate_uri_parse(uri, &channel, errp)) {
         return NULL;
@@ -86,41 +102,44 @@ static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
         error_setg(errp, "Only a file can be loaded from, as file:PATH");
         return NULL;
     }
-    found = fixed_ram_preflight_read(in, &channel->addr->u.file, &source,
-                                     errp);
-    if (!found || !same_snapshot(in, source, found, errp)) {
-        return NULL;
+    if (fixed_ram_file_open(&file, &channel->addr->u.file,
+                            &in->ms->parameters, errp) &&
+        same_snapshot(in, &file, errp)) {
+        source = g_steal_pointer(&file.source);
     }
-    return g_steal_pointer(&source);
+    fixed_ram_file_close(&file);
+    return source;
 }
 
-/* Read from @source, which the engine owns from now on. */
-static void recover_from(FixedRamIncoming *in, FixedRamSource *source)
+/* Nothing ends or pauses the load before all of this is done. */
+static bool recover_from(FixedRamIncoming *in, const char *uri, Error **errp)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
+    g_autoptr(FixedRamSource) source = recover_open(in, uri, errp);
 
+    if (!source || !fixed_ram_load_recover(in->load, source, errp)) {
+        return false;
+    }
+    g_steal_pointer(&source);
     migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_PAUSED,
                       MIGRATION_STATUS_POSTCOPY_RECOVER);
     WITH_QEMU_LOCK_GUARD(&in->ms->error_mutex) {
         error_free(in->ms->error);
         in->ms->error = NULL;
     }
-    fixed_ram_load_recover(in->load, source);
+    return true;
 }
 
 bool fixed_ram_recover(const char *uri, Error **errp)
 {
     FixedRamIncoming *in =
         fixed_ram_incoming_get(MIGRATION_STATUS_POSTCOPY_PAUSED);
-    FixedRamSource *source;
 
     if (in) {
-        source = recover_open(in, uri, errp);
-        if (source) {
-            recover_from(in, source);
-        }
-        fixed_ram_incoming_put(in, source ? MIGRATION_STATUS_POSTCOPY_ACTIVE
-                                          : MIGRATION_STATUS_POSTCOPY_PAUSED);
+        bool ok = recover_from(in, uri, errp);
+
+        fixed_ram_incoming_put(in, ok ? MIGRATION_STATUS_POSTCOPY_ACTIVE
+                                      : MIGRATION_STATUS_POSTCOPY_PAUSED);
         return true;
     }
     if (fixed_ram_incoming_busy(MIGRATION_STATUS_POSTCOPY_PAUSED)) {

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/atomic.h"
 #include "lock.h"
 #include "source.h"
 
@@ -61,6 +62,14 @@ static void file_expect_faults(FixedRamSource *source)
     posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
 }
 
+static void file_expect(FixedRamSource *source, uint64_t offset,
+                        uint64_t length)
+{
+    FileSource *file = container_of(source, FileSource, parent);
+
+    posix_fadvise(file->fd, offset, length, POSIX_FADV_WILLNEED);
+}
+
 static bool file_is_file(const FixedRamSource *source, int fd)
 {
     const FileSource *file = container_of(source, FileSource, parent);
@@ -94,6 +103,7 @@ static const FixedRamSourceOps file_ops = {
     .read = file_read,
     .read_pages = file_read_pages,
     .expect_faults = file_expect_faults,
+    .expect = file_expect,
     .is_file = file_is_file,
     .unlock = file_unlock,
     .close = file_close,
@@ -161,6 +171,14 @@ void fixed_ram_source_expect_faults(FixedRamSource *source)
     }
 }
 
+void fixed_ram_source_expect(FixedRamSource *source, uint64_t offset,
+                             uint64_t length)
+{
+    if (source->ops->expect) {
+        source->ops->expect(source, offset, length);
+    }
+}
+
 bool fixed_ram_source_is_file(const FixedRamSource *source, int fd)
 {
     return source->ops->is_file && source->ops->is_file(source, fd);
@@ -178,6 +196,20 @@ void fixed_ram_source_close(FixedRamSource *source)
     if (source) {
         g_free(source->name);
         source->ops->close(source);
+    }
+}
+
+FixedRamSource *fixed_ram_source_ref(FixedRamSource *source)
+{
+    qatomic_inc(&source->refs);
+    return source;
+}
+
+void fixed_ram_source_unref(FixedRamSource *source)
+{
+    if (!qatomic_fetch_dec(&source->refs)) {
+        fixed_ram_source_unlock(source);
+        fixed_ram_source_close(source);
     }
 }
 

@@ -26,6 +26,8 @@ typedef struct FixedRamSourceOps {
                           uint64_t offset);
     /* See fixed_ram_source_expect_faults(); NULL: makes no difference. */
     void (*expect_faults)(FixedRamSource *source);
+    /* See fixed_ram_source_expect(); NULL: makes no difference. */
+    void (*expect)(FixedRamSource *source, uint64_t offset, uint64_t length);
     /* See fixed_ram_source_is_file(); NULL: it is none. */
     bool (*is_file)(const FixedRamSource *source, int fd);
     /* See fixed_ram_source_unlock(); NULL: nothing is locked. */
@@ -38,6 +40,7 @@ struct FixedRamSource {
     const FixedRamSourceOps *ops;
     char *name;                 /* for messages: the file's path */
     uint64_t size;              /* bytes, when it was opened */
+    unsigned refs;              /* besides the first one; atomic */
 };
 
 /**
@@ -62,6 +65,14 @@ FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
 void fixed_ram_source_expect_faults(FixedRamSource *source);
 
 /**
+ * fixed_ram_source_expect(): metadata that will be read, all of it
+ *
+ * Has the host read it ahead; does not wait for that.
+ */
+void fixed_ram_source_expect(FixedRamSource *source, uint64_t offset,
+                             uint64_t length);
+
+/**
  * fixed_ram_source_is_file(): is @fd a descriptor of the file behind @source?
  *
  * The name may stand for another one by now.
@@ -79,6 +90,16 @@ void fixed_ram_source_unlock(FixedRamSource *source);
 /** fixed_ram_source_close(): release @source; NULL is fine. */
 void fixed_ram_source_close(FixedRamSource *source);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSource, fixed_ram_source_close)
+
+/** fixed_ram_source_ref(): one more user of @source.  Any thread. */
+FixedRamSource *fixed_ram_source_ref(FixedRamSource *source);
+
+/**
+ * fixed_ram_source_unref(): one user less; the last one unlocks and closes it
+ *
+ * Both may take for ever where reads do.  Any thread.
+ */
+void fixed_ram_source_unref(FixedRamSource *source);
 
 /**
  * fixed_ram_source_read(): read metadata, all of it or fail

@@ -23,6 +23,42 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
     return true;
 }
 
+/* What is saved is what mapped-ram saves. */
+
+void fixed_ram_outgoing_channel(QIOChannelFile **file)
+{
+}
+
+void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment)
+{
+}
+
+bool fixed_ram_outgoing_begin(Error **errp)
+{
+    return true;
+}
+
+uint8_t *fixed_ram_outgoing_page(RAMBlock *block, uint64_t offset,
+                                 uint8_t *page)
+{
+    return page;
+}
+
+ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
+                                 const struct iovec *iov, size_t niov,
+                                 Error **errp)
+{
+    return 0;
+}
+
+void fixed_ram_outgoing_bitmap(RAMBlock *block)
+{
+}
+
+void fixed_ram_outgoing_finish(QEMUFile *f)
+{
+}
+
 bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
 {
     return !fixed_ram_load_wanted() || fixed_ram_host_check(errp);

@@ -17,6 +17,39 @@
 #define FAULT_BYTES             (64 * KiB)
 #define BANDWIDTH_SLICE_NS      (100 * SCALE_MS)
 
+FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
+                                     size_t buf_size, Error **errp)
+{
+    FixedRamWorker *w = g_new0(FixedRamWorker, 1);
+
+    w->load = load;
+    w->fault = fault;
+    w->buf_size = buf_size;
+    qemu_mutex_init(&w->lock);
+    if (!fixed_ram_bring_buffer(w, errp)) {
+        fixed_ram_worker_free(w);
+        return NULL;
+    }
+    return w;
+}
+
+void fixed_ram_worker_start(FixedRamWorker *w)
+{
+    qemu_thread_create(&w->thread, w->fault ? "fixed-ram/fault"
+                                            : "fixed-ram/load",
+                       w->fault ? fixed_ram_fault_thread
+                                : fixed_ram_loader_thread, w,
+                       QEMU_THREAD_JOINABLE);
+    w->started = true;
+}
+
+void fixed_ram_worker_free(FixedRamWorker *w)
+{
+    fixed_ram_bring_buffer_free(w);
+    qemu_mutex_destroy(&w->lock);
+    g_free(w);
+}
+
 static bool load_failed(FixedRamLoad *load)
 {
     QEMU_LOCK_GUARD(&load->lock);

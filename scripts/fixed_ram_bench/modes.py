@@ -20,13 +20,16 @@ DEMAND = OURS + ("postcopy-ram",)
 DIRECT = {"direct-io": True}
 PERCENT = {**DIRECT, "fixed-ram-precopy-percent": 10}
 CHANNELS = {**DIRECT, "multifd-channels": 4}
+UNVERIFIED = {"fixed-ram-verify": False}
 
 MODES = {
     "base-plain": Mode(BASE),
     "base-direct": Mode(MULTIFD, CHANNELS),
     "fixed-ram": Mode(OURS),
     "fixed-ram-direct": Mode(OURS, DIRECT),
+    "fixed-ram-unverified": Mode(OURS, {**DIRECT, **UNVERIFIED}),
     "on-demand": Mode(DEMAND, DIRECT),
+    "on-demand-unverified": Mode(DEMAND, {**DIRECT, **UNVERIFIED}),
     "on-demand-buffered": Mode(DEMAND),
     "on-demand-warm": Mode(DEMAND, warm=True),
     "on-demand-touched": Mode(DEMAND, DIRECT, touches=5000),

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: fuzz the room that reads a snapshot's metadata
+ * fixed-ram: fuzz the rooms that read a snapshot's metadata
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -7,7 +7,10 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "migration/fixed-ram/format.h"
+#include "migration/fixed-ram/index.h"
+#include "migration/fixed-ram/sumtable.h"
 #include "check.h"
+#include "check-index.h"
 #include "fuzz.h"
 
 const char fuzz_name[] = "fuzz-format";
@@ -31,6 +34,62 @@ static bool read_bitmaps(FixedRamSource *source, const FixedRamSnapshot *s,
     return true;
 }
 
+static bool read_table(FixedRamSource *source, const FixedRamIndex *index,
+                       const Decoded *d)
+{
+    g_autoptr(FixedRamSumTable) table = fixed_ram_sum_table_new(index);
+    uint64_t clusters = table ? index->table.length / sizeof(uint64_t) : 0;
+
+    for (uint64_t i = 0; i < clusters; i++) {
+        Error *err = NULL;
+        uint64_t sum;
+
+        if (!fixed_ram_sum_table_get(table, source, i, &sum, &err)) {
+            check_error(err);
+            return false;
+        }
+        g_assert(!err);
+        check_table_sum(index, d, i, sum);
+    }
+    return true;
+}
+
+static bool read_index(FixedRamSource *source, const FixedRamSnapshot *s,
+                       const FixedRamSuperblock *sb, const Decoded *d)
+{
+    Error *err = NULL;
+    g_autoptr(FixedRamIndex) index = fixed_ram_index_read(source, s, sb, &err);
+
+    if (!index) {
+        check_error(err);
+        return false;
+    }
+    g_assert(!err);
+    check_index(index, sb, d);
+    if (!fixed_ram_index_verify_stream(index, source, &err)) {
+        check_error(err);
+        return false;
+    }
+    g_assert(!err);
+    check_verified(index, d);
+    return read_table(source, index, d);
+}
+
+static bool read_superblock(FixedRamSource *source, const FixedRamSnapshot *s,
+                            const Decoded *d)
+{
+    FixedRamSuperblock sb;
+    Error *err = NULL;
+
+    if (!fixed_ram_superblock_read(source, s, &sb, &err)) {
+        check_error(err);
+        return false;
+    }
+    g_assert(!err);
+    check_superblock(&sb, d);
+    return sb.state != FIXED_RAM_COMPLETE || read_index(source, s, &sb, d);
+}
+
 /* Good as far as it can be read. */
 static bool read_snapshot(const Input *in, FixedRamSource *source)
 {
@@ -46,7 +105,7 @@ static bool read_snapshot(const Input *in, FixedRamSource *source)
     g_assert(!err);
     d = decode(in);
     check_snapshot(s, d);
-    return read_bitmaps(source, s, d);
+    return read_bitmaps(source, s, d) && read_superblock(source, s, d);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

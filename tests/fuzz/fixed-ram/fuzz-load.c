@@ -182,7 +182,7 @@ static FixedRamLoadState run_to_end(Run *run)
     while ((state = wait_for_change(run)) == FIXED_RAM_LOAD_STALLED) {
         g_assert(run->guest_runs);
         check_stalled(run);
-        fixed_ram_load_recover(run->load, next_source(run));
+        fixed_ram_load_recover(run->load, next_source(run), &error_abort);
     }
     if (state == FIXED_RAM_LOAD_FAILED) {
         g_assert(!run->guest_runs);
@@ -243,6 +243,7 @@ static void run_load(Run *run)
         .ops = &run_ops,
         .opaque = run,
     };
+    unsigned open = input_sources_open();
     FixedRamLoadState state;
     QemuThread guest;
 
@@ -266,6 +267,10 @@ static void run_load(Run *run)
     }
     check_end(run, state);
     fixed_ram_load_free(run->load);
+    /* It does not wait for who read when it was paused. */
+    while (input_sources_open() > open) {
+        g_usleep(10);
+    }
 }
 
 static bool runs_on_demand(const Input *in)

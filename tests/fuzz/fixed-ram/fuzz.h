@@ -10,6 +10,11 @@
 /* What libFuzzer calls; what is wrong ends the process.  Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Likewise, for its next input; it brings the other one itself. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
+                               unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
 /* So that nobody fuzzes for nothing: how the inputs so far ended. */
 typedef struct FuzzCounts {
     unsigned taken;             /* and all that came was right */

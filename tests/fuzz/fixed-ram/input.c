@@ -120,9 +120,18 @@ static ssize_t source_read(FixedRamSource *source, void *buf, size_t length,
            : input_read(s->in, buf, length, offset);
 }
 
+/* Of sources; atomic. */
+static unsigned still_open;
+
 static void source_close(FixedRamSource *source)
 {
     g_free(container_of(source, InputSource, parent));
+    qatomic_dec(&still_open);
+}
+
+unsigned input_sources_open(void)
+{
+    return qatomic_read(&still_open);
 }
 
 static const FixedRamSourceOps source_ops = {
@@ -146,5 +155,6 @@ FixedRamSource *input_bad_source(const Input *in, unsigned *faults)
     s->in = in;
     s->faults = faults;
     s->good = in->good_reads;
+    qatomic_inc(&still_open);
     return &s->parent;
 }

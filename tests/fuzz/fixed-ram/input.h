@@ -72,6 +72,9 @@ size_t input_read(const Input *in, void *buf, size_t length, uint64_t offset);
 /** input_source(): a source of these bytes without faults. */
 FixedRamSource *input_source(const Input *in);
 
+/** input_sources_open(): how many there are at present. */
+unsigned input_sources_open(void);
+
 /**
  * input_bad_source(): a source that has the faults which the head asks for
  *

@@ -9,7 +9,7 @@
 #include "qemu/units.h"
 #include "input.h"
 #include "mutate.h"
-#include "seeds.h"
+#include "seeds-index.h"
 
 #define INPUT_MAX       (256 * KiB)
 /* The first fields are those of the head, which make no good file bad. */
@@ -22,12 +22,16 @@ typedef struct Mutation {
     Random *random;
 } Mutation;
 
+/* Half of those of a snapshot with an index are the index's. */
 static const SeedField *any_field(Mutation *m, unsigned from)
 {
-    const GArray *fields = m->seed->fields;
+    const Seed *seed = m->seed;
 
-    return &g_array_index(fields, SeedField, from +
-                          random_below(m->random, fields->len - from));
+    if (seed->superblock && random_below(m->random, 2)) {
+        from = seed->index_fields;
+    }
+    return &g_array_index(seed->fields, SeedField, from +
+                          random_below(m->random, seed->fields->len - from));
 }
 
 static const SeedPart *any_part(Mutation *m, const Seed *seed)
@@ -44,14 +48,26 @@ static bool there(const Mutation *m, const SeedField *field)
 
 static uint64_t field_get(const Mutation *m, const SeedField *field)
 {
-    return there(m, field) ? ldn_be_p(m->out->data + field->at, field->width)
-                           : 0;
+    const uint8_t *at = m->out->data + field->at;
+
+    if (!there(m, field)) {
+        return 0;
+    }
+    return field->little ? ldn_le_p(at, field->width)
+                         : ldn_be_p(at, field->width);
 }
 
 static void field_set(Mutation *m, const SeedField *field, uint64_t value)
 {
-    if (there(m, field)) {
-        stn_be_p(m->out->data + field->at, field->width, value);
+    uint8_t *at = m->out->data + field->at;
+
+    if (!there(m, field)) {
+        return;
+    }
+    if (field->little) {
+        stn_le_p(at, field->width, value);
+    } else {
+        stn_be_p(at, field->width, value);
     }
 }
 
@@ -142,7 +158,8 @@ static void set_faults(Mutation *m)
     head[8] ^= random_below(m->random, 0x40);
     head[9] = random_below(m->random, 4);
     head[10] = random_below(m->random, FAULTS);
-    head[11] = random_below(m->random, 8);
+    /* Early mostly, but what is read last is read after some more. */
+    head[11] = random_below(m->random, random_below(m->random, 4) ? 8 : 24);
     head[12] = random_below(m->random, 4);
     head[13] = random_below(m->random, 256);
 }
@@ -311,6 +328,10 @@ GByteArray *mutate(const GPtrArray *seeds, Random *random)
     }
     while (!only_faults && count--) {
         mutations[random_below(random, ARRAY_SIZE(mutations))](&m);
+    }
+    /* Else nothing would get beyond the checksums. */
+    if (seed->superblock && random_below(random, 8)) {
+        seed_seal(m.out->data, m.out->len, seed->superblock);
     }
     return m.out;
 }

@@ -8,7 +8,8 @@
 #include "qemu/bswap.h"
 #include "input.h"
 #include "machine.h"
-#include "seeds.h"
+#include "seeds-index.h"
+#include "seeds-plain.h"
 
 typedef enum Filling {
     FULL,
@@ -41,6 +42,7 @@ typedef struct SeedOptions {
     bool reversed;              /* the blocks */
     Filling filling;
     Defect defect;
+    SeedIndex index;
 } SeedOptions;
 
 static const char *const caps_mapped[] = { "mapped-ram", NULL };
@@ -101,6 +103,25 @@ static const SeedOptions options[] = {
       .filling = FRAGMENTED },
     { "units-large", .flags = INPUT_ON_DEMAND | INPUT_UNITS | INPUT_RUNS_EARLY,
       .loaders = 2, .resizable = MACHINE_LARGE, .filling = SPARSE },
+    { "index", .loaders = 1, .filling = FRAGMENTED, .index = INDEX_FULL },
+    { "index-demand", .flags = INPUT_ON_DEMAND | INPUT_RUNS_EARLY,
+      .loaders = 1, .filling = FRAGMENTED, .index = INDEX_LATER },
+    { "index-units", .flags = INPUT_ON_DEMAND | INPUT_UNITS, .loaders = 2,
+      .filling = FULL, .index = INDEX_SUMS },
+    { "index-offset", .start = 777, .loaders = 1, .filling = SPARSE,
+      .index = INDEX_FULL },
+    { "index-large", .flags = INPUT_ON_DEMAND, .loaders = 2,
+      .resizable = MACHINE_LARGE, .filling = FRAGMENTED,
+      .index = INDEX_FULL },
+    { "index-reversed", .loaders = 1, .reversed = true, .filling = ENDS,
+      .index = INDEX_SUMS },
+    { "index-empty", .loaders = 1, .filling = EMPTY, .index = INDEX_FULL },
+    { "index-bare", .loaders = 1, .filling = FRAGMENTED,
+      .index = INDEX_BARE },
+    { "index-later", .flags = INPUT_ON_DEMAND, .loaders = 1,
+      .filling = FRAGMENTED, .index = INDEX_LATER },
+    { "index-cut-off", .loaders = 1, .filling = SPARSE,
+      .index = INDEX_CUT_OFF },
     { "bad-twice", .loaders = 1, .filling = ENDS, .defect = TWICE },
     { "bad-unaligned", .loaders = 1, .filling = ENDS, .defect = UNALIGNED },
     { "bad-lengths", .loaders = 1, .filling = ENDS, .defect = LENGTHS },
@@ -254,6 +275,15 @@ static void put_bitmap(Seed *s, const SeedOptions *o, uint64_t pages)
     end_part(s, at);
 }
 
+/* Where the superblock would be is nothing; else padding may be anything. */
+static void put_padding(Seed *s, uint64_t length)
+{
+    put_any(s, length);
+    if (length >= 4096) {
+        memset(s->input->data + s->input->len - 4096, 0, 4096);
+    }
+}
+
 /* The largest block's pages make the hole, the others' are in the input. */
 static void put_pages(Seed *s, uint64_t length, bool hole)
 {
@@ -294,14 +324,15 @@ static void put_block(Seed *s, const SeedOptions *o, int i)
     put_be(s, 4, 1);
     put_be(s, 8, INPUT_PAGE);
     bitmap_at = here(s) + 16;
-    pages_at = ROUND_UP(bitmap_at + DIV_ROUND_UP(pages, 64) * 8,
+    pages_at = ROUND_UP(bitmap_at + DIV_ROUND_UP(pages, 64) * 8 +
+                        (o->index && i == 0 ? 4096 : 0),
                         MAX(o->align, INPUT_PAGE));
     pages_at += o->defect == UNALIGNED && i == 0 ? 512 : 0;
     put_be(s, 8, bitmap_at);
     put_be(s, 8, wrapped ? pages_at - length : pages_at);
     end_part(s, at);
     put_bitmap(s, o, pages);
-    put_any(s, pages_at - here(s));
+    put_padding(s, pages_at - here(s));
     put_pages(s, wrapped ? 0 : length, seed_block(o, i)->resizable);
 }
 
@@ -366,6 +397,9 @@ static Seed *seed_new(const SeedOptions *o)
     put_commands(s, o);
     put_ram(s, o);
     put_rest(s);
+    if (o->index) {
+        seed_add_index(s, o->index);
+    }
     return s;
 }
 
@@ -386,6 +420,7 @@ GPtrArray *seeds_new(void)
     for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
         g_ptr_array_add(seeds, seed_new(&options[i]));
     }
+    seeds_add_plain(seeds);
     return seeds;
 }
 

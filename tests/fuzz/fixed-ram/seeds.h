@@ -7,10 +7,11 @@
 #ifndef TESTS_FUZZ_FIXED_RAM_SEEDS_H
 #define TESTS_FUZZ_FIXED_RAM_SEEDS_H
 
-/* A big-endian number in the input. */
+/* A number in the input. */
 typedef struct SeedField {
     uint32_t at;
     uint32_t width;             /* bytes */
+    bool little;                /* endian; else big */
 } SeedField;
 
 /* A part of the input that stands for itself: a header, a bitmap, a section. */
@@ -25,6 +26,8 @@ typedef struct Seed {
     GByteArray *input;          /* head and file, see input.h */
     GArray *fields;             /* of SeedField, in the order of the input */
     GArray *parts;              /* of SeedPart */
+    uint32_t superblock;        /* where it is in the input; 0: there is none */
+    unsigned index_fields;      /* number of the first field of it and index */
 } Seed;
 
 /** seeds_new(): all of them, snapshots of the machine of machine.h. */

@@ -164,36 +164,6 @@ static void test_copy(void)
     fixed_ram_faults_end(&args);
 }
 
-/*
- * Reads hang, and somebody goes on with a copy.  What those who hang were to
- * read comes when they are back.
- */
-static void test_hanging(void)
-{
-    FixedRamTest args = {
-        .start.oob = true,
-        .start.hide_stderr = true,
-        .save = FR_FIXED,
-        .load = FR_DEMAND,
-    };
-
-    if (!fixed_ram_faults_begin(&args)) {
-        return;
-    }
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
-    fixed_ram_load_hanging(&args);
-    migrate_pause(args.to);
-    fixed_ram_wait_paused(&args, "paused by the user");
-    recover_out_of_band(&args, "copy");
-    fixed_ram_wait_status(args.to, "postcopy-active");
-    fixed_ram_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
-    fixed_ram_wait_status(args.to, "completed");
-    /* Others read the snapshot now. */
-    fixed_ram_faults_off(0);
-    complete(&args);
-    fixed_ram_faults_end(&args);
-}
-
 static bool guest_has_gone_round(void)
 {
     g_autofree char *path = fixed_ram_path("dest_serial");
@@ -316,6 +286,118 @@ static void test_main_loop(void)
     fixed_ram_faults_end(&args);
 }
 
+/*
+ * Reads hang, and somebody goes on with a copy.  Nobody waits for those reads,
+ * not the load and not the end of the process.
+ */
+
+/* The paused guest against the snapshot, by itself: it must not end. */
+static void compare_ram(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *again = fixed_ram_path("again");
+    g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) have = NULL;
+
+    fixed_ram_save_again(t->to, t->load, "again");
+    have = snapshot_open(again, 0);
+    snapshot_assert_same_ram(want, have);
+}
+
+/* What hangs is the file, not all that bear its name. */
+static void complete_hanging(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *copy = fixed_ram_path("copy");
+
+    fixed_ram_wait_status(t->to, "completed");
+    g_assert_cmpint(rename(copy, path), ==, 0);
+    fixed_ram_check_figures(t);
+    fixed_ram_faults_wait_hanging(0, 1);
+}
+
+static void quit_hanging(FixedRamTest *t)
+{
+    fixed_ram_faults_wait_hanging(0, 1);
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'quit' }");
+    qtest_wait_qemu(t->to);
+    t->run = false;
+    fixed_ram_faults_forget();
+}
+
+static void test_hanging_run(bool run)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .live = run,
+        .run = run,
+    };
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    fixed_ram_load_hanging(&args);
+    while (run && !fixed_ram_ram_figure(args.to, "postcopy-requests")) {
+        g_usleep(1000);
+    }
+    migrate_pause(args.to);
+    fixed_ram_wait_paused(&args, "paused by the user");
+    recover_out_of_band(&args, "copy");
+    complete_hanging(&args);
+    if (run) {
+        fixed_ram_check(&args);
+    } else {
+        compare_ram(&args);
+    }
+    quit_hanging(&args);
+    fixed_ram_faults_end(&args);
+}
+
+static void test_hanging(void)
+{
+    test_hanging_run(false);
+}
+
+static void test_hanging_vcpu(void)
+{
+    test_hanging_run(true);
+}
+
+/* The main loop waits for one of these pages.  In the end all return. */
+static void test_hanging_main_loop(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND | FR_MULTIFD,
+    };
+
+    if (!fixed_ram_faults_begin(&args)) {
+        return;
+    }
+    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    fixed_ram_load_hanging(&args);
+    fixed_ram_occupy_main_loop(&args);
+    qtest_qmp_send(args.to, "{ 'execute': 'query-status', 'id': 'status' }");
+    qtest_qmp_send(args.to, "{ 'exec-oob': 'migrate-pause', 'id': 'pause' }");
+    assert_reply(&args, "pause", "return");
+    fixed_ram_wait_told(&args, "postcopy-paused");
+    send_recover(&args, "copy");
+    assert_all_answered(&args);
+    fixed_ram_check_other(&args);
+    complete_hanging(&args);
+    /* What they have read goes nowhere. */
+    fixed_ram_faults_turn(0, FIXED_RAM_FAULTS_OFF, 0);
+    fixed_ram_faults_wait_none_hanging(0);
+    compare_ram(&args);
+    fixed_ram_faults_end(&args);
+}
+
 /* The file gets shorter than it was. */
 static void test_truncated(void)
 {
@@ -427,9 +509,11 @@ static const FixedRamCase cases[] = {
     { "disk/pause/enospc", test_enospc, true },
     { "disk/pause/enolink", test_enolink, true },
     { "disk/pause/copy", test_copy },
-    { "disk/pause/hanging", test_hanging, true },
     { "disk/pause/vcpu", test_vcpu },
     { "disk/pause/main-loop", test_main_loop },
+    { "disk/pause/hanging", test_hanging },
+    { "disk/pause/hanging-vcpu", test_hanging_vcpu, true },
+    { "disk/pause/hanging-main-loop", test_hanging_main_loop, true },
     { "disk/pause/truncated", test_truncated },
     { "disk/vanished", test_vanished },
 

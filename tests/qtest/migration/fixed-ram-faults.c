@@ -138,6 +138,23 @@ bool fixed_ram_faults_begin(FixedRamTest *t)
     return true;
 }
 
+bool fixed_ram_faults_begin_save(FixedRamTest *t)
+{
+    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+
+    if (!preload()) {
+        return false;
+    }
+    if (!fixed_ram_start(t)) {
+        preload_end();
+        unmap_faults();
+        return false;
+    }
+    fixed_ram_fill(t);
+    g_assert_true(g_file_set_contents(path, "", 0, NULL));
+    return true;
+}
+
 void fixed_ram_faults_end(FixedRamTest *t)
 {
     fixed_ram_end(t);
@@ -176,6 +193,16 @@ void fixed_ram_faults_wait_injected(unsigned number, uint64_t reads)
 void fixed_ram_faults_wait_hanging(unsigned number, uint64_t reads)
 {
     wait_count(&faults->rules[number].hanging, reads);
+}
+
+void fixed_ram_faults_wait_none_hanging(unsigned number)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+
+    while (qatomic_read(&faults->rules[number].hanging)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
 }
 
 /*

@@ -16,11 +16,16 @@
  */
 bool fixed_ram_faults_begin(FixedRamTest *t);
 void fixed_ram_faults_end(FixedRamTest *t);
+/*
+ * No further than fixed_ram_fill(), for saves that fail.  The snapshot is an
+ * empty file.
+ */
+bool fixed_ram_faults_begin_save(FixedRamTest *t);
 
 /*
- * Reads of the snapshot fail as @fault says.  Of it @device and @inode are not
- * used; no @end is the end of the file, and no @left is "always".  There can be
- * one of each number, from 0 to 7.
+ * Reads of the snapshot, or writes, fail as @fault says.  Of it @device and
+ * @inode are not used; no @end is the end of the file, and no @left is
+ * "always".  There can be one of each number, from 0 to 7.
  */
 void fixed_ram_faults_set(unsigned number, const FixedRamFaultsRule *fault);
 void fixed_ram_faults_off(unsigned number);
@@ -47,6 +52,7 @@ uint64_t fixed_ram_faults_injected(unsigned number);
 /* Poll until so many reads have failed, or wait now. */
 void fixed_ram_faults_wait_injected(unsigned number, uint64_t reads);
 void fixed_ram_faults_wait_hanging(unsigned number, uint64_t reads);
+void fixed_ram_faults_wait_none_hanging(unsigned number);
 
 /*
  * A load on demand without these pages: reads of them hang.  Returns when the

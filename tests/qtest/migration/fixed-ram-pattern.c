@@ -8,6 +8,7 @@
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "migration/bootfile.h"
+#include "migration/fixed-ram-index.h"
 #include "migration/fixed-ram-scenario.h"
 
 /*
@@ -144,6 +145,11 @@ void fixed_ram_check_saved(FixedRamTest *t)
     check_file_head(t, saved);
     g_assert_true(snapshot_has_capability(saved, "mapped-ram"));
     g_assert_false(snapshot_has_capability(saved, "fixed-ram"));
+    if (t->save & FR_FIXED) {
+        snapshot_check_index(saved);
+    } else {
+        snapshot_check_no_index(saved);
+    }
     if (t->wipe) {
         g_assert_cmpuint(snapshot_stale_pages(saved), >, 0);
     }

@@ -79,13 +79,26 @@ static void test_recover(void)
     fixed_ram_end(&args);
 }
 
-/* Another snapshot of the same machine will not do. */
+/* A snapshot of another machine, of the same type as the guest. */
+static void save_other(const char *options)
+{
+    const char *type = g_getenv("QTEST_QEMU_MACHINE_TYPE") ?: "q35";
+    QTestState *other = qtest_initf("-machine %s %s", type, options);
+
+    fixed_ram_save_again(other, 0, "other");
+    qtest_quit(other);
+}
+
+/*
+ * Another snapshot will not do.  None has an identity: it is what the headers
+ * and the bitmaps say that tells them apart.
+ */
 static void test_recover_other(void)
 {
     FixedRamTest args = {
         .start.oob = true,
         .start.hide_stderr = true,
-        .save = FR_FIXED,
+        .save = FR_MAPPED,
         .load = FR_DEMAND,
         .crawl = true,
     };
@@ -102,7 +115,13 @@ static void test_recover_other(void)
 
     fixed_ram_restart_target(&args, "defer", "");
     pause_load(&args);
-    assert_recover_refused(&args, "copy|being loaded", "copy");
+    assert_recover_refused(&args, "copy|'pc.ram': the bitmap at offset",
+                           "copy");
+    save_other("-nodefaults");
+    assert_recover_refused(&args, "other|blocks, the one being loaded has",
+                           "other");
+    save_other("-m 32M");
+    assert_recover_refused(&args, "other|block 'pc.ram' is not as", "other");
     migrate_recover(args.to, args.uri);
     fixed_ram_load_rest(&args);
     fixed_ram_check(&args);
@@ -110,6 +129,34 @@ static void test_recover_other(void)
 }
 
 /* The guest runs, waits for a page, and goes on after the pause. */
+/* The same guest in the same state, saved once more: it may be another one. */
+static void test_recover_identity(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+
+    if (!fixed_ram_prepare(&args)) {
+        return;
+    }
+    fixed_ram_set_mode(args.to, FR_FIXED);
+    fixed_ram_incoming(&args, args.uri);
+    fixed_ram_wait_status(args.to, "completed");
+    fixed_ram_save_again(args.to, FR_FIXED, "copy");
+
+    fixed_ram_restart_target(&args, "defer", "");
+    pause_load(&args);
+    assert_recover_refused(&args, "copy|identities differ", "copy");
+    migrate_recover(args.to, args.uri);
+    fixed_ram_load_rest(&args);
+    fixed_ram_check(&args);
+    fixed_ram_end(&args);
+}
+
 static void test_recover_run(void)
 {
     FixedRamTest args = {
@@ -156,17 +203,17 @@ static void test_quit(void)
 }
 
 /* Some of it cannot be had: the guest stays, but goes nowhere else. */
-static void test_give_up(void)
+static void give_up(unsigned save, int64_t bytes)
 {
     FixedRamTest args = {
         .start.oob = true,
         .start.hide_stderr = true,
-        .save = FR_FIXED,
+        .save = save,
         .load = FR_DEMAND,
         .crawl = true,
     };
-    const uint64_t lost = PATTERN_START + PATTERN_BYTES / 2;
-    const char *give_up = "{ 'exec-oob': 'fixed-ram-give-up', 'id': 'g', "
+    const uint64_t lost = PATTERN_START + PATTERN_BYTES / 4 * 3;
+    const char *command = "{ 'exec-oob': 'fixed-ram-give-up', 'id': 'g', "
                           "'arguments': { 'block': %s, 'offset': %" PRIu64
                           " } }";
     g_autofree char *uri = fixed_ram_file_uri("other");
@@ -176,20 +223,18 @@ static void test_give_up(void)
     }
     fixed_ram_load_begin(&args);
     fixed_ram_wait_status(args.to, "postcopy-active");
-    fixed_ram_assert_refused(args.to, "No load is paused", give_up, "pc.ram",
+    fixed_ram_assert_refused(args.to, "No load is paused", command, "pc.ram",
                              lost);
     migrate_pause(args.to);
     fixed_ram_wait_status(args.to, "postcopy-paused");
-    fixed_ram_assert_refused(args.to, "'no.ram'", give_up, "no.ram", lost);
-    qtest_qmp_assert_success(args.to, give_up, "pc.ram", lost);
-    fixed_ram_assert_refused(args.to, "the page is there", give_up, "pc.ram",
+    fixed_ram_assert_refused(args.to, "'no.ram'", command, "no.ram", lost);
+    qtest_qmp_assert_success(args.to, command, "pc.ram", lost);
+    fixed_ram_assert_refused(args.to, "the page is there", command, "pc.ram",
                              lost + 1);
-    g_assert_cmpint(fixed_ram_figure(args.to, "lost-bytes"), ==,
-                    SNAPSHOT_PAGE_SIZE);
+    g_assert_cmpint(fixed_ram_figure(args.to, "lost-bytes"), ==, bytes);
     migrate_recover(args.to, args.uri);
     fixed_ram_load_rest(&args);
-    g_assert_cmpint(fixed_ram_figure(args.to, "lost-bytes"), ==,
-                    SNAPSHOT_PAGE_SIZE);
+    g_assert_cmpint(fixed_ram_figure(args.to, "lost-bytes"), ==, bytes);
     fixed_ram_assert_refused(args.to, "given up", "{ 'execute': 'migrate', "
                              "'arguments': { 'uri': %s } }", uri);
     fixed_ram_assert_refused(args.to, "given up",
@@ -199,12 +244,25 @@ static void test_give_up(void)
     fixed_ram_end(&args);
 }
 
+static void test_give_up_page(void)
+{
+    give_up(FR_MAPPED, SNAPSHOT_PAGE_SIZE);
+}
+
+/* What has one checksum; the pattern has no zeros there. */
+static void test_give_up_cluster(void)
+{
+    give_up(FR_FIXED, 16 * SNAPSHOT_PAGE_SIZE);
+}
+
 static const FixedRamCase cases[] = {
     { "recover/copy", test_recover },
     { "recover/other", test_recover_other, true },
+    { "recover/identity", test_recover_identity, true },
     { "recover/run", test_recover_run, true },
     { "recover/quit", test_quit },
-    { "recover/give-up", test_give_up },
+    { "recover/give-up/page", test_give_up_page },
+    { "recover/give-up/cluster", test_give_up_cluster, true },
 };
 
 void fixed_ram_add_recover_tests(const MigrationTestEnv *env)

@@ -8,7 +8,7 @@
 #include "qemu/bswap.h"
 #include "qemu/cutils.h"
 #include <sys/mman.h>
-#include "migration/fixed-ram-snapshot.h"
+#include "migration/fixed-ram-index.h"
 
 #define STREAM_MAGIC            0x5145564dU
 #define STREAM_VERSION          3
@@ -232,7 +232,9 @@ Snapshot *snapshot_open(const char *path, uint64_t offset)
     close(fd);
     s->capabilities = g_ptr_array_new_with_free_func(g_free);
     s->blocks = g_array_new(false, false, sizeof(SnapshotBlock));
+    s->start = offset;
     decode(s, offset);
+    s->end = snapshot_stream_end(s);
     return s;
 }
 
@@ -421,7 +423,7 @@ static size_t section_end(const Snapshot *s, size_t start)
     const uint8_t *at;
 
     memcpy(footer + 1, s->data + start + 1, 4);
-    at = memmem(s->data + start, s->size - start, footer, sizeof(footer));
+    at = memmem(s->data + start, s->end - start, footer, sizeof(footer));
     g_assert_nonnull(at);
     return at - s->data + sizeof(footer);
 }
@@ -474,8 +476,8 @@ bool snapshot_same_devices(const Snapshot *want, const Snapshot *have,
     }
     g_assert(!next_section(have, &h));
     /* What remains describes the sections. */
-    g_assert_cmpuint(want->size - w.start, ==, have->size - h.start);
-    same &= same_bytes(want, w.start, have, h.start, want->size - w.start,
+    g_assert_cmpuint(want->end - w.start, ==, have->end - h.start);
+    same &= same_bytes(want, w.start, have, h.start, want->end - w.start,
                        "description");
     return same;
 }

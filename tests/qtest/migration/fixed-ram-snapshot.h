@@ -33,6 +33,8 @@ typedef struct Snapshot {
     size_t total_offset;        /* of the number before the first block */
     size_t ram_end;             /* behind the last block's pages */
     size_t devices;             /* where the devices' sections begin */
+    size_t start;               /* of the stream */
+    size_t end;                 /* of the stream; an index may follow */
 } Snapshot;
 
 /* @offset: where the stream begins in the file */
@@ -62,7 +64,7 @@ void snapshot_assert_same_range(const Snapshot *want, const Snapshot *have,
                                 uint64_t end);
 
 /*
- * Every byte from the devices' sections to the end of the file.  Only the
+ * Every byte from the devices' sections to the end of the stream.  Only the
  * name of the state that the VM was in (running, paused) may differ, if
  * @any_runstate.  What differs is told.
  */

@@ -13,16 +13,19 @@
 typedef struct DiskSource {
     FixedRamSource parent;
     Disk *disk;
+    unsigned number;            /* so many there were before it */
     int64_t good;               /* reads before the first error; atomic */
     FixedRamSource *file;       /* the same bytes in a file, or NULL */
 } DiskSource;
 
-static void disk_wait(Disk *disk)
+static void disk_wait(DiskSource *s)
 {
+    Disk *disk = s->disk;
+
     QEMU_LOCK_GUARD(&disk->lock);
     disk->inside++;
     qemu_cond_broadcast(&disk->cond);
-    while (disk->held) {
+    while (s->number < disk->held) {
         qemu_cond_wait(&disk->cond, &disk->lock);
     }
     disk->inside--;
@@ -35,7 +38,7 @@ static void disk_count(Disk *disk, const void *buf, size_t length,
     for (uint64_t i = 0; i < length; i += DISK_PAGE) {
         qatomic_inc(&disk->times[(offset + i) / DISK_PAGE]);
     }
-    if (fixed_ram_map_find(disk->map, (uintptr_t)buf)) {
+    if (disk->map && fixed_ram_map_find(disk->map, (uintptr_t)buf)) {
         qatomic_add(&disk->straight, length);
     }
 }
@@ -52,7 +55,7 @@ static ssize_t disk_read(FixedRamSource *source, void *buf, size_t length,
     g_assert_cmpuint(length % DISK_PAGE, ==, 0);
     g_assert_cmpuint((uintptr_t)buf % DISK_PAGE, ==, 0);
     g_assert_cmpuint(offset + length, <=, disk->size);
-    disk_wait(disk);
+    disk_wait(s);
     bad = qatomic_read(&disk->bad);
     if (qatomic_fetch_dec(&s->good) <= 0 || (bad && bad - offset < length)) {
         return -EIO;
@@ -65,17 +68,38 @@ static ssize_t disk_read(FixedRamSource *source, void *buf, size_t length,
     return length;
 }
 
+/* Metadata lies anywhere, and is not counted. */
+static ssize_t disk_read_metadata(FixedRamSource *source, void *buf,
+                                  size_t length, uint64_t offset)
+{
+    DiskSource *s = container_of(source, DiskSource, parent);
+
+    g_assert_cmpuint(offset + length, <=, s->disk->size);
+    disk_wait(s);
+    if (qatomic_fetch_dec(&s->good) <= 0) {
+        return -EIO;
+    }
+    memcpy(buf, s->disk->bytes + offset, length);
+    return length;
+}
+
 static void disk_close(FixedRamSource *source)
 {
     DiskSource *s = container_of(source, DiskSource, parent);
 
-    qatomic_inc(&s->disk->closed);
+    Disk *disk = s->disk;
+
     fixed_ram_source_close(s->file);
     g_free(s);
+    /* Nobody else is at this source: whoever waits may free the disk. */
+    QEMU_LOCK_GUARD(&disk->lock);
+    disk->closed++;
+    qemu_cond_broadcast(&disk->cond);
 }
 
 static const FixedRamSourceOps disk_ops = {
-    .read = disk_read,
+    .read = disk_read_metadata,
+    .read_pages = disk_read,
     .close = disk_close,
 };
 
@@ -98,11 +122,11 @@ FixedRamSource *disk_source(Disk *disk, int64_t good, bool file)
 {
     DiskSource *s = g_new0(DiskSource, 1);
 
-    disk->opened++;
     s->parent.ops = &disk_ops;
     s->parent.name = g_strdup("snapshot.img");
     s->parent.size = disk->size;
     s->disk = disk;
+    s->number = disk->opened++;
     s->good = good ?: INT64_MAX;
     s->file = file ? open_temp_file(disk) : NULL;
     return &s->parent;
@@ -137,8 +161,28 @@ void disk_free(Disk *disk)
 void disk_hold(Disk *disk, bool held)
 {
     QEMU_LOCK_GUARD(&disk->lock);
-    disk->held = held;
+    disk->held = held ? UINT_MAX : 0;
     qemu_cond_broadcast(&disk->cond);
+}
+
+void disk_hang(Disk *disk)
+{
+    QEMU_LOCK_GUARD(&disk->lock);
+    disk->held = disk->opened;
+}
+
+unsigned disk_closed(Disk *disk)
+{
+    QEMU_LOCK_GUARD(&disk->lock);
+    return disk->closed;
+}
+
+void disk_wait_closed(Disk *disk)
+{
+    QEMU_LOCK_GUARD(&disk->lock);
+    while (disk->closed < disk->opened) {
+        qemu_cond_wait(&disk->cond, &disk->lock);
+    }
 }
 
 void disk_wait_inside(Disk *disk, unsigned n)

@@ -22,14 +22,14 @@ typedef struct Disk {
     size_t size;
     unsigned *times;            /* a page was read; atomic */
     unsigned *starts;           /* a read began there; atomic */
-    const FixedRamMap *map;     /* the memory that the file is for */
+    const FixedRamMap *map;     /* the memory that the file is for, or NULL */
     uint64_t straight;          /* bytes read into that memory; atomic */
     uint64_t bad;               /* reads of this page fail; 0: none; atomic */
     unsigned opened;            /* sources there were; the main thread's */
-    unsigned closed;            /* of these, closed; atomic */
     QemuMutex lock;             /* guards what follows */
     QemuCond cond;
-    bool held;                  /* reads wait */
+    unsigned closed;            /* sources */
+    unsigned held;              /* reads of so many sources wait, the first */
     unsigned inside;            /* reads that wait */
 } Disk;
 
@@ -49,6 +49,15 @@ FixedRamSource *disk_source(Disk *disk, int64_t good, bool file);
 
 /** disk_hold(): have reads wait, or let them all through. */
 void disk_hold(Disk *disk, bool held);
+
+/** disk_hang(): have reads wait of all sources that there are so far. */
+void disk_hang(Disk *disk);
+
+/** disk_closed(): so many sources have been closed. */
+unsigned disk_closed(Disk *disk);
+
+/** disk_wait_closed(): wait until all have been. */
+void disk_wait_closed(Disk *disk);
 
 /** disk_wait_inside(): wait until so many reads wait. */
 void disk_wait_inside(Disk *disk, unsigned n);

@@ -14,6 +14,7 @@
 #include "qapi/error.h"
 #include "migration/fixed-ram/uffd.h"
 #include "rig.h"
+#include "rig-sums.h"
 #include "thp.h"
 
 static const char *const names[RIG_BLOCKS] = { "pc.ram", "tiny", "vga.vram" };
@@ -222,6 +223,7 @@ Rig *rig_new(const RigOptions *o)
         .on_demand = o->on_demand, .loaders = o->loaders,
         .ops = &rig_ops, .opaque = rig,
     };
+    uint64_t table;
 
     rig->o = *o;
     rig->map = fixed_ram_map_new();
@@ -231,10 +233,15 @@ Rig *rig_new(const RigOptions *o)
         add_block(rig, i, rand);
     }
     rig->disk.map = rig->map;
+    table = rig_sums_reserve(&rig->disk, rig->map);
     disk_fill(&rig->disk);
+    if (o->sums) {
+        config.sums = rig_sums_write(&rig->disk, rig->map, table);
+    }
     soil_memory(rig);
     rig->load = fixed_ram_load_new(rig->map, rig_source(rig, o->good_reads),
                                    &config, &error_abort);
+    fixed_ram_sum_table_unref(config.sums);
     if (o->on_demand && !register_memory(rig)) {
         rig_free(rig);
         return NULL;
@@ -249,17 +256,13 @@ void rig_start(Rig *rig)
 
 void rig_stop(Rig *rig)
 {
-    fixed_ram_load_free(rig->load);
-    rig->load = NULL;
-    /* The load owned its sources. */
-    g_assert_cmpuint(qatomic_read(&rig->disk.closed), ==, rig->disk.opened);
+    fixed_ram_load_free(g_steal_pointer(&rig->load));
+    /* It owned its sources. */
+    disk_wait_closed(&rig->disk);
 }
 
-void rig_free(Rig *rig)
+static void free_memory(Rig *rig)
 {
-    if (rig->load) {
-        rig_stop(rig);
-    }
     for (unsigned i = 0; i < RIG_BLOCKS; i++) {
         FixedRamBlock *block = rig_block(rig, i);
 
@@ -267,11 +270,42 @@ void rig_free(Rig *rig)
         g_free(rig->begun[i]);
         g_free(rig->ended[i]);
     }
-    fixed_ram_map_free(rig->map);
+    fixed_ram_map_free(g_steal_pointer(&rig->map));
+    rig->disk.map = NULL;
+}
+
+void rig_leave(Rig *rig)
+{
+    fixed_ram_load_free(g_steal_pointer(&rig->load));
+    free_memory(rig);
+}
+
+void rig_free(Rig *rig)
+{
+    if (rig->load) {
+        rig_stop(rig);
+    }
+    if (rig->map) {
+        free_memory(rig);
+    }
+    disk_wait_closed(&rig->disk);
     disk_free(&rig->disk);
     qemu_cond_destroy(&rig->cond);
     qemu_mutex_destroy(&rig->lock);
     g_free(rig);
+}
+
+void rig_pause(Rig *rig)
+{
+    Error *err = NULL;
+
+    error_setg(&err, "paused");
+    fixed_ram_load_stall(rig->load, err);
+}
+
+void rig_recover(Rig *rig, int64_t good)
+{
+    fixed_ram_load_recover(rig->load, rig_source(rig, good), &error_abort);
 }
 
 /* --- looking at it --- */

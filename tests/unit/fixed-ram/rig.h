@@ -44,6 +44,7 @@ typedef struct RigOptions {
     bool empty;                 /* no page has data */
     bool no_move;               /* take the kernel for one that cannot */
     bool stubborn;              /* what is shared is said to become huge */
+    bool sums;                  /* what is read is verified */
     unsigned more;              /* extents */
     unsigned loaders;
     uint64_t unit;              /* 0: the host's page */
@@ -85,14 +86,27 @@ Rig *rig_new(const RigOptions *o);
 /** rig_start(): start the load's threads. */
 void rig_start(Rig *rig);
 
-/** rig_stop(): free the load, so that all its threads have ended. */
+/**
+ * rig_stop(): free the load, and wait until all its threads have ended
+ *
+ * Those that do not count any more may still read, but not for ever.
+ */
 void rig_stop(Rig *rig);
 
-/** rig_free(): free everything, the load first if need be. */
+/** rig_leave(): free the load, the memory, the map; reads may hang. */
+void rig_leave(Rig *rig);
+
+/** rig_free(): free everything, and wait as rig_stop(). */
 void rig_free(Rig *rig);
 
 /** rig_source(): one more source; @good as for disk_source(). */
 FixedRamSource *rig_source(Rig *rig, int64_t good);
+
+/** rig_pause(): stall the load. */
+void rig_pause(Rig *rig);
+
+/** rig_recover(): go on with one more source; @good as for disk_source(). */
+void rig_recover(Rig *rig, int64_t good);
 
 /** rig_block(): block number @i. */
 FixedRamBlock *rig_block(Rig *rig, unsigned i);

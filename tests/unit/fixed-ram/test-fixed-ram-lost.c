@@ -122,7 +122,7 @@ static void test_give_up(const void *opaque)
     give_up_refused(rig, RAM, page * RIG_PAGE, "the page is there");
     g_assert_true(is_deadly(block, page));
 
-    fixed_ram_load_recover(rig->load, rig_source(rig, DISK_GOOD));
+    rig_recover(rig, DISK_GOOD);
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     check_rest(rig, block, page);
     rig_stop(rig);
@@ -200,9 +200,37 @@ static void test_old_kernel(void)
     give_up_refused(rig, RAM, page * RIG_PAGE, "cannot be given up");
     rig_start(rig);
     rig_wait(rig, FIXED_RAM_LOAD_STALLED);
-    fixed_ram_load_recover(rig->load, rig_source(rig, DISK_GOOD));
+    rig_recover(rig, DISK_GOOD);
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     rig_check_complete(rig);
+    rig_free(rig);
+}
+
+/* It would be being read for ever. */
+static void test_hanging(void)
+{
+    RigOptions o = { .on_demand = true, .loaders = 1 };
+    Rig *rig = rig_new_for_loss(&o);
+    FixedRamBlock *block;
+    const uint64_t page = 3;
+
+    if (!rig) {
+        return;
+    }
+    block = rig_block(rig, 0);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    disk_hang(&rig->disk);
+    rig_start(rig);
+    disk_wait_inside(&rig->disk, 1);
+    give_up_refused(rig, RAM, page * RIG_PAGE, "is being read");
+    rig_pause(rig);
+    g_assert_true(fixed_ram_load_give_up(rig->load, RAM, page * RIG_PAGE,
+                                         &error_abort));
+    rig_recover(rig, DISK_GOOD);
+    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
+    check_rest(rig, block, page);
+    rig_leave(rig);
+    disk_hold(&rig->disk, false);
     rig_free(rig);
 }
 
@@ -216,6 +244,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/fixed-ram/lost/sparse",
                          GSIZE_TO_POINTER(2 * RIG_HUGE + 241), test_give_up);
     g_test_add_func("/fixed-ram/lost/last", test_last);
+    g_test_add_func("/fixed-ram/lost/hanging", test_hanging);
     g_test_add_func("/fixed-ram/lost/refused", test_refused);
     g_test_add_func("/fixed-ram/lost/old-kernel", test_old_kernel);
     return g_test_run();

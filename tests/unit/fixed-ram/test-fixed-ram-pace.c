@@ -219,22 +219,26 @@ static void test_leave_twice(void)
     fixed_ram_pace_destroy(&pace);
 }
 
-/* While it waited for its turn all became quiet: all may read. */
+/* While they waited for their turn all became quiet: all may read. */
 static void test_quiet_meanwhile(void)
 {
     FixedRamTurn a, b;
     FixedRamPace pace;
-    Loader other;
+    Loader others[3];
 
     fixed_ram_pace_init(&pace, true);
     stay_busy(&pace);
     fixed_ram_pace_enter(&pace, &a);
-    loader_start(&other, &pace, true);
-    expect_waits(&other);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        loader_start(&others[i], &pace, true);
+        expect_waits(&others[i]);
+    }
     become_quiet(&pace);
     fixed_ram_pace_leave(&pace, &a);
-    qemu_thread_join(&other.thread);
-    g_assert_cmpuint(other.got, ==, EXTENT);
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+        qemu_thread_join(&others[i].thread);
+        g_assert_cmpuint(others[i].got, ==, EXTENT);
+    }
     fixed_ram_pace_enter(&pace, &a);
     fixed_ram_pace_enter(&pace, &b);
     g_assert_false(a.held);

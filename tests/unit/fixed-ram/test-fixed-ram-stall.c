@@ -157,11 +157,6 @@ static void test_fail_eager(void)
     rig_free(rig);
 }
 
-static void recover(Rig *rig, int64_t good)
-{
-    fixed_ram_load_recover(rig->load, rig_source(rig, good));
-}
-
 /* After the guest has started an error lets it wait. */
 static void test_stall(void)
 {
@@ -187,7 +182,7 @@ static void test_stall(void)
     g_assert_false(qatomic_read(&u.done));
     g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
 
-    recover(rig, DISK_GOOD);
+    rig_recover(rig, DISK_GOOD);
     rig_join(&t);
     rig_join(&u);
     g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
@@ -223,7 +218,7 @@ static void test_stall_again(const void *opaque)
                            FIXED_RAM_LOAD_COMPLETE) ==
            FIXED_RAM_LOAD_STALLED) {
         recovered++;
-        recover(rig, recovered < 6 ? recovered : DISK_GOOD);
+        rig_recover(rig, recovered < 6 ? recovered : DISK_GOOD);
     }
     g_assert_cmpuint(recovered, >=, 6);
     for (unsigned i = 0; i < TOUCHERS; i++) {
@@ -243,7 +238,6 @@ static void test_late_error(void)
     Rig *rig = rig_new(&o);
     Toucher t = { };
     FixedRamBlock *block;
-    Error *err = NULL;
 
     if (!rig) {
         return;
@@ -254,11 +248,10 @@ static void test_late_error(void)
     rig_start(rig);
     rig_touch(rig, &t, block, rig_data_page(block, 0));
     disk_wait_inside(&rig->disk, 2);
-    error_setg(&err, "paused");
-    fixed_ram_load_stall(rig->load, err);
+    rig_pause(rig);
     g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
                     FIXED_RAM_LOAD_STALLED);
-    recover(rig, DISK_GOOD);
+    rig_recover(rig, DISK_GOOD);
     disk_hold(&rig->disk, false);
     g_assert_cmpint(rig_wait_either(rig, FIXED_RAM_LOAD_STALLED,
                                     FIXED_RAM_LOAD_COMPLETE), ==,
@@ -277,7 +270,6 @@ static void test_late_read(void)
     RigOptions o = { .on_demand = true, .loaders = 2 };
     Rig *rig = rig_new(&o);
     g_autofree uint8_t *good = NULL;
-    Error *err = NULL;
 
     if (!rig) {
         return;
@@ -287,16 +279,15 @@ static void test_late_read(void)
     g_assert_true(fixed_ram_load_guest_runs(rig->load));
     rig_start(rig);
     disk_wait_inside(&rig->disk, 1);
-    error_setg(&err, "paused");
-    fixed_ram_load_stall(rig->load, err);
+    rig_pause(rig);
     memset(rig->disk.bytes, 0, rig->disk.size);
     disk_hold(&rig->disk, false);
-    while (qatomic_read(&rig->load->reads)) {
+    while (qatomic_load_acquire(&rig->load->reads)) {
         g_thread_yield();
     }
     memcpy(rig->disk.bytes, good, rig->disk.size);
     g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
-    recover(rig, DISK_GOOD);
+    rig_recover(rig, DISK_GOOD);
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     rig_check_complete(rig);
     rig_free(rig);
@@ -347,7 +338,7 @@ static void test_bad_page(const void *opaque)
                         !data || i < first);
     }
     qatomic_set(&rig->disk.bad, 0);
-    recover(rig, DISK_GOOD);
+    rig_recover(rig, DISK_GOOD);
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     rig_check_complete(rig);
     rig_check_reads(rig, false);
@@ -374,7 +365,7 @@ static void test_bad_neighbour(void)
     g_assert_false(qatomic_read(&t.done));
     g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
     qatomic_set(&rig->disk.bad, 0);
-    recover(rig, DISK_GOOD);
+    rig_recover(rig, DISK_GOOD);
     rig_join(&t);
     g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
                     FIXED_RAM_LOAD_ACTIVE);
@@ -439,11 +430,11 @@ static void test_no_place(const void *opaque)
         rig_wait(rig, FIXED_RAM_LOAD_STALLED);
         check_no_place(rig, n->err);
         g_assert_false(qatomic_read(&t.done));
-        recover(rig, DISK_GOOD);
+        rig_recover(rig, DISK_GOOD);
     }
     rig_wait(rig, FIXED_RAM_LOAD_STALLED);
     set_no_place(0);
-    recover(rig, DISK_GOOD);
+    rig_recover(rig, DISK_GOOD);
     if (n->fault) {
         rig_join(&t);
         rig_check_all(rig);
@@ -475,7 +466,7 @@ static void test_no_place_zero(void)
     check_no_place(rig, ENOMEM);
     g_assert_false(qatomic_read(&t.done));
     set_no_place(0);
-    recover(rig, DISK_GOOD);
+    rig_recover(rig, DISK_GOOD);
     rig_join(&t);
     rig_free(rig);
 }
@@ -516,7 +507,6 @@ static void test_late_no_place(const void *opaque)
     Rig *rig = rig_new(&o);
     FixedRamBlock *block;
     Toucher t = { };
-    Error *err = NULL;
 
     if (!rig) {
         return;
@@ -530,15 +520,14 @@ static void test_late_no_place(const void *opaque)
         rig_touch(rig, &t, block, rig_data_page(block, 5));
     }
     wait_not_placed(1);
-    error_setg(&err, "paused");
-    fixed_ram_load_stall(rig->load, err);
-    recover(rig, DISK_GOOD);
+    rig_pause(rig);
+    rig_recover(rig, DISK_GOOD);
     set_no_place(0);
     qatomic_set(&place_held, false);
     if (rig_wait_either(rig, FIXED_RAM_LOAD_STALLED,
                         FIXED_RAM_LOAD_COMPLETE) == FIXED_RAM_LOAD_STALLED) {
         g_test_message("stalled again");
-        recover(rig, DISK_GOOD);
+        rig_recover(rig, DISK_GOOD);
     }
     if (fault) {
         rig_join(&t);

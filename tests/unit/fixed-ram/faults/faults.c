@@ -1,5 +1,5 @@
 /*
- * Reads of a file that fail: the library
+ * Reads and writes of a file that fail: the library
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -28,6 +28,15 @@
 #define add(field, n)   __atomic_fetch_add(&(field), n, __ATOMIC_SEQ_CST)
 
 typedef FixedRamFaultsRule Rule;
+
+typedef enum Operation { READ, WRITE, SYNC } Operation;
+
+/* What a rule that is not off concerns. */
+static Operation concerned(uint32_t mode)
+{
+    return mode >= FIXED_RAM_FAULTS_SYNC_ERROR ? SYNC :
+           mode >= FIXED_RAM_FAULTS_WRITE_ERROR ? WRITE : READ;
+}
 
 /* NULL: let everything pass. */
 static FixedRamFaults *faults;
@@ -74,12 +83,13 @@ static bool take_one(Rule *rule)
     return left;
 }
 
-static bool must_fail(Rule *rule, const struct stat *file, size_t length,
-                      off_t offset)
+static bool must_fail(Rule *rule, Operation op, const struct stat *file,
+                      size_t length, off_t offset)
 {
     uint64_t after = get(rule->after), every = get(rule->every) ?: 1, n;
+    uint32_t mode = get(rule->mode);
 
-    if (get(rule->mode) == FIXED_RAM_FAULTS_OFF ||
+    if (mode == FIXED_RAM_FAULTS_OFF || concerned(mode) != op ||
         get(rule->inode) != file->st_ino ||
         get(rule->device) != file->st_dev ||
         offset >= get(rule->end) || offset + length <= get(rule->first)) {
@@ -93,46 +103,56 @@ static bool must_fail(Rule *rule, const struct stat *file, size_t length,
     return true;
 }
 
-static Rule *find_rule(const struct stat *file, size_t length, off_t offset)
+static Rule *find_rule(Operation op, const struct stat *file, size_t length,
+                       off_t offset)
 {
     for (int i = 0; i < FIXED_RAM_FAULTS_RULES; i++) {
-        if (must_fail(&faults->rules[i], file, length, offset)) {
+        if (must_fail(&faults->rules[i], op, file, length, offset)) {
             return &faults->rules[i];
         }
     }
     return NULL;
 }
 
-static void hang(Rule *rule)
+static void hang(Rule *rule, uint32_t mode)
 {
     const struct timespec moment = { .tv_nsec = 2 * 1000 * 1000 };
 
     add(rule->hanging, 1);
-    while (get(rule->mode) == FIXED_RAM_FAULTS_HANG) {
+    while (get(rule->mode) == mode) {
         nanosleep(&moment, NULL);
     }
     add(rule->hanging, -1);
 }
 
 /*
- * Returns the errno that a read shall fail with, or 0.  Then it may be that
- * there are only *@length bytes.
+ * Returns the errno that a read, or what else it is, shall fail with, or 0.
+ * Then it may be that there are only *@length bytes.
  */
-static int judge(const struct stat *file, size_t *length, off_t offset)
+static int judge(Operation op, const struct stat *file, size_t *length,
+                 off_t offset)
 {
     Rule *rule;
 
-    while ((rule = find_rule(file, *length, offset))) {
+    while ((rule = find_rule(op, file, *length, offset))) {
         uint64_t first = get(rule->first);
+        uint32_t mode = get(rule->mode);
 
-        switch (get(rule->mode)) {
+        switch (mode) {
         case FIXED_RAM_FAULTS_ERROR:
+        case FIXED_RAM_FAULTS_WRITE_ERROR:
+        case FIXED_RAM_FAULTS_SYNC_ERROR:
             return get(rule->error);
         case FIXED_RAM_FAULTS_SHORT:
             *length = first > offset ? first - offset : 0;
             return 0;
+        case FIXED_RAM_FAULTS_WRITE_FULL:
+            *length = first > offset ? first - offset : 0;
+            return *length ? 0 : get(rule->error);
+        case FIXED_RAM_FAULTS_OFF:
+            break;
         default:
-            hang(rule);
+            hang(rule, mode);
         }
     }
     return 0;
@@ -148,8 +168,8 @@ static bool all_off(void)
     return true;
 }
 
-/* False: the read fails, errno is set.  @offset < 0: where the file is at. */
-static bool allow(int fd, size_t *length, off_t offset)
+/* False: it fails, errno is set.  @offset < 0: where the file is at. */
+static bool allow(Operation op, int fd, size_t *length, off_t offset)
 {
     struct stat file;
     int saved = errno, err = 0;
@@ -158,7 +178,7 @@ static bool allow(int fd, size_t *length, off_t offset)
         return true;
     }
     if (!fstat(fd, &file) && S_ISREG(file.st_mode)) {
-        err = judge(&file, length,
+        err = judge(op, &file, length,
                     offset < 0 ? lseek(fd, 0, SEEK_CUR) : offset);
     }
     errno = err ?: saved;
@@ -185,29 +205,46 @@ static void *find_next(const char *name)
     __atomic_load_n(&next_, __ATOMIC_RELAXED);                          \
 })
 
+#define ALLOWED(name, op, buf, length, offset, ...)             \
+    (allow(op, fd, &length, offset)                             \
+     ? NEXT(name)(fd, buf, length, ##__VA_ARGS__) : -1)
+
 ssize_t read(int fd, void *buf, size_t length)
 {
-    return allow(fd, &length, -1) ? NEXT(read)(fd, buf, length) : -1;
+    return ALLOWED(read, READ, buf, length, -1);
+}
+
+ssize_t write(int fd, const void *buf, size_t length)
+{
+    return ALLOWED(write, WRITE, buf, length, -1);
 }
 
 ssize_t pread(int fd, void *buf, size_t length, off_t offset)
 {
-    return allow(fd, &length, offset) ? NEXT(pread)(fd, buf, length, offset)
-                                      : -1;
+    return ALLOWED(pread, READ, buf, length, offset, offset);
 }
 
 ssize_t pread64(int fd, void *buf, size_t length, off64_t offset)
 {
-    return allow(fd, &length, offset) ? NEXT(pread64)(fd, buf, length, offset)
-                                      : -1;
+    return ALLOWED(pread64, READ, buf, length, offset, offset);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t length, off_t offset)
+{
+    return ALLOWED(pwrite, WRITE, buf, length, offset, offset);
+}
+
+ssize_t pwrite64(int fd, const void *buf, size_t length, off64_t offset)
+{
+    return ALLOWED(pwrite64, WRITE, buf, length, offset, offset);
 }
 
 /*
  * The same for vectors.  One that is cut gets no more than its first part,
  * as any such read may.
  */
-static bool allow_vector(int fd, const struct iovec **iov, int *n,
-                         struct iovec *part, off_t offset)
+static bool allow_vector(Operation op, int fd, const struct iovec **iov,
+                         int *n, struct iovec *part, off_t offset)
 {
     size_t length = 0, allowed;
 
@@ -215,7 +252,7 @@ static bool allow_vector(int fd, const struct iovec **iov, int *n,
         length += (*iov)[i].iov_len;
     }
     allowed = length;
-    if (!allow(fd, &allowed, offset)) {
+    if (!allow(op, fd, &allowed, offset)) {
         return false;
     }
     if (allowed < length) {
@@ -227,26 +264,56 @@ static bool allow_vector(int fd, const struct iovec **iov, int *n,
     return true;
 }
 
+#define ALLOWED_VECTOR(name, op, iov, n, offset, ...) ({        \
+    struct iovec part_;                                         \
+    allow_vector(op, fd, &iov, &n, &part_, offset)              \
+        ? NEXT(name)(fd, iov, n, ##__VA_ARGS__) : -1;           \
+})
+
 ssize_t readv(int fd, const struct iovec *iov, int n)
 {
-    struct iovec part;
+    return ALLOWED_VECTOR(readv, READ, iov, n, -1);
+}
 
-    return allow_vector(fd, &iov, &n, &part, -1) ? NEXT(readv)(fd, iov, n)
-                                                 : -1;
+ssize_t writev(int fd, const struct iovec *iov, int n)
+{
+    return ALLOWED_VECTOR(writev, WRITE, iov, n, -1);
 }
 
 ssize_t preadv(int fd, const struct iovec *iov, int n, off_t offset)
 {
-    struct iovec part;
-
-    return allow_vector(fd, &iov, &n, &part, offset)
-           ? NEXT(preadv)(fd, iov, n, offset) : -1;
+    return ALLOWED_VECTOR(preadv, READ, iov, n, offset, offset);
 }
 
 ssize_t preadv64(int fd, const struct iovec *iov, int n, off64_t offset)
 {
-    struct iovec part;
+    return ALLOWED_VECTOR(preadv64, READ, iov, n, offset, offset);
+}
 
-    return allow_vector(fd, &iov, &n, &part, offset)
-           ? NEXT(preadv64)(fd, iov, n, offset) : -1;
+ssize_t pwritev(int fd, const struct iovec *iov, int n, off_t offset)
+{
+    return ALLOWED_VECTOR(pwritev, WRITE, iov, n, offset, offset);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *iov, int n, off64_t offset)
+{
+    return ALLOWED_VECTOR(pwritev64, WRITE, iov, n, offset, offset);
+}
+
+/* Of the whole file, wherever a rule begins. */
+static bool allow_sync(int fd)
+{
+    size_t length = INT64_MAX;
+
+    return allow(SYNC, fd, &length, 0);
+}
+
+int fsync(int fd)
+{
+    return allow_sync(fd) ? NEXT(fsync)(fd) : -1;
+}
+
+int fdatasync(int fd)
+{
+    return allow_sync(fd) ? NEXT(fdatasync)(fd) : -1;
 }

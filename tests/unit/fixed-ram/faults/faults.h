@@ -1,5 +1,5 @@
 /*
- * Reads of a file that fail: what is told to the library
+ * Reads and writes of a file that fail: what is told to the library
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,9 +17,10 @@
  * library does nothing.  A process with AddressSanitizer also needs
  * verify_asan_link_order=0 in ASAN_OPTIONS.
  *
- * Only read(), pread(), readv() and preadv() are touched, and only for files
- * that are named.  That is done by device and inode, so that it does not
- * matter how the file was opened, or that it has been unlinked since.
+ * Only read(), pread(), readv() and preadv() are touched, the same for write,
+ * fsync() and fdatasync(), and only for files that are named.  That is done by
+ * device and inode, so that it does not matter how the file was opened, or that
+ * it has been unlinked since.
  */
 #define FIXED_RAM_FAULTS_ENV    "FIXED_RAM_FAULTS"
 #define FIXED_RAM_FAULTS_BYTES  4096
@@ -30,6 +31,11 @@ enum {
     FIXED_RAM_FAULTS_ERROR,     /* reads fail with @error */
     FIXED_RAM_FAULTS_SHORT,     /* the file ends at @first */
     FIXED_RAM_FAULTS_HANG,      /* reads wait for another mode */
+    FIXED_RAM_FAULTS_WRITE_ERROR,   /* writes fail with @error */
+    FIXED_RAM_FAULTS_WRITE_FULL,    /* those from @first on; others are cut */
+    FIXED_RAM_FAULTS_WRITE_HANG,
+    FIXED_RAM_FAULTS_SYNC_ERROR,    /* fsync() and fdatasync() do */
+    FIXED_RAM_FAULTS_SYNC_HANG,
 };
 
 #define FIXED_RAM_FAULTS_ALWAYS UINT64_MAX
@@ -41,9 +47,9 @@ enum {
  * fail may change at any time.
  *
  * A rule concerns reads of its file that touch bytes from @first to before
- * @end.  Of those, the first @after ones pass, and then each @every-th one
- * fails, until @left have failed.  A read that has waited is looked at again
- * as if it were another one.
+ * @end, or writes, or any syncs of it.  Of those, the first @after ones pass,
+ * and then each @every-th one fails, until @left have failed.  One that has
+ * waited is looked at again as if it were another one.
  */
 typedef struct FixedRamFaultsRule {
     uint32_t mode;
@@ -57,7 +63,7 @@ typedef struct FixedRamFaultsRule {
     uint64_t left;              /* the library counts it down, if not ALWAYS */
 
     /* Counted by the library.  The driver sets the first two to 0. */
-    uint64_t reads;             /* that this rule concerns */
+    uint64_t reads;             /* or what else this rule concerns */
     uint64_t injected;          /* those that failed, were cut or waited */
     uint64_t hanging;           /* those that wait now */
 } FixedRamFaultsRule;

@@ -1,0 +1,92 @@
+/*
+ * fixed-ram: content checksums
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/host-utils.h"
+#include "sums.h"
+
+/* With it the library looks what the host's CPU has, three times as fast. */
+#ifdef CONFIG_XXHASH_DISPATCH
+#include <xxh_x86dispatch.h>
+#else
+#include <xxhash.h>
+#endif
+
+/* Sums are little-endian where they are summed: as they lie in memory. */
+QEMU_BUILD_BUG_ON(HOST_BIG_ENDIAN);
+
+struct FixedRamSumStream {
+    XXH3_state_t *state;
+};
+
+bool fixed_ram_sums_built(void)
+{
+    return true;
+}
+
+uint64_t fixed_ram_sum(const void *buf, size_t length)
+{
+    return XXH3_64bits(buf, length);
+}
+
+uint64_t fixed_ram_sum_zeros(size_t page_size)
+{
+    static const uint8_t zeros[FIXED_RAM_CLUSTER_BYTES];
+    /* Of each power of two; 0: not yet known. */
+    static uint64_t known[17];
+    uint64_t *entry = &known[ctz64(page_size)];
+    uint64_t sum;
+
+    QEMU_BUILD_BUG_ON(FIXED_RAM_CLUSTER_BYTES >> ARRAY_SIZE(known));
+    assert(is_power_of_2(page_size) && page_size <= sizeof(zeros));
+    sum = qatomic_read(entry);
+    if (!sum) {
+        sum = fixed_ram_sum(zeros, page_size);
+        qatomic_set(entry, sum);
+    }
+    return sum;
+}
+
+uint64_t fixed_ram_sum_pages(const uint64_t *page_sums, size_t count)
+{
+    return fixed_ram_sum(page_sums, count * sizeof(*page_sums));
+}
+
+FixedRamSumStream *fixed_ram_sum_stream_new(void)
+{
+    FixedRamSumStream *stream = g_new0(FixedRamSumStream, 1);
+
+    /* It must be aligned to 64 bytes, which malloc() does not see to. */
+    stream->state = XXH3_createState();
+    assert(stream->state);
+    fixed_ram_sum_stream_reset(stream);
+    return stream;
+}
+
+void fixed_ram_sum_stream_free(FixedRamSumStream *stream)
+{
+    if (stream) {
+        XXH3_freeState(stream->state);
+        g_free(stream);
+    }
+}
+
+void fixed_ram_sum_stream_reset(FixedRamSumStream *stream)
+{
+    XXH3_64bits_reset(stream->state);
+}
+
+void fixed_ram_sum_stream_add(FixedRamSumStream *stream, const void *buf,
+                              size_t length)
+{
+    XXH3_64bits_update(stream->state, buf, length);
+}
+
+uint64_t fixed_ram_sum_stream_get(const FixedRamSumStream *stream)
+{
+    return XXH3_64bits_digest(stream->state);
+}

@@ -1,0 +1,148 @@
+/*
+ * fixed-ram: the table of content checksums, read as it is needed
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/bitops.h"
+#include "qemu/bswap.h"
+#include "qapi/error.h"
+#include "sums.h"
+#include "sumtable.h"
+
+#define CHUNK_SUMS  (FIXED_RAM_CHUNK_BYTES / sizeof(uint64_t))
+/* The smallest page that a target may have: 1 KiB, and some room. */
+#define PAGES_MAX   (FIXED_RAM_CLUSTER_BYTES / 256)
+
+struct FixedRamSumTable {
+    unsigned refs;              /* atomic */
+    uint64_t offset;            /* in the file */
+    uint64_t length;            /* bytes */
+    GArray *chunk_sums;         /* of uint64_t */
+    /*
+     * Of each chunk the checksums in it, NULL until somebody needs one; then
+     * it stays for good.  Atomic.
+     */
+    uint64_t **chunks;
+};
+
+FixedRamSumTable *fixed_ram_sum_table_new(const FixedRamIndex *index)
+{
+    FixedRamSumTable *table;
+
+    if (!index->has_sums || !fixed_ram_sums_built()) {
+        return NULL;
+    }
+    table = g_new0(FixedRamSumTable, 1);
+    table->refs = 1;
+    table->offset = index->table.offset;
+    table->length = index->table.length;
+    table->chunk_sums = g_array_ref(index->table.chunk_sums);
+    table->chunks = g_new0(uint64_t *, table->chunk_sums->len);
+    return table;
+}
+
+FixedRamSumTable *fixed_ram_sum_table_ref(FixedRamSumTable *table)
+{
+    if (table) {
+        qatomic_inc(&table->refs);
+    }
+    return table;
+}
+
+void fixed_ram_sum_table_unref(FixedRamSumTable *table)
+{
+    if (!table || qatomic_fetch_dec(&table->refs) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < table->chunk_sums->len; i++) {
+        g_free(table->chunks[i]);
+    }
+    g_free(table->chunks);
+    g_array_unref(table->chunk_sums);
+    g_free(table);
+}
+
+void fixed_ram_sum_table_expect(const FixedRamSumTable *table,
+                                FixedRamSource *source)
+{
+    fixed_ram_source_expect(source, table->offset, table->length);
+}
+
+/* Read chunk @i and check it. */
+static uint64_t *read_chunk(const FixedRamSumTable *table,
+                            FixedRamSource *source, uint64_t i, Error **errp)
+{
+    uint64_t at = i * FIXED_RAM_CHUNK_BYTES;
+    size_t length = MIN(table->length - at, FIXED_RAM_CHUNK_BYTES);
+    uint64_t expected = g_array_index(table->chunk_sums, uint64_t, i);
+    g_autofree uint64_t *chunk = g_malloc(length);
+    uint64_t sum;
+
+    if (!fixed_ram_source_read(source, chunk, length, table->offset + at,
+                               errp)) {
+        error_prepend(errp, "checksums: ");
+        return NULL;
+    }
+    sum = fixed_ram_sum(chunk, length);
+    if (sum != expected) {
+        error_setg(errp, "snapshot '%s': the checksums at offset 0x%" PRIx64
+                   ": checksum 0x%016" PRIx64 ", expected 0x%016" PRIx64,
+                   source->name, table->offset + at, sum, expected);
+        return NULL;
+    }
+    return g_steal_pointer(&chunk);
+}
+
+/* Several threads may read the same chunk; one of them puts it in. */
+static const uint64_t *get_chunk(FixedRamSumTable *table,
+                                 FixedRamSource *source, uint64_t i,
+                                 Error **errp)
+{
+    uint64_t *chunk = qatomic_load_acquire(&table->chunks[i]);
+    uint64_t *other;
+
+    if (chunk) {
+        return chunk;
+    }
+    chunk = read_chunk(table, source, i, errp);
+    if (!chunk) {
+        return NULL;
+    }
+    other = qatomic_cmpxchg(&table->chunks[i], NULL, chunk);
+    if (other) {
+        g_free(chunk);
+        return other;
+    }
+    return chunk;
+}
+
+bool fixed_ram_sum_table_get(FixedRamSumTable *table, FixedRamSource *source,
+                             uint64_t cluster, uint64_t *sum, Error **errp)
+{
+    const uint64_t *chunk;
+
+    assert(cluster < table->length / sizeof(uint64_t));
+    chunk = get_chunk(table, source, cluster / CHUNK_SUMS, errp);
+    if (!chunk) {
+        return false;
+    }
+    *sum = le64_to_cpu(chunk[cluster % CHUNK_SUMS]);
+    return true;
+}
+
+uint64_t fixed_ram_cluster_sum(const FixedRamCluster *cluster)
+{
+    uint64_t sums[PAGES_MAX];
+
+    assert(cluster->pages <= ARRAY_SIZE(sums));
+    for (size_t i = 0; i < cluster->pages; i++) {
+        sums[i] = test_bit(cluster->page + i, cluster->data)
+                  ? fixed_ram_sum(cluster->buf + i * cluster->page_size,
+                                  cluster->page_size)
+                  : fixed_ram_sum_zeros(cluster->page_size);
+    }
+    return fixed_ram_sum_pages(sums, cluster->pages);
+}

@@ -1,0 +1,114 @@
+/*
+ * qemu-snapshot: what of RAM is not good, as ranges
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/util.h"
+#include "damage.h"
+
+/* Where all of a large file is bad, nobody wants to read it all. */
+#define ERRORS_KEPT     1000
+#define RANGES_SHOWN    100
+
+static void damage_clear(void *opaque)
+{
+    ToolDamage *damage = opaque;
+
+    g_free(damage->error);
+}
+
+GArray *tool_damage_new(void)
+{
+    GArray *list = g_array_new(false, false, sizeof(ToolDamage));
+
+    g_array_set_clear_func(list, damage_clear);
+    return list;
+}
+
+void tool_damage_add(GArray *list, ToolDamage damage, Error *error)
+{
+    if (error && list->len < ERRORS_KEPT) {
+        damage.error = g_strdup(error_get_pretty(error));
+    } else if (error) {
+        damage.error = g_strdup("see above");
+    }
+    error_free(error);
+    g_array_append_val(list, damage);
+}
+
+static int compare_damage(const void *a, const void *b)
+{
+    const ToolDamage *x = a, *y = b;
+
+    if (x->block != y->block) {
+        return x->block < y->block ? -1 : 1;
+    }
+    return x->bad.cluster < y->bad.cluster ? -1 : 1;
+}
+
+static bool goes_on(const ToolDamage *last, const ToolDamage *next)
+{
+    return last->block == next->block &&
+           last->bad.cluster + 1 == next->bad.cluster &&
+           last->unreadable == next->unreadable &&
+           !last->error == !next->error;
+}
+
+static FixedRamCheckRange *range_new(const ToolFile *file,
+                                     const ToolDamage *d)
+{
+    const ToolBlock *block = tool_file_block(file, d->block);
+    FixedRamCheckRange *range = g_new0(FixedRamCheckRange, 1);
+
+    range->block = g_strdup(block->name);
+    range->start = d->bad.cluster * FIXED_RAM_CLUSTER_BYTES;
+    range->offset = block->pages_offset + range->start;
+    if (d->error) {
+        range->error = g_strdup(d->error);
+    } else {
+        range->expected = g_strdup_printf("%016" PRIx64, d->bad.expected);
+        range->found = g_strdup_printf("%016" PRIx64, d->bad.found);
+    }
+    return range;
+}
+
+static uint64_t cluster_length(const ToolFile *file, const ToolDamage *d)
+{
+    uint64_t at = d->bad.cluster * FIXED_RAM_CLUSTER_BYTES;
+
+    return MIN(tool_file_block(file, d->block)->length - at,
+               FIXED_RAM_CLUSTER_BYTES);
+}
+
+void tool_damage_report(GArray *list, const ToolFile *file,
+                        FixedRamCheckInfo *info)
+{
+    FixedRamCheckRangeList **tail = &info->ranges;
+    FixedRamCheckRange *range = NULL;
+    const ToolDamage *last = NULL;
+    unsigned shown = 0;
+
+    g_array_sort(list, compare_damage);
+    for (size_t i = 0; i < list->len; i++) {
+        const ToolDamage *d = &g_array_index(list, ToolDamage, i);
+        uint64_t length = cluster_length(file, d);
+
+        *(d->unreadable ? &info->unreadable : &info->corrupt) += length;
+        if (last && goes_on(last, d)) {
+            if (range) {
+                range->length += length;
+            }
+        } else if (shown++ < RANGES_SHOWN) {
+            range = range_new(file, d);
+            range->length = length;
+            QAPI_LIST_APPEND(tail, range);
+        } else {
+            range = NULL;
+            info->more_ranges++;
+        }
+        last = d;
+    }
+}

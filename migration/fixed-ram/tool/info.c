@@ -1,0 +1,384 @@
+/*
+ * qemu-snapshot info: what a file holds
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/cutils.h"
+#include "qemu/uuid.h"
+#include "qapi/error.h"
+#include "qapi/qapi-visit-fixed-ram.h"
+#include "qapi/qobject-output-visitor.h"
+#include "qapi/util.h"
+#include "qobject/qlist.h"
+#include "qemu/error-report.h"
+#include "../sums.h"
+#include "command.h"
+#include "description.h"
+#include "file.h"
+#include "output.h"
+#include "report.h"
+#include "sections.h"
+
+#define WIDTH       76          /* of lines that are filled */
+#define NAME_WIDTH  28          /* of a block's name, as a rule */
+
+static char *uuid_text(const uint8_t bytes[16])
+{
+    QemuUUID uuid;
+
+    memcpy(&uuid, bytes, sizeof(uuid));
+    return qemu_uuid_is_null(&uuid) ? NULL : qemu_uuid_unparse_strdup(&uuid);
+}
+
+/* What is empty was not known to the one who wrote it. */
+static char *text_or_null(const char *text)
+{
+    return *text ? g_strdup(text) : NULL;
+}
+
+static FixedRamFileMachine *machine_info(const ToolFile *file)
+{
+    FixedRamFileMachine *m = g_new0(FixedRamFileMachine, 1);
+
+    if (file->index && file->index->has_machine) {
+        const FixedRamIndexMachine *im = &file->index->machine;
+
+        m->type = text_or_null(im->type);
+        m->version = text_or_null(im->version);
+        m->name = text_or_null(im->name);
+        m->uuid = uuid_text(im->uuid);
+        m->has_time = im->time;
+        m->time = im->time;
+        m->has_ram = im->ram_bytes;
+        m->ram = im->ram_bytes;
+    } else {
+        m->type = text_or_null(file->head->machine);
+        m->uuid = file->head->has_uuid ? uuid_text(file->head->uuid) : NULL;
+    }
+    return m;
+}
+
+static strList *capabilities_info(const ToolFile *file)
+{
+    strList *list = NULL, **tail = &list;
+
+    for (size_t i = 0; i < file->head->capabilities->len; i++) {
+        char *name = g_ptr_array_index(file->head->capabilities, i);
+
+        QAPI_LIST_APPEND(tail, g_strdup(name));
+    }
+    return list;
+}
+
+static FixedRamFileBlockList *blocks_info(const ToolFile *file)
+{
+    FixedRamFileBlockList *list = NULL, **tail = &list;
+
+    for (size_t i = 0; i < file->blocks->len; i++) {
+        const ToolBlock *block = tool_file_block(file, i);
+        FixedRamFileBlock *b = g_new0(FixedRamFileBlock, 1);
+
+        b->name = g_strdup(block->name);
+        b->length = block->length;
+        b->pages = block->pages;
+        b->data_pages = block->data_pages;
+        b->has_offset = !block->plain;
+        b->offset = block->pages_offset;
+        QAPI_LIST_APPEND(tail, b);
+    }
+    return list;
+}
+
+static FixedRamFileDeviceList *devices_list(const QList *devices)
+{
+    FixedRamFileDeviceList *list = NULL, **tail = &list;
+    const QListEntry *entry;
+
+    QLIST_FOREACH_ENTRY(devices, entry) {
+        QDict *dict = qobject_to(QDict, qlist_entry_obj(entry));
+        const char *name = dict ? qdict_get_try_str(dict, "name") : NULL;
+        FixedRamFileDevice *device;
+
+        if (name) {
+            device = g_new0(FixedRamFileDevice, 1);
+            device->name = g_strdup(name);
+            device->instance = qdict_get_try_int(dict, "instance_id", 0);
+            QAPI_LIST_APPEND(tail, device);
+        }
+    }
+    return list;
+}
+
+static FixedRamFileDeviceList *devices_info(const ToolFile *file)
+{
+    uint64_t end = file->sb.state == FIXED_RAM_COMPLETE ? file->sb.stream_end
+                                                        : 0;
+    FixedRamFileDeviceList *list = NULL;
+    QDict *description;
+
+    if (!file->snapshot && !file->plain) {
+        return NULL;
+    }
+    description = tool_description_find(file->source, tool_file_ram_end(file),
+                                        &end, NULL);
+    if (description) {
+        list = devices_list(qdict_get_qlist(description, "devices"));
+    }
+    qobject_unref(description);
+    return list;
+}
+
+static FixedRamFileChecksums *checksums_info(const ToolFile *file)
+{
+    FixedRamFileChecksums *sums;
+
+    if (!file->index || !file->index->has_sums) {
+        return NULL;
+    }
+    sums = g_new0(FixedRamFileChecksums, 1);
+    sums->algorithm = g_strdup("XXH3-64");
+    sums->cluster_size = FIXED_RAM_CLUSTER_BYTES;
+    sums->table_size = file->index->table.length;
+    return sums;
+}
+
+FixedRamFileInfo *tool_info_file(const ToolFile *file)
+{
+    FixedRamFileInfo *info = g_new0(FixedRamFileInfo, 1);
+    bool has_superblock = file->sb.state != FIXED_RAM_PLAIN;
+
+    info->filename = g_strdup(file->source->name);
+    info->offset = file->start;
+    info->kind = file->kind;
+    info->complete = !file->problem;
+    info->problem = file->problem ? g_strdup(error_get_pretty(file->problem))
+                                  : NULL;
+    info->id = has_superblock ? tool_hex(file->sb.id, sizeof(file->sb.id))
+                              : NULL;
+    info->file_size = file->source->size;
+    info->allocated_size = file->allocated;
+    info->sections = tool_sections(file);
+    info->has_sections = info->sections;
+    info->checksums = checksums_info(file);
+    if (file->kind == FIXED_RAM_FILE_KIND_NONE) {
+        return info;
+    }
+    info->has_page_size = file->page_size;
+    info->page_size = file->page_size;
+    info->has_capabilities = true;
+    info->capabilities = capabilities_info(file);
+    info->machine = machine_info(file);
+    info->blocks = blocks_info(file);
+    info->has_blocks = info->blocks;
+    info->devices = devices_info(file);
+    info->has_devices = info->devices;
+    return info;
+}
+
+static void print_size(const char *what, uint64_t size)
+{
+    g_autofree char *text = size_to_str(size);
+
+    printf("%s: %s (%" PRIu64 " bytes)\n", what, text, size);
+}
+
+static void print_kind(const FixedRamFileInfo *info)
+{
+    static const char *const kinds[] = {
+        [FIXED_RAM_FILE_KIND_NONE] = "none, this is no VM snapshot",
+        [FIXED_RAM_FILE_KIND_STREAM] = "plain migration stream",
+        [FIXED_RAM_FILE_KIND_MAPPED_RAM] = "mapped-ram snapshot",
+        [FIXED_RAM_FILE_KIND_FIXED_RAM] = "fixed-ram snapshot",
+    };
+
+    printf("kind: %s\n", kinds[info->kind]);
+    if (info->kind != FIXED_RAM_FILE_KIND_NONE) {
+        printf("complete: %s\n", info->complete ? "yes" : "no");
+    }
+    if (info->problem) {
+        g_autofree char *problem = tool_printable(info->problem);
+
+        printf("problem: %s\n", problem);
+    }
+    if (info->id) {
+        printf("id: %s\n", info->id);
+    }
+}
+
+static void print_text(const char *what, const char *text)
+{
+    if (text) {
+        g_autofree char *printable = tool_printable(text);
+
+        printf("%s: %s\n", what, printable);
+    }
+}
+
+static void print_machine(const FixedRamFileMachine *m)
+{
+    print_text("machine", m->type);
+    print_text("saved by QEMU", m->version);
+    if (m->has_time) {
+        g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(m->time);
+        g_autofree char *text = time ? g_date_time_format(time, "%F %T UTC")
+                                     : NULL;
+
+        print_text("saved at", text);
+    }
+    print_text("VM name", m->name);
+    print_text("VM UUID", m->uuid);
+    if (m->has_ram) {
+        print_size("RAM", m->ram);
+    }
+}
+
+static void print_checksums(const FixedRamFileInfo *info)
+{
+    if (info->checksums) {
+        g_autofree char *cluster = size_to_str(info->checksums->cluster_size);
+
+        printf("checksums: %s, one for each %s of RAM\n",
+               info->checksums->algorithm, cluster);
+    } else if (info->kind != FIXED_RAM_FILE_KIND_NONE) {
+        printf("checksums: none\n");
+    }
+}
+
+static void print_blocks(const FixedRamFileBlockList *blocks,
+                         uint64_t page_size)
+{
+    printf("blocks:\n    %-*s %10s %10s %7s\n", NAME_WIDTH, "NAME", "SIZE",
+           "NON-ZERO", "SHARE");
+    for (; blocks; blocks = blocks->next) {
+        const FixedRamFileBlock *b = blocks->value;
+        g_autofree char *name = tool_printable(b->name);
+        g_autofree char *size = size_to_str(b->length);
+        g_autofree char *data = size_to_str(b->data_pages * page_size);
+        g_autofree char *share = tool_percent(b->data_pages, b->pages);
+
+        printf("    %-*s %10s %10s %7s\n", NAME_WIDTH, name, size, data,
+               share);
+    }
+}
+
+/* Words that fill lines. */
+typedef struct Words {
+    int column;
+} Words;
+
+static void print_word(Words *w, const char *word, bool last)
+{
+    int width = g_utf8_strlen(word, -1) + !last;
+
+    if (!w->column || w->column + 1 + width > WIDTH) {
+        printf("%s   ", w->column ? "\n" : "");
+        w->column = 3;
+    }
+    printf(" %s%s", word, last ? "\n" : ",");
+    w->column += 1 + width;
+}
+
+static void print_devices(const FixedRamFileDeviceList *devices)
+{
+    Words w = { };
+
+    printf("devices:\n");
+    while (devices) {
+        g_autofree char *name = tool_printable(devices->value->name);
+        g_autofree char *several = NULL;
+        unsigned count = 0;
+        const char *first = devices->value->name;
+
+        for (; devices && !strcmp(devices->value->name, first); count++) {
+            devices = devices->next;
+        }
+        if (count > 1) {
+            several = g_strdup_printf("%s (%u)", name, count);
+        }
+        print_word(&w, several ?: name, !devices);
+    }
+}
+
+static void print_sections(const FixedRamFileSectionList *sections)
+{
+    Words w = { };
+
+    printf("index sections:\n");
+    for (; sections; sections = sections->next) {
+        const FixedRamFileSection *s = sections->value;
+        g_autofree char *unknown = NULL;
+
+        if (!s->name) {
+            unknown = g_strdup_printf("type %" PRIu32 " (unknown%s)", s->type,
+                                      s->required ? ", required" : "");
+        }
+        print_word(&w, unknown ?: s->name, !sections->next);
+    }
+}
+
+static void print_info(const FixedRamFileInfo *info)
+{
+    print_text("file", info->filename);
+    if (info->offset) {
+        printf("offset: %" PRIu64 "\n", info->offset);
+    }
+    print_kind(info);
+    if (info->machine) {
+        print_machine(info->machine);
+    }
+    print_size("file size", info->file_size);
+    print_size("disk size", info->allocated_size);
+    print_checksums(info);
+    if (info->has_sections) {
+        print_sections(info->sections);
+    }
+    if (info->has_blocks) {
+        print_blocks(info->blocks, info->page_size);
+    }
+    if (info->has_devices) {
+        print_devices(info->devices);
+    }
+}
+
+static int run_info(const ToolCommand *command, int argc, char **argv)
+{
+    static const struct option options[] = {
+        TOOL_OPTION_HELP, TOOL_OPTION_OUTPUT, TOOL_OPTION_OFFSET, { },
+    };
+    g_autoptr(FixedRamFileInfo) info = NULL;
+    g_autoptr(ToolFile) file = NULL;
+    ToolCommon common = { };
+    Error *err = NULL;
+
+    tool_getopt(command, argc, argv, "h", options, &common);
+    tool_expect_args(command, argc, 1);
+    file = tool_file_open(argv[optind], common.offset, false, &err);
+    if (!file) {
+        error_report_err(err);
+        return EXIT_FAILURE;
+    }
+    info = tool_info_file(file);
+    if (common.json) {
+        TOOL_PRINT_JSON(FixedRamFileInfo, info);
+    } else {
+        print_info(info);
+    }
+    return EXIT_SUCCESS;
+}
+
+const ToolCommand tool_info = {
+    .name = "info",
+    .summary = "Show what a file holds",
+    .syntax = "[--output=human|json] [--offset=N] FILE",
+    .help =
+TOOL_HELP_OUTPUT
+TOOL_HELP_OFFSET
+"  FILE\n"
+"     what migrate has saved a VM to\n"
+"\n"
+"A plain migration stream is read from one end to the other for this.\n",
+    .trouble = EXIT_FAILURE,
+    .run = run_info,
+};

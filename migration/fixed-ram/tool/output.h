@@ -1,0 +1,46 @@
+/*
+ * qemu-snapshot: what people and programs are shown
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef FIXED_RAM_TOOL_OUTPUT_H
+#define FIXED_RAM_TOOL_OUTPUT_H
+
+#include "qapi/visitor.h"
+
+/**
+ * tool_print_json(): an object that one of QAPI's visit functions knows
+ *
+ * Frees @object and prints what was in it.
+ */
+void tool_print_json(QObject *object);
+
+/** tool_print_json_line(): the same, in a line without its end */
+void tool_print_json_line(QObject *object);
+
+/** TOOL_PRINT_JSON(): a value of QAPI type @TYPE, shown as JSON */
+#define TOOL_PRINT_JSON(TYPE, value) do {                               \
+        QObject *object_;                                               \
+        Visitor *visitor_ = qobject_output_visitor_new(&object_);       \
+        visit_type_ ## TYPE(visitor_, NULL, &(value), &error_abort);    \
+        visit_complete(visitor_, &object_);                             \
+        visit_free(visitor_);                                           \
+        tool_print_json(object_);                                       \
+    } while (0)
+
+/** tool_percent(): @part of @whole for people: "12.5%" */
+char *tool_percent(uint64_t part, uint64_t whole);
+
+/** tool_hex(): bytes in hexadecimal */
+char *tool_hex(const uint8_t *bytes, size_t length);
+
+/**
+ * tool_printable(): a name out of a file, fit for a terminal
+ *
+ * Names come from files that nobody vouches for: control characters are
+ * replaced, and what is not UTF-8.
+ */
+char *tool_printable(const char *name);
+
+#endif

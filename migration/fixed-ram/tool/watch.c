@@ -1,0 +1,99 @@
+/*
+ * qemu-snapshot: a source that remembers if it could not be read
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "watch.h"
+
+typedef struct Watch {
+    FixedRamSource parent;
+    FixedRamSource *inner;
+} Watch;
+
+static __thread bool failed;
+
+static Watch *watch_of(const FixedRamSource *source)
+{
+    return container_of(source, Watch, parent);
+}
+
+static ssize_t note(ssize_t ret)
+{
+    failed = failed || ret < 0;
+    return ret;
+}
+
+static ssize_t watch_read(FixedRamSource *source, void *buf, size_t length,
+                          uint64_t offset)
+{
+    FixedRamSource *inner = watch_of(source)->inner;
+
+    return note(inner->ops->read(inner, buf, length, offset));
+}
+
+static ssize_t watch_read_pages(FixedRamSource *source, void *buf,
+                                size_t length, uint64_t offset)
+{
+    FixedRamSource *inner = watch_of(source)->inner;
+
+    if (!inner->ops->read_pages) {
+        return watch_read(source, buf, length, offset);
+    }
+    return note(inner->ops->read_pages(inner, buf, length, offset));
+}
+
+static void watch_expect(FixedRamSource *source, uint64_t offset,
+                         uint64_t length)
+{
+    fixed_ram_source_expect(watch_of(source)->inner, offset, length);
+}
+
+static bool watch_is_file(const FixedRamSource *source, int fd)
+{
+    return fixed_ram_source_is_file(watch_of(source)->inner, fd);
+}
+
+static void watch_unlock(FixedRamSource *source)
+{
+    fixed_ram_source_unlock(watch_of(source)->inner);
+}
+
+static void watch_close(FixedRamSource *source)
+{
+    Watch *watch = watch_of(source);
+
+    fixed_ram_source_close(watch->inner);
+    g_free(watch);
+}
+
+static const FixedRamSourceOps watch_ops = {
+    .read = watch_read,
+    .read_pages = watch_read_pages,
+    .expect = watch_expect,
+    .is_file = watch_is_file,
+    .unlock = watch_unlock,
+    .close = watch_close,
+};
+
+FixedRamSource *tool_watch_new(FixedRamSource *inner)
+{
+    Watch *watch = g_new0(Watch, 1);
+
+    watch->inner = inner;
+    watch->parent = (FixedRamSource) {
+        .ops = &watch_ops,
+        .name = g_strdup(inner->name),
+        .size = inner->size,
+    };
+    return &watch->parent;
+}
+
+bool tool_watch_failed(void)
+{
+    bool ret = failed;
+
+    failed = false;
+    return ret;
+}

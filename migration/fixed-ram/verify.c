@@ -1,0 +1,65 @@
+/*
+ * fixed-ram: is what was read what was saved?
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "verify.h"
+
+/* Bytes of the cluster that begins at @offset; the last one may be short. */
+static uint64_t cluster_bytes(const FixedRamBlock *block, uint64_t offset)
+{
+    return MIN(FIXED_RAM_CLUSTER_BYTES, block->length - offset);
+}
+
+FixedRamRun fixed_ram_verify_widen(const FixedRamBlock *block,
+                                   const FixedRamRun *run)
+{
+    uint64_t offset = ROUND_DOWN(run->offset, FIXED_RAM_CLUSTER_BYTES);
+    uint64_t end = ROUND_UP(run->offset + run->length,
+                            FIXED_RAM_CLUSTER_BYTES);
+
+    return (FixedRamRun) {
+        .offset = offset, .length = MIN(end, block->length) - offset,
+    };
+}
+
+bool fixed_ram_verify_wants(const FixedRamClaim *claim, uint64_t offset)
+{
+    uint64_t begin = ROUND_DOWN(offset, FIXED_RAM_CLUSTER_BYTES);
+    uint64_t end = begin + cluster_bytes(claim->block, begin);
+
+    for (uint64_t pos = begin; pos < end; pos += claim->block->page_size) {
+        if (fixed_ram_claim_has(claim, pos)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,
+                              const uint8_t *buf, uint64_t expected,
+                              const FixedRamSource *source, Error **errp)
+{
+    FixedRamCluster cluster = {
+        .buf = buf,
+        .data = block->data,
+        .page = offset / block->page_size,
+        .pages = cluster_bytes(block, offset) / block->page_size,
+        .page_size = block->page_size,
+    };
+    uint64_t found = fixed_ram_cluster_sum(&cluster);
+
+    if (found == expected) {
+        return true;
+    }
+    error_setg(errp, "snapshot '%s': block '%s' offset 0x%" PRIx64 " length 0x%"
+               PRIx64 ": the content at offset 0x%" PRIx64 " of the file is "
+               "not what was saved: checksum 0x%016" PRIx64 ", expected 0x%016"
+               PRIx64, source->name, block->name, offset,
+               cluster_bytes(block, offset), block->pages_offset + offset,
+               found, expected);
+    return false;
+}

@@ -1,0 +1,32 @@
+/*
+ * fixed-ram: superblock and index for seeds
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_FUZZ_FIXED_RAM_SEEDS_INDEX_H
+#define TESTS_FUZZ_FIXED_RAM_SEEDS_INDEX_H
+
+#include "seeds.h"
+
+typedef enum SeedIndex {
+    INDEX_NONE,                 /* as stock QEMU writes it */
+    INDEX_CUT_OFF,              /* the save has not come to its end */
+    INDEX_BARE,                 /* no more than there must be */
+    INDEX_SUMS,
+    INDEX_FULL,
+    INDEX_LATER,                /* has an unknown section; the file goes on */
+} SeedIndex;
+
+/** seed_add_index(): to a snapshot that is complete otherwise */
+void seed_add_index(Seed *s, SeedIndex kind);
+
+/**
+ * seed_seal(): make the metadata's checksums right again
+ *
+ * @input: a mutation of a seed, of @size bytes
+ * @superblock: where it has its superblock
+ */
+void seed_seal(uint8_t *input, size_t size, uint32_t superblock);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * fixed-ram: superblock and index for small snapshots, for tests
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_UNIT_FIXED_RAM_IMAGE_INDEX_H
+#define TESTS_UNIT_FIXED_RAM_IMAGE_INDEX_H
+
+#include "image.h"
+
+/*
+ * An encoder of its own, from docs/interop/fixed-ram.rst.  It shares nothing
+ * with the code under test but the checksums themselves.
+ */
+
+#define IMAGE_SUPERBLOCK    4096
+#define IMAGE_CLUSTER       65536ULL
+#define IMAGE_ID            "an id of a save."
+#define IMAGE_MACHINE       "pc-i440fx-10.0"
+#define IMAGE_VERSION       "10.0.2"
+#define IMAGE_VM            "gr\xc3\xbc\xc3\x9f" "e"
+#define IMAGE_UUID          "0123456789abcdef"
+#define IMAGE_TIME          1700000000
+#define IMAGE_RAM           (100 * IMAGE_PAGE)
+
+/* Types of sections. */
+enum { MACHINE = 1, BLOCKS, STREAM, SUMS, SECTIONS };
+
+typedef struct ImageIndexOptions {
+    bool no_sums;               /* as a build without libxxhash writes it */
+    unsigned without;           /* this type of section */
+    uint32_t extra;             /* one more section of this type, or 0 */
+    uint32_t extra_flags;
+    bool extra_first;           /* before all others */
+} ImageIndexOptions;
+
+/* Where things lie in the file. */
+typedef struct ImageIndex {
+    uint64_t superblock;
+    uint64_t stream_end;
+    uint64_t table;
+    uint64_t table_length;      /* bytes; 0: there are no checksums */
+    uint64_t index;
+    uint64_t index_length;
+    uint64_t payload[SECTIONS]; /* of a section; 0: there is none */
+} ImageIndex;
+
+/** image_fill(): give pages content; those with a clear bit, too. */
+void image_fill(Image *img);
+
+/**
+ * image_add_index(): make a complete fixed-ram snapshot of @img
+ *
+ * Without checksums where the build has none.
+ */
+void image_add_index(Image *img, const ImageIndexOptions *o, ImageIndex *at);
+
+/** image_cut_off(): the same for a save that has not come to its end. */
+void image_cut_off(Image *img);
+
+/** image_seal(): make both metadata checksums right again. */
+void image_seal(Image *img, const ImageIndex *at);
+
+/** image_seal_superblock(): the one of the superblock only. */
+void image_seal_superblock(Image *img, const ImageIndex *at);
+
+/** image_cluster_sum(): of a cluster of block @i, a page at a time. */
+uint64_t image_cluster_sum(const Image *img, unsigned i, uint64_t cluster);
+
+#endif
