@@ -22,6 +22,9 @@
 /** migrate_fixed_ram(): is the capability set?  Any thread. */
 bool migrate_fixed_ram(void);
 
+/** migrate_fixed_ram_verify(): are checksums written and checked? */
+bool migrate_fixed_ram_verify(void);
+
 /** fixed_ram_load_wanted(): do the capabilities ask for a load of ours? */
 bool fixed_ram_load_wanted(void);
 

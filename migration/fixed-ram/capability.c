@@ -38,6 +38,11 @@ bool migrate_fixed_ram(void)
     return migrate_get_current()->capabilities[MIGRATION_CAPABILITY_FIXED_RAM];
 }
 
+bool migrate_fixed_ram_verify(void)
+{
+    return migrate_get_current()->parameters.fixed_ram_verify;
+}
+
 static bool wants_on_demand(const bool *caps)
 {
     return caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&

@@ -411,6 +411,11 @@ void fixed_ram_shutdown(void)
 {
     FixedRamIncoming *in = fixed_ram_incoming_now();
 
+    /*
+     * migration_shutdown() drops the last reference, but devices still ask for
+     * the migration's state while vCPUs are being stopped.
+     */
+    object_ref(OBJECT(migrate_get_current()));
     if (!in || !in->load) {
         return;
     }

@@ -135,8 +135,12 @@ static bool read_sum(FixedRamReading *r, uint64_t offset, uint64_t *sum,
         error_free(err);
         fixed_ram_worker_leave(r->w);
     }
-    error_propagate(errp, err);
-    return !err;
+    if (err) {
+        error_propagate_prepend(errp, err, "block '%s' offset 0x%" PRIx64
+                                ": ", block->name, offset);
+        return false;
+    }
+    return true;
 }
 
 /* @run was read, whole clusters: is what is wanted of it what was saved? */

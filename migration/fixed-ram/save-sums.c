@@ -66,6 +66,15 @@ static uint8_t *copy_buffer(void)
     return buf;
 }
 
+void fixed_ram_save_sums_add(FixedRamSaveSums *sums, uint64_t offset,
+                             const uint8_t *mem, size_t length)
+{
+    for (size_t at = 0; at < length; at += sums->page_size) {
+        fixed_ram_save_sums_set(sums, (offset + at) / sums->page_size,
+                                fixed_ram_sum(mem + at, sums->page_size));
+    }
+}
+
 uint8_t *fixed_ram_save_sums_copy(FixedRamSaveSums *sums, uint64_t offset,
                                   const uint8_t *mem, size_t length)
 {
@@ -75,8 +84,7 @@ uint8_t *fixed_ram_save_sums_copy(FixedRamSaveSums *sums, uint64_t offset,
     /* By pages, while they are in the CPU's nearest cache. */
     for (size_t at = 0; at < length; at += sums->page_size) {
         memcpy(buf + at, mem + at, sums->page_size);
-        fixed_ram_save_sums_set(sums, (offset + at) / sums->page_size,
-                                fixed_ram_sum(buf + at, sums->page_size));
+        fixed_ram_save_sums_add(sums, offset + at, buf + at, sums->page_size);
     }
     return buf;
 }

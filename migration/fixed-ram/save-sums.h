@@ -30,22 +30,30 @@ void fixed_ram_save_sums_free(FixedRamSaveSums *sums);
 void fixed_ram_save_sums_set(FixedRamSaveSums *sums, uint64_t page,
                              uint64_t sum);
 
+/**
+ * fixed_ram_save_sums_add(): the pages at @offset are to be written
+ *
+ * @mem: their @length bytes, whole pages
+ *
+ * Any thread; but for a page that comes again the earlier write must be over.
+ * It is: a page comes again in a later round only, and between rounds multifd's
+ * threads are waited for.
+ */
+void fixed_ram_save_sums_add(FixedRamSaveSums *sums, uint64_t offset,
+                             const uint8_t *mem, size_t length);
+
 /* How much fixed_ram_save_sums_copy() takes at once. */
 #define FIXED_RAM_SAVE_COPY_BYTES   (512 * KiB)
 
 /**
- * fixed_ram_save_sums_copy(): what to write for the pages at @offset
+ * fixed_ram_save_sums_copy(): the same while the guest may write to @mem
  *
- * @mem: the guest's memory there, @length bytes of it, whole pages
+ * Returns what to write for the pages: a copy, so that what is summed is what
+ * is written.  That a page is dirty when the guest has changed it, and comes
+ * again, is not enough: the guest may call it free (a hint of its balloon), and
+ * it does not come.
  *
- * Returns a copy, whose sums are taken down: what is summed is what is written,
- * whoever writes to the guest's memory meanwhile.  That such a page is dirty
- * then and comes again is not enough: a guest may call it free (a hint of its
- * balloon), and it does not come.
- *
- * The copy is the thread's, until its next one.  Any thread; but for a page
- * that comes again the earlier write must be over.  It is: a page comes again
- * in a later round only, and between rounds multifd's threads are waited for.
+ * The copy is the thread's, until its next one.
  */
 uint8_t *fixed_ram_save_sums_copy(FixedRamSaveSums *sums, uint64_t offset,
                                   const uint8_t *mem, size_t length);

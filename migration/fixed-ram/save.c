@@ -19,6 +19,7 @@
 #include "qemu/module.h"
 #include "qemu/units.h"
 #include "qemu-version.h"
+#include "system/runstate.h"
 #include "system/system.h"
 #include "../qemu-file.h"
 #include "lock.h"
@@ -86,7 +87,8 @@ static void outgoing_new(int fd, const char *name, uint64_t start)
     save->file.name = save->name;
     save->lock_start = start;
     save->index = fixed_ram_index_new();
-    save->index->has_sums = fixed_ram_sums_built();
+    save->index->has_sums = fixed_ram_sums_built() &&
+                            migrate_fixed_ram_verify();
     save->sums = g_ptr_array_new_with_free_func(
         (GDestroyNotify)fixed_ram_save_sums_free);
     outgoing = save;
@@ -208,6 +210,17 @@ static void write_behind(size_t length)
     }
 }
 
+/* What to write for @length bytes of pages; their sums are taken down. */
+static uint8_t *sum_pages(RAMBlock *block, uint64_t offset, uint8_t *mem,
+                          size_t length)
+{
+    if (runstate_is_live(runstate_get())) {
+        return fixed_ram_save_sums_copy(block->save_sums, offset, mem, length);
+    }
+    fixed_ram_save_sums_add(block->save_sums, offset, mem, length);
+    return mem;
+}
+
 uint8_t *fixed_ram_outgoing_page(RAMBlock *block, uint64_t offset,
                                  uint8_t *page)
 {
@@ -218,9 +231,7 @@ uint8_t *fixed_ram_outgoing_page(RAMBlock *block, uint64_t offset,
     }
     /* This one will be written; it is about those before it. */
     write_behind(length);
-    return block->save_sums
-        ? fixed_ram_save_sums_copy(block->save_sums, offset, page, length)
-        : page;
+    return block->save_sums ? sum_pages(block, offset, page, length) : page;
 }
 
 /* Short writes go on: what has a sum must be in the file. */
@@ -249,7 +260,7 @@ ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
                                  const struct iovec *iov, size_t niov,
                                  Error **errp)
 {
-    const uint8_t *mem = iov->iov_base;
+    uint8_t *mem = iov->iov_base;
     uint64_t offset = mem - block->host;
     size_t length = iov_size(iov, niov);
 
@@ -258,10 +269,9 @@ ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
     }
     for (size_t at = 0; at < length; at += FIXED_RAM_SAVE_COPY_BYTES) {
         size_t n = MIN(length - at, FIXED_RAM_SAVE_COPY_BYTES);
-        uint8_t *copy = fixed_ram_save_sums_copy(block->save_sums, offset + at,
-                                                 mem + at, n);
+        uint8_t *buf = sum_pages(block, offset + at, mem + at, n);
 
-        if (!write_pages(ioc, copy, n, block->pages_offset + offset + at,
+        if (!write_pages(ioc, buf, n, block->pages_offset + offset + at,
                          errp)) {
             return -1;
         }

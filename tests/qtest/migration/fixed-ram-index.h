@@ -62,8 +62,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SnapshotIndex, snapshot_index_close)
 /*
  * Fails unless there is a complete index, every sum in it is that of what is in
  * the file, and the file ends with it.
+ * @sums: are there sums of content?
  */
-void snapshot_check_index(const Snapshot *s);
+void snapshot_check_index(const Snapshot *s, bool sums);
 
 /* Where the stream ends, if the superblock says it: else with the file. */
 uint64_t snapshot_stream_end(const Snapshot *s);

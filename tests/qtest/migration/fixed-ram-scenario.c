@@ -547,3 +547,30 @@ void fixed_ram_add_cases(const MigrationTestEnv *env,
         }
     }
 }
+
+void fixed_ram_save_begin(FixedRamTest *t, const char *uri)
+{
+    fixed_ram_set_mode(t->from, t->save);
+    migrate_ensure_non_converge(t->from);
+    migrate_qmp(t->from, NULL, uri, NULL, "{}");
+    wait_for_migration_status(t->from, "active", NULL);
+}
+
+void fixed_ram_wait_rounds(QTestState *who, uint64_t rounds)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+
+    while (get_migration_pass(who) < rounds) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
+SnapshotSuperblock fixed_ram_superblock(const char *name)
+{
+    g_autofree char *path = fixed_ram_path(name);
+    SnapshotSuperblock sb;
+
+    g_assert_true(snapshot_find_superblock(path, &sb));
+    return sb;
+}

@@ -8,6 +8,7 @@
 #define TEST_FIXED_RAM_SCENARIO_H
 
 #include "migration/framework.h"
+#include "migration/fixed-ram-index.h"
 #include "migration/fixed-ram-snapshot.h"
 
 /* How a snapshot is saved, or loaded: what is set on that side. */
@@ -45,6 +46,8 @@ typedef struct FixedRamTest {
     uint64_t pattern_offset;
     /* Optional: what that block is loaded by, if not by single pages */
     uint64_t unit;
+    /* It is saved without checksums: fixed-ram-verify is off */
+    bool no_sums;
     /* Memory that was saved once becomes zero before a live save ends */
     bool wipe;
     /* Loaders crawl as soon as the guest runs */
@@ -73,6 +76,10 @@ void fixed_ram_end(FixedRamTest *t);
 bool fixed_ram_prepare(FixedRamTest *t);
 /* All of them. */
 void fixed_ram_test(FixedRamTest *t);
+
+/* A save that has no end until migrate_ensure_converge(). */
+void fixed_ram_save_begin(FixedRamTest *t, const char *uri);
+void fixed_ram_wait_rounds(QTestState *who, uint64_t rounds);
 
 /* Parts of steps, for scenarios that go their own way. */
 void fixed_ram_set_mode(QTestState *who, unsigned mode);
@@ -112,6 +119,8 @@ char *fixed_ram_path(const char *name);
 char *fixed_ram_file_uri(const char *name);
 char *fixed_ram_shm_path(void);
 void fixed_ram_remove_files(void *opaque);
+/* The file's superblock. */
+SnapshotSuperblock fixed_ram_superblock(const char *name);
 void fixed_ram_copy_file(const char *from, const char *to);
 
 /* From query-migrate; a missing member ends the test. */
@@ -160,7 +169,9 @@ void fixed_ram_add_disk_tests(const MigrationTestEnv *env);
 void fixed_ram_add_disk_early_tests(const MigrationTestEnv *env);
 void fixed_ram_add_exit_tests(const MigrationTestEnv *env);
 void fixed_ram_add_index_tests(const MigrationTestEnv *env);
+void fixed_ram_add_index_end_tests(const MigrationTestEnv *env);
 void fixed_ram_add_hostile_tests(const MigrationTestEnv *env);
 void fixed_ram_add_hostile_index_tests(const MigrationTestEnv *env);
+void fixed_ram_add_verify_tests(const MigrationTestEnv *env);
 
 #endif
