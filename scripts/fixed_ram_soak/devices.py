@@ -13,6 +13,8 @@ SLOTS = 8
 DIMMS = 3               # of four slots, one may be the machine's
 DIMM_MIB = 128
 GONE_S = 15             # the guest may keep what it uses
+# during a pause the answer may be late, and nobody knew what there is
+LATER = "not in a pause"
 # "not found": the guest has given it back meanwhile
 REFUSED = ("still being loaded|process of unplug|not support|migrat|not found|"
            "[Ii]nsufficient")
@@ -41,6 +43,8 @@ class Devices:
 
 
 def plug_rng(run, _rng):
+    if run.paused:
+        return LATER
     free = set(range(SLOTS)) - run.devices.rngs
     if not free:
         return "no slot"
@@ -54,6 +58,8 @@ def plug_rng(run, _rng):
 
 
 def plug_dimm(run, _rng):
+    if run.paused:
+        return LATER
     free = set(range(1, DIMMS + 1)) - set(run.devices.dimms)
     if not free:
         return "no slot"
