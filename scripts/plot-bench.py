@@ -4,6 +4,7 @@
 
 work       a guest's rate of work over time, by the way it is loaded
 growth     the time to its first output, by the size of its RAM
+save       how fast a stopped guest goes to stable storage
 engine     pages a second of the engine alone, by the number of threads
 
 Needs Debian's python3-matplotlib. What the report does not have is not drawn.
@@ -37,6 +38,11 @@ COLOURS = {"base-plain": BASE, "base-direct": BASE, "percent-10": OTHER,
 ENGINES = (("mapping", "private mapping of the file, by the kernel", FAINT),
            ("naive", "one thread, a page at a time", BASE),
            ("engine", "fixed-ram's engine", OURS))
+SAVES = (("base-plain", "mapped-ram", BASE),
+         ("base-multifd", "mapped-ram, multifd", BASE),
+         ("base-multifd-direct", "mapped-ram, multifd, direct-io", BASE),
+         ("fixed-ram", "fixed-ram", OURS),
+         ("fixed-ram-direct", "fixed-ram, direct-io", OURS))
 CACHES = (("warm", "file in the page cache"), ("cold", "file on the disk"))
 
 
@@ -170,6 +176,46 @@ def draw_growth(report, _filling):
     return figure
 
 
+# ------------------------------------------------------------ save
+
+def save_panel(axes, filling, data):
+    """MiB/s of the guest's data; the line is fio's"""
+    rates = [data["modes"][name]["summary"]["stable_mib_s"]
+             for name, *_ in SAVES]
+    middle = [rate["median"] for rate in rates]
+    spread = [[rate["median"] - rate["min"] for rate in rates],
+              [rate["max"] - rate["median"] for rate in rates]]
+    axes.barh([label for _, label, _ in SAVES], middle, xerr=spread,
+              color=[colour for *_, colour in SAVES], ecolor=FAINT,
+              height=0.6)
+    if "fio" in data:
+        disk = data["fio"]["summary"]["mib_s"]["median"]
+        axes.axvline(disk, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+        axes.annotate("the disk, by fio", (disk, -0.6), color=FAINT,
+                      fontsize=10, ha="center", va="bottom",
+                      annotation_clip=False)
+    axes.set_title(filling, loc="left", fontsize=11, color=INK, pad=18)
+    axes.set_ylim(len(SAVES) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+
+
+def draw_save(report, _filling):
+    section = report.get("save") or {}
+    fillings = [name for name in ("contiguous", "fragmented")
+                if name in section]
+    if not fillings:
+        return None
+    figure, panels = pyplot.subplots(1, len(fillings), sharex=True,
+                                     sharey=True, squeeze=False,
+                                     figsize=(8.6, 3.4))
+    for axes, filling in zip(panels[0], fillings):
+        save_panel(axes, filling, section[filling])
+    figure.supxlabel("MiB of the guest's data a second, until they are on "
+                     "stable storage", fontsize=11)
+    figure.tight_layout(w_pad=2)
+    return figure
+
+
 # ------------------------------------------------------------ engine
 
 def engine_line(axes, scaling, cache, mode, label, colour):
@@ -223,7 +269,8 @@ def draw_engine(report, _filling):
 
 # ------------------------------------------------------------ all of them
 
-PLOTS = {"work": draw_work, "growth": draw_growth, "engine": draw_engine}
+PLOTS = {"work": draw_work, "growth": draw_growth, "save": draw_save,
+         "engine": draw_engine}
 
 
 def draw(report, output, filling):

@@ -32,18 +32,28 @@ def started(command):
         process.stderr.close()
 
 
-def run(command, timeout):
-    """What it prints; Failure if it fails or takes too long"""
-    name = os.path.basename(str(command[0]))
+def name_of(command):
+    return os.path.basename(str(command[0]))
+
+
+def finish(command, timeout):
+    """Its status, output and errors; Failure if it takes too long"""
     with started(command) as process:
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise Failure(f"{name}: not done within {timeout:g} s") from None
-        if process.returncode:
-            said = " | ".join((err or out).split("\n")).strip(" |")[-500:]
-            raise Failure(f"{name} failed "
-                          f"({describe_status(process.returncode)}): {said}")
+            raise Failure(f"{name_of(command)}: not done within {timeout:g} "
+                          "s") from None
+        return process.returncode, out, err
+
+
+def run(command, timeout):
+    """What it prints; Failure if it fails or takes too long"""
+    status, out, err = finish(command, timeout)
+    if status:
+        said = " | ".join((err or out).split("\n")).strip(" |")[-500:]
+        raise Failure(f"{name_of(command)} failed "
+                      f"({describe_status(status)}): {said}")
     return out
 
 

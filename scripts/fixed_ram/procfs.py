@@ -28,10 +28,24 @@ def cpu_seconds(pid):
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def peak_kib(pid):
-    """The most that was ever resident"""
+def status_kib(pid, field):
     text = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"^VmHWM:\s+(\d+)", text, re.M)[1])
+    return int(re.search(rf"^{field}:\s+(\d+)", text, re.M)[1])
+
+
+def peak_kib(pid):
+    """The most that was ever resident, or since reset_peak()"""
+    return status_kib(pid, "VmHWM")
+
+
+def reset_peak(pid):
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def written_bytes(pid):
+    """What the process has sent, or has dirtied to be sent, to disks"""
+    text = Path(f"/proc/{pid}/io").read_text()
+    return int(re.search(r"^write_bytes: (\d+)$", text, re.M)[1])
 
 
 def memory(pid, start, end):

@@ -11,8 +11,8 @@ BOOT_S = 180
 LOAD_S = 1800
 
 
-def capabilities(*names):
-    return {"capabilities": [{"capability": name, "state": True}
+def capabilities(*names, state=True):
+    return {"capabilities": [{"capability": name, "state": state}
                              for name in names]}
 
 

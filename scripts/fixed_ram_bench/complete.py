@@ -3,7 +3,8 @@
 
 from .engine import HOLES
 from .engine import MODES as ENGINE_MODES
-from .modes import FILLINGS, GROWTH, LIGHT, MODES, WORK, is_on_demand
+from .modes import (FILLINGS, GROWTH, LIGHT, MODES, SAVES, SPARSE_SAVES, WORK,
+                    is_on_demand)
 from .stats import is_figure
 
 EVERY = ("running_ms", "first_output_ms", "loaded_ms", "cpu_s", "read_bytes",
@@ -13,6 +14,9 @@ WORK_KEYS = LIGHT_KEYS + ("full_rate", "stall_ms")
 # not reached where other programs take the CPUs: that is no fault of ours
 MAY_BE_NONE = ("half_ms", "ninety_ms")
 FAULTS = ("faults", "fault_p50_us", "fault_p99_us", "fault_max_us")
+SAVED = ("saved_ms", "stable_ms", "mib_s", "stable_mib_s", "issued_mib_s",
+         "written_bytes", "disk_bytes", "disk_share", "cpu_s", "rss_mib",
+         "tables_mib")
 TOUCH = ("pages_per_s", "p50_us", "p99_us", "touch_s")
 
 
@@ -67,6 +71,20 @@ def growth(report):
                                        data["modes"].get(name), EVERY)
 
 
+def save(report):
+    section = report.get("save") or {}
+    for case, names in ((FILLINGS[0], SAVES), (FILLINGS[1], SAVES),
+                        ("sparse", SPARSE_SAVES)):
+        modes = section.get(case, {}).get("modes", {})
+        for name in names:
+            where = f"{case} {name}"
+            yield from missing_in_runs(where, modes.get(name), SAVED)
+            if names is SAVES and not any(
+                    run.get("checked") not in (None, "bad")
+                    for run in modes.get(name, {}).get("runs", [])):
+                yield f"{where}: not verified"
+
+
 def disk(report):
     data = report.get("disk") or {}
     for name in ("sequential_read", "sequential_write"):
@@ -98,8 +116,8 @@ def targets(report):
             yield f"row {row['row']} has no figure"
 
 
-CHECKS = {"light": light, "work": work, "growth": growth, "disk": disk,
-          "engine": engine, "targets": targets}
+CHECKS = {"light": light, "work": work, "growth": growth, "save": save,
+          "disk": disk, "engine": engine, "targets": targets}
 
 
 def missing(report, name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The ways to load a snapshot that are compared."""
+"""The ways to load and to save a snapshot that are compared."""
 
 from typing import NamedTuple
 
@@ -42,6 +42,38 @@ LIGHT = tuple(MODES)
 WORK = ("base-plain", "base-direct", "fixed-ram", "on-demand",
         "on-demand-warm", "percent-10")
 GROWTH = ("base-plain", "on-demand")
+
+
+
+class Save(NamedTuple):
+    capabilities: tuple
+    parameters: dict = {}
+
+    @property
+    def has_sums(self):
+        return (self.capabilities[0] == "fixed-ram"
+                and self.parameters.get("fixed-ram-verify", True))
+
+
+# for each save, unless its mode says something else; 0: no limit
+SAVE_DEFAULTS = {"max-bandwidth": 0, "multifd-channels": 4,
+                 "direct-io": False, "fixed-ram-verify": True}
+OURS_MULTIFD = OURS + ("multifd",)
+
+SAVES = {
+    "base-plain": Save(BASE),
+    "base-multifd": Save(MULTIFD),
+    "base-multifd-direct": Save(MULTIFD, DIRECT),
+    "fixed-ram": Save(OURS),
+    "fixed-ram-no-sums": Save(OURS, UNVERIFIED),
+    "fixed-ram-direct": Save(OURS_MULTIFD, DIRECT),
+    "fixed-ram-direct-no-sums": Save(OURS_MULTIFD, {**DIRECT, **UNVERIFIED}),
+}
+
+BASE_BUFFERED_SAVES = ("base-plain", "base-multifd")
+BASE_DIRECT_SAVES = ("base-multifd-direct",)
+BASE_SAVES = BASE_BUFFERED_SAVES + BASE_DIRECT_SAVES
+SPARSE_SAVES = ("base-plain", "fixed-ram")
 
 
 def is_on_demand(name):

@@ -23,6 +23,8 @@ class Scale(NamedTuple):
     rounds: int
     growth: tuple           # sizes of guests
     growth_fill: int
+    sparse: int             # a guest of which little is ever touched
+    sparse_fill: int
     watch_s: float          # how long the work is watched after the load
     settle_s: float         # how long huge pages may take to be collected
     quiet_s: float          # their number unchanged for so long: all there
@@ -38,11 +40,13 @@ class Scale(NamedTuple):
 
 FULL = Scale(memory=8192, fill=7, rounds=5,
              growth=(1024, 2048, 4096, 8192, 16384), growth_fill=512,
+             sparse=16384, sparse_fill=176,
              watch_s=3, settle_s=60, quiet_s=1, fio_s=3, fio_mib=4096,
              write_mib=2048, cold_mib=4096, warm_mib=1024, cold_touches=2000,
              warm_touches=20000, touchers=(1, 2, 4, 8))
 QUICK = Scale(memory=768, fill=4, rounds=1, growth=(512, 1024),
-              growth_fill=128, watch_s=1, settle_s=2, quiet_s=0.3, fio_s=0.3,
+              growth_fill=128, sparse=2048, sparse_fill=64,
+              watch_s=1, settle_s=2, quiet_s=0.3, fio_s=0.3,
               fio_mib=256, write_mib=128, cold_mib=256, warm_mib=128,
               cold_touches=300,
               warm_touches=3000, touchers=(1, 2, 4, 8))
@@ -61,6 +65,7 @@ class Plan:
     memory: int = 0         # of the guest, MiB
     fill: int = 0
     growth: tuple = ()
+    sparse: int = 0
     kernel: Path = None
     accel: str = "tcg"
     accel_text: str = ""
@@ -82,6 +87,10 @@ class Plan:
         return (self.build / "tests" / "bench" / "fixed-ram"
                 / "fixed-ram-bench-engine")
 
+    @property
+    def snapshot_tool(self):
+        return self.build / "qemu-snapshot"
+
     def note(self, text):
         if text not in self.notes:
             self.notes.append(text)
@@ -90,6 +99,10 @@ class Plan:
         self.memory = self._guest_memory()
         self.fill = self._filled(self.memory)
         self.growth = self._growth_sizes()
+        self.sparse = self._sparse_memory()
+        if "save" in self.sections:
+            self._check_disk(self.fill + GUEST_RESERVE_MIB
+                             + self.scale.write_mib)
         if "engine" in self.sections:
             self._check_disk(self.scale.cold_mib + self.scale.warm_mib)
         if "growth" in self.sections:
@@ -136,6 +149,15 @@ class Plan:
             self.note(f"no guests of {', '.join(missing)} MiB: this machine "
                       f"has {limit + RESERVE_MIB} MiB of memory")
         return sizes
+
+    def _sparse_memory(self):
+        """Hardly any of it is used, but a kernel may refuse too much"""
+        memory = min(self.scale.sparse,
+                     meminfo_mib("MemTotal") // STEP_MIB * STEP_MIB)
+        if memory < self.scale.sparse and "save" in self.sections:
+            self.note(f"the sparse guest has {memory} MiB instead of "
+                      f"{self.scale.sparse}")
+        return memory
 
     def _free_disk(self):
         where = self.snapshots or self.output

@@ -16,6 +16,17 @@ WORK_COLUMNS = (
     ("50 %", "half_ms", 1, 0), ("90 %", "ninety_ms", 1, 0),
     ("loaded", "loaded_ms", 1, 0), ("stall", "stall_ms", 1, 0),
     *LIGHT_COLUMNS[3:9])
+SAVE_COLUMNS = (
+    ("saved", "saved_ms", 1, 0), ("stable", "stable_ms", 1, 0),
+    ("MiB/s", "mib_s", 1, 0), ("stable", "stable_mib_s", 1, 0),
+    ("written", "written_bytes", 2**20, 0), ("on disk", "disk_bytes", 2**20, 0),
+    ("CPU", "cpu_s", 1, 1), ("RSS", "rss_mib", 1, 0),
+    ("tables", "tables_mib", 1, 0))
+SAVE_UNITS = (
+    "Medians. saved: ms until completed; stable: until the data is on stable "
+    "storage; MiB/s\n  of the guest's data until then; MiB written, and of "
+    "the file on disk; CPU in s; MiB by\n  which QEMU's memory and its page "
+    "tables grew.")
 UNITS = ("Medians. Times in ms, since migrate-incoming; p50, p99, max: faults, "
          "in µs; CPU in s;\n  the rest in MiB: read from the disk, most memory "
          "beyond the guest's, guest memory\n  resident and in huge pages. "
@@ -29,9 +40,10 @@ def cell(summary, key, divisor, digits):
 
 
 def mode_table(modes, columns):
-    yield f"  {'':<20}" + "".join(f"{title:>9}" for title, *_ in columns)
+    width = max(20, *(len(name) + 1 for name in modes))
+    yield " " * (2 + width) + "".join(f"{title:>9}" for title, *_ in columns)
     for name, data in modes.items():
-        yield f"  {name:<20}" + "".join(
+        yield f"  {name:<{width}}" + "".join(
             f"{cell(data['summary'], *rest):>9}" for _, *rest in columns)
 
 
@@ -45,6 +57,19 @@ def load_tables(report):
                    + (f"; fio reads {fio['median']:,.0f} MiB/s" if fio
                       else ""))
             yield from mode_table(data["modes"], columns)
+
+
+def save_tables(report):
+    for case, data in (report.get("save") or {}).items():
+        fio = data.get("fio", {}).get("summary", {}).get("mib_s")
+        size = data.get("memory_mib", report["guest"]["memory_mib"])
+        yield ""
+        yield (f"  save, {case}: {data['data_mib']:,} of {size:,} MiB not zero"
+               + (f"; fio writes {fio['median']:,.0f} MiB/s" if fio else ""))
+        yield from mode_table(data["modes"], SAVE_COLUMNS)
+    if report.get("save"):
+        yield ""
+        yield f"  {SAVE_UNITS}"
 
 
 def growth_table(report):
@@ -101,8 +126,8 @@ def terminal(report):
     lines = [*load_tables(report)]
     if lines:
         lines += ["", f"  {UNITS}"]
-    lines += [*growth_table(report), *scaling_table(report),
-              *target_table(report)]
+    lines += [*growth_table(report), *save_tables(report),
+              *scaling_table(report), *target_table(report)]
     if report["notes"]:
         lines += ["", *(f"  note: {note}" for note in report["notes"])]
     return "\n".join(lines)
