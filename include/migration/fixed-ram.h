@@ -103,12 +103,12 @@ void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment);
 bool fixed_ram_outgoing_begin(Error **errp);
 
 /**
- * fixed_ram_outgoing_page(): the page of @block at @offset is to be written
+ * fixed_ram_outgoing_page(): write the page of @block at @offset to its place
  *
- * Returns what to write for it, until the next page.
+ * An error becomes that of @f.  Returns false if nothing has been done because
+ * the save is not ours.
  */
-uint8_t *fixed_ram_outgoing_page(RAMBlock *block, uint64_t offset,
-                                 uint8_t *page);
+bool fixed_ram_outgoing_page(QEMUFile *f, RAMBlock *block, uint64_t offset);
 
 /**
  * fixed_ram_outgoing_pages(): write pages of @block to their places

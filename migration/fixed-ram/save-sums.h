@@ -31,7 +31,7 @@ void fixed_ram_save_sums_set(FixedRamSaveSums *sums, uint64_t page,
                              uint64_t sum);
 
 /**
- * fixed_ram_save_sums_add(): the pages at @offset are to be written
+ * fixed_ram_save_sums_add(): the pages at @offset are written, now or before
  *
  * @mem: their @length bytes, whole pages
  *

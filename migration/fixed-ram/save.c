@@ -210,31 +210,43 @@ static void write_behind(size_t length)
     }
 }
 
-/* What to write for @length bytes of pages; their sums are taken down. */
-static uint8_t *sum_pages(RAMBlock *block, uint64_t offset, uint8_t *mem,
-                          size_t length)
+/* A copy of @mem to write in its place, or @mem itself; see sum_written(). */
+static uint8_t *what_to_write(RAMBlock *block, uint64_t offset, uint8_t *mem,
+                              size_t length)
 {
-    if (runstate_is_live(runstate_get())) {
-        return fixed_ram_save_sums_copy(block->save_sums, offset, mem, length);
-    }
-    fixed_ram_save_sums_add(block->save_sums, offset, mem, length);
-    return mem;
+    return block->save_sums && runstate_is_live(runstate_get())
+        ? fixed_ram_save_sums_copy(block->save_sums, offset, mem, length)
+        : mem;
 }
 
-uint8_t *fixed_ram_outgoing_page(RAMBlock *block, uint64_t offset,
-                                 uint8_t *page)
+/*
+ * The write has brought the guest's memory into the CPU's cache: sums cost
+ * least now.  A copy has been summed when it was made.
+ */
+static void sum_written(RAMBlock *block, uint64_t offset, const uint8_t *mem,
+                        const uint8_t *written, size_t length)
 {
+    if (block->save_sums && written == mem) {
+        fixed_ram_save_sums_add(block->save_sums, offset, mem, length);
+    }
+    write_behind(length);
+}
+
+bool fixed_ram_outgoing_page(QEMUFile *f, RAMBlock *block, uint64_t offset)
+{
+    uint8_t *mem = block->host + offset, *buf;
     size_t length = qemu_target_page_size();
 
     if (!outgoing) {
-        return page;
+        return false;
     }
-    /* This one will be written; it is about those before it. */
-    write_behind(length);
-    return block->save_sums ? sum_pages(block, offset, page, length) : page;
+    buf = what_to_write(block, offset, mem, length);
+    qemu_put_buffer_at(f, buf, length, block->pages_offset + offset);
+    sum_written(block, offset, mem, buf, length);
+    return true;
 }
 
-/* Short writes go on: what has a sum must be in the file. */
+/* Short writes go on, as they do elsewhere. */
 static bool write_pages(QIOChannel *ioc, const uint8_t *buf, size_t length,
                         uint64_t offset, Error **errp)
 {
@@ -264,19 +276,19 @@ ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
     uint64_t offset = mem - block->host;
     size_t length = iov_size(iov, niov);
 
-    if (!block->save_sums) {
+    if (!outgoing) {
         return 0;
     }
     for (size_t at = 0; at < length; at += FIXED_RAM_SAVE_COPY_BYTES) {
         size_t n = MIN(length - at, FIXED_RAM_SAVE_COPY_BYTES);
-        uint8_t *buf = sum_pages(block, offset + at, mem + at, n);
+        uint8_t *buf = what_to_write(block, offset + at, mem + at, n);
 
         if (!write_pages(ioc, buf, n, block->pages_offset + offset + at,
                          errp)) {
             return -1;
         }
+        sum_written(block, offset + at, mem + at, buf, n);
     }
-    write_behind(length);
     return length;
 }
 

@@ -38,10 +38,9 @@ bool fixed_ram_outgoing_begin(Error **errp)
     return true;
 }
 
-uint8_t *fixed_ram_outgoing_page(RAMBlock *block, uint64_t offset,
-                                 uint8_t *page)
+bool fixed_ram_outgoing_page(QEMUFile *f, RAMBlock *block, uint64_t offset)
 {
-    return page;
+    return false;
 }
 
 ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
