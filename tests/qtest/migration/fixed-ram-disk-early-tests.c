@@ -126,12 +126,15 @@ static void test_share_eager_exit(void)
     test_share(FR_FIXED, false);
 }
 
-/* The devices' state is read slowly, and meanwhile a page cannot be read. */
+/*
+ * The devices' state is read slowly, and meanwhile a page cannot be read.  With
+ * an index pre-flight would have read the devices' state before.
+ */
 static void test_devices_page(bool stays)
 {
     FixedRamTest args = {
         .start.hide_stderr = true,
-        .save = FR_FIXED,
+        .save = FR_MAPPED,
         .load = FR_DEMAND,
     };
     uint64_t before;
@@ -163,12 +166,12 @@ static void test_devices_page_exit(void)
     test_devices_page(false);
 }
 
-/* All pages can be read, the devices' state cannot. */
+/* All pages can be read, the devices' state cannot; without an index. */
 static void test_devices_state(bool stays)
 {
     FixedRamTest args = {
         .start.hide_stderr = true,
-        .save = FR_FIXED,
+        .save = FR_MAPPED,
         .load = FR_DEMAND,
     };
 

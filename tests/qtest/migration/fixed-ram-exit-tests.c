@@ -70,7 +70,7 @@ static void test_exit(ExitTest *test)
 
     t->start.oob = true;
     t->start.hide_stderr = true;
-    t->save = FR_FIXED;
+    t->save = t->save ?: FR_FIXED;
     if (!fixed_ram_faults_begin(t)) {
         return;
     }
@@ -156,9 +156,11 @@ static void enter_stream(FixedRamTest *t)
     fixed_ram_faults_wait_hanging(1, 1);
 }
 
+/* With an index that would be pre-flight. */
 static void test_stream(void)
 {
     ExitTest test = {
+        .scenario.save = FR_MAPPED,
         .scenario.load = FR_DEMAND,
         .enter = enter_stream,
         .ways = SIGNALS,

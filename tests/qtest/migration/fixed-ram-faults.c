@@ -9,6 +9,7 @@
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
+#include "migration/fixed-ram/writer.h"
 #include "migration/fixed-ram-faults.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
@@ -64,6 +65,8 @@ static bool preload(void)
     g_setenv("ASAN_OPTIONS", asan, true);
     g_setenv(FIXED_RAM_FAULTS_ENV, path, true);
     g_setenv("LD_PRELOAD", library, true);
+    /* Nothing can be put between QEMU and io_uring. */
+    g_setenv(FIXED_RAM_PLAIN_WRITES, "1", true);
     return true;
 }
 
@@ -106,6 +109,7 @@ void fixed_ram_faults_turn(unsigned number, uint32_t mode, int error)
 static void preload_end(void)
 {
     g_unsetenv("LD_PRELOAD");
+    g_unsetenv(FIXED_RAM_PLAIN_WRITES);
     g_unsetenv(FIXED_RAM_FAULTS_ENV);
     if (asan_options) {
         g_setenv("ASAN_OPTIONS", asan_options, true);
