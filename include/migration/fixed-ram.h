@@ -98,9 +98,23 @@ void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment);
  * fixed_ram_outgoing_begin(): all blocks have places, pages follow
  *
  * From here on the file says that it is being written.  Lets the big lock go
- * meanwhile.
+ * meanwhile.  Of a stopped guest it is begun to save the RAM.
  */
 bool fixed_ram_outgoing_begin(Error **errp);
+
+/**
+ * fixed_ram_outgoing_bulk(): let a stopped guest's RAM be saved in bulk
+ *
+ * @f: the stream, whose error ends it; one that is met becomes that of @f
+ * @dirty_pages: how many are still to be saved, kept up to date
+ *
+ * Takes a moment.  Returns how many pages were saved meanwhile, or -EIO; 0:
+ * what is left must be looked for in blocks' dirty bitmaps.
+ */
+int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages);
+
+/** fixed_ram_outgoing_bulk_end(): the migration is over, however it went */
+void fixed_ram_outgoing_bulk_end(void);
 
 /**
  * fixed_ram_outgoing_page(): write the page of @block at @offset to its place

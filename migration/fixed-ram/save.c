@@ -23,6 +23,7 @@
 #include "system/system.h"
 #include "../qemu-file.h"
 #include "lock.h"
+#include "save-bulk.h"
 #include "save-channel.h"
 #include "save-file.h"
 #include "save-sums.h"
@@ -193,7 +194,7 @@ bool fixed_ram_outgoing_begin(Error **errp)
     bql_unlock();
     ok = outgoing_begin(errp);
     bql_lock();
-    return ok;
+    return ok && fixed_ram_save_bulk_begin(&outgoing->file, errp);
 }
 
 /*

@@ -38,6 +38,15 @@ bool fixed_ram_outgoing_begin(Error **errp)
     return true;
 }
 
+int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages)
+{
+    return 0;
+}
+
+void fixed_ram_outgoing_bulk_end(void)
+{
+}
+
 bool fixed_ram_outgoing_page(QEMUFile *f, RAMBlock *block, uint64_t offset)
 {
     return false;
