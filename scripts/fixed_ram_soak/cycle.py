@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One cycle: a guest is had, loaded, looked at, and perhaps saved again."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from fixed_ram.faults import LIBRARY, Faults
+from fixed_ram.qmp import Failure
 
 from .ending import Ended, end
 from .lineage import Lineage
@@ -13,6 +14,8 @@ from .saving import boot, fill, finish_save, kill_saver, start_activity
 from .vm import Vm
 
 INCOMING = ("-incoming", "defer")
+# A guest that fails in its first boot has met nothing of ours: try another.
+BOOTS = 3
 
 
 @contextmanager
@@ -85,11 +88,27 @@ class CycleRun:
         self.say(cycle.machine)
         world.make_disk()
         self.lineage = Lineage(cycle.machine, filled=cycle.machine.fill)
-        with Vm(world, cycle.machine) as vm:
-            boot(vm)
+        with ExitStack() as stack:
+            vm = self._boot(stack)
             world.count("guests", "booted")
             self._save(vm, cycle.first)
             vm.quit()
+
+    def _boot(self, outer):
+        """A guest that has booted, which outer will end"""
+        for left in reversed(range(BOOTS)):
+            try:
+                with ExitStack() as stack:
+                    vm = stack.enter_context(Vm(self.world,
+                                                self.cycle.machine))
+                    boot(vm)
+                    outer.push(stack.pop_all())
+                    return vm
+            except (Failure, TimeoutError) as e:
+                if not left:
+                    raise
+                self.world.log(f"did not boot: {e}")
+                self.world.count("guests", "did not boot")
 
     def _save(self, vm, save):
         """Fill the guest anew and save it, or kill it meanwhile"""

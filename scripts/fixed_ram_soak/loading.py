@@ -236,11 +236,22 @@ class LoadRun:
         self.was_reset = True
         return "ok"
 
+    def cont(self):
+        """False: a migration that came too late to be refused is ending"""
+        return self.either("cont", None, "not finalized yet"
+                           if self._stray else "$^") == "ok"
+
+    def _wait_stray(self):
+        self.vm.wait_for(
+            lambda: self.vm.statuses().count("completed") > 1
+            or self.vm.migration() == "failed", "end of a migration")
+        # the event comes a little before QEMU is done
+        self.vm.wait_for(lambda: self.must("query-status")["status"]
+                         != "finish-migrate", "what follows a migration")
+
     def _settle(self):
         if self._stray:
-            self.vm.wait_for(
-                lambda: self.vm.statuses().count("completed") > 1
-                or self.vm.migration() == "failed", "end of a migration")
+            self._wait_stray()
         if self.must("query-status")["status"] != "running":
             self.must("cont")
         if self.was_reset:
