@@ -44,7 +44,6 @@ WORK = ("base-plain", "base-direct", "fixed-ram", "on-demand",
 GROWTH = ("base-plain", "on-demand")
 
 
-
 class Save(NamedTuple):
     capabilities: tuple
     parameters: dict = {}
@@ -58,7 +57,6 @@ class Save(NamedTuple):
 # for each save, unless its mode says something else; 0: no limit
 SAVE_DEFAULTS = {"max-bandwidth": 0, "multifd-channels": 4,
                  "direct-io": False, "fixed-ram-verify": True}
-OURS_MULTIFD = OURS + ("multifd",)
 
 SAVES = {
     "base-plain": Save(BASE),
@@ -66,8 +64,8 @@ SAVES = {
     "base-multifd-direct": Save(MULTIFD, DIRECT),
     "fixed-ram": Save(OURS),
     "fixed-ram-no-sums": Save(OURS, UNVERIFIED),
-    "fixed-ram-direct": Save(OURS_MULTIFD, DIRECT),
-    "fixed-ram-direct-no-sums": Save(OURS_MULTIFD, {**DIRECT, **UNVERIFIED}),
+    "fixed-ram-direct": Save(OURS, DIRECT),
+    "fixed-ram-direct-no-sums": Save(OURS, {**DIRECT, **UNVERIFIED}),
 }
 
 BASE_BUFFERED_SAVES = ("base-plain", "base-multifd")

@@ -397,7 +397,7 @@ static void test_cancel(unsigned save)
     }
     fixed_ram_fill(&args);
     for (int i = 0; i < 5; i++) {
-        begin_slowly(&args, i % 2 ? 200 * MiB : SLOW);
+        begin_slowly(&args, i % 2 ? 2 * SLOW : SLOW);
         wait_transferred(args.from, g_rand_int_range(rand, 1, 30 * MiB));
         migrate_cancel(args.from);
         wait_for_migration_status(args.from, "cancelled", NULL);
