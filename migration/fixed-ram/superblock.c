@@ -67,11 +67,8 @@ static const char *check_being_written(const FixedRamSuperblock *sb)
 }
 
 static const char *check_complete(const FixedRamSuperblock *sb,
-                                  const FixedRamSnapshot *snapshot,
-                                  uint64_t size)
+                                  const FixedRamSnapshot *snapshot)
 {
-    uint64_t index_end;
-
     if (sb->stream_end <= snapshot->ram_end) {
         return "the stream ends before its RAM";
     }
@@ -83,16 +80,30 @@ static const char *check_complete(const FixedRamSuperblock *sb,
         sb->index_length > INDEX_MAX) {
         return "the index has an impossible length";
     }
-    if (uadd64_overflow(sb->index_offset, sb->index_length, &index_end) ||
-        index_end > size) {
-        return "the index reaches beyond the file's end";
-    }
     return NULL;
+}
+
+/* The superblock is as it was written: then it is the file that is not. */
+static bool check_length(const FixedRamSuperblock *sb, uint64_t offset,
+                         const FixedRamSource *source, Error **errp)
+{
+    uint64_t index_end;
+
+    if (!uadd64_overflow(sb->index_offset, sb->index_length, &index_end) &&
+        index_end <= source->size) {
+        return true;
+    }
+    error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": the superblock's "
+               "index of 0x%" PRIx64 " bytes at offset 0x%" PRIx64 " reaches "
+               "beyond the file's end at 0x%" PRIx64 ": the file was cut short",
+               source->name, offset, sb->index_length, sb->index_offset,
+               source->size);
+    return false;
 }
 
 /* Decode @disk; what is wrong with it, or NULL. */
 static const char *decode(const DiskSuperblock *disk,
-                          const FixedRamSnapshot *snapshot, uint64_t size,
+                          const FixedRamSnapshot *snapshot,
                           FixedRamSuperblock *sb)
 {
     const char *wrong = check_bytes(disk);
@@ -115,7 +126,7 @@ static const char *decode(const DiskSuperblock *disk,
         return check_being_written(sb);
     case SUPERBLOCK_COMPLETE:
         sb->state = FIXED_RAM_COMPLETE;
-        return check_complete(sb, snapshot, size);
+        return check_complete(sb, snapshot);
     default:
         return "in a state that is not known here";
     }
@@ -156,11 +167,11 @@ bool fixed_ram_superblock_read(FixedRamSource *source,
     if (buffer_is_zero(&disk, sizeof(disk))) {
         return true;
     }
-    wrong = decode(&disk, snapshot, source->size, sb);
+    wrong = decode(&disk, snapshot, sb);
     if (wrong) {
         error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": damaged "
                    "superblock: %s", source->name, offset, wrong);
         return false;
     }
-    return true;
+    return check_length(sb, offset, source, errp);
 }

@@ -15,6 +15,9 @@
 
 #define DEFAULT_PAGE_SIZE   4096
 
+/* Large, as plain streams are read from one end to the other. */
+#define BUFFER_BYTES        (256 * KiB)
+
 /* Flags of RAM's section are in the bits below a page. */
 #define MIN_PAGE_SIZE       1024
 #define MAX_PAGE_SIZE       FIXED_RAM_CLUSTER_BYTES
@@ -129,27 +132,27 @@ static void add_plain_blocks(ToolFile *file)
  * superblock is.  That must be known of files, too, whose other headers are
  * not there any more, or not yet.
  */
-static FixedRamSnapshot *read_first_block(ToolFile *file, ToolReader *r)
+static FixedRamSnapshot *read_first_block(ToolFile *file, FixedRamReader *r)
 {
     FixedRamSnapshot *s = g_new0(FixedRamSnapshot, 1);
     FixedRamBlockInfo info = { };
 
-    tool_reader_seek(r, file->head->end);
-    tool_reader_be64(r);        /* bytes of RAM */
-    info.header_offset = tool_reader_offset(r);
-    tool_reader_string(r, info.name);
-    info.length = tool_reader_be64(r);
-    tool_reader_be32(r);        /* version */
+    fixed_ram_reader_seek(r, file->head->end);
+    fixed_ram_reader_be64(r);   /* bytes of RAM */
+    info.header_offset = fixed_ram_reader_offset(r);
+    fixed_ram_reader_string(r, info.name);
+    info.length = fixed_ram_reader_be64(r);
+    fixed_ram_reader_be32(r);   /* version */
     s->start = file->start;
-    s->page_size = tool_reader_be64(r);
-    info.bitmap_offset = tool_reader_be64(r);
-    info.pages_offset = tool_reader_be64(r);
+    s->page_size = fixed_ram_reader_be64(r);
+    info.bitmap_offset = fixed_ram_reader_be64(r);
+    info.pages_offset = fixed_ram_reader_be64(r);
     s->blocks = g_array_new(false, true, sizeof(info));
     g_array_append_val(s->blocks, info);
     if (!is_power_of_2(s->page_size) || s->page_size < MIN_PAGE_SIZE ||
         s->page_size > MAX_PAGE_SIZE) {
-        tool_reader_fail(r, info.header_offset, "block '%s': pages of %" PRIu64
-                         " bytes", info.name, s->page_size);
+        fixed_ram_reader_fail(r, info.header_offset, "block '%s': pages of %"
+                              PRIu64 " bytes", info.name, s->page_size);
     }
     return s;
 }
@@ -202,7 +205,7 @@ static bool read_mapped(ToolFile *file, Error **errp)
     return true;
 }
 
-static void examine_mapped(ToolFile *file, ToolReader *r)
+static void examine_mapped(ToolFile *file, FixedRamReader *r)
 {
     g_autoptr(FixedRamSnapshot) first = read_first_block(file, r);
 
@@ -225,7 +228,7 @@ static void examine_mapped(ToolFile *file, ToolReader *r)
     }
 }
 
-static void examine_plain(ToolFile *file, ToolReader *r)
+static void examine_plain(ToolFile *file, FixedRamReader *r)
 {
     const ToolHead *head = file->head;
 
@@ -233,8 +236,8 @@ static void examine_plain(ToolFile *file, ToolReader *r)
     file->page_size = head->page_bits ? 1ULL << MIN(head->page_bits, 63)
                                       : DEFAULT_PAGE_SIZE;
     if (file->page_size < MIN_PAGE_SIZE || file->page_size > MAX_PAGE_SIZE) {
-        tool_reader_fail(r, file->start, "pages of 2^%" PRIu32 " bytes",
-                         head->page_bits);
+        fixed_ram_reader_fail(r, file->start, "pages of 2^%" PRIu32 " bytes",
+                              head->page_bits);
     }
     file->plain = tool_plain_read(r, head, file->page_size, &file->problem);
     if (file->plain) {
@@ -244,7 +247,8 @@ static void examine_plain(ToolFile *file, ToolReader *r)
 
 ToolFile *tool_file_examine(FixedRamSource *source, uint64_t start)
 {
-    g_autoptr(ToolReader) r = tool_reader_new(source, start);
+    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(source, start,
+                                                       BUFFER_BYTES);
     ToolFile *file = g_new0(ToolFile, 1);
 
     file->source = source;

@@ -24,7 +24,7 @@
 #define MAX_BLOCKS              4096
 
 typedef struct Walk {
-    ToolReader *r;
+    FixedRamReader *r;
     const ToolHead *head;
     ToolPlain *plain;
     ToolPlainBlock *block;      /* the last one named; NULL: none yet */
@@ -79,24 +79,25 @@ static ToolPlainBlock *find_block(const ToolPlain *plain, const char *name)
 
 static void add_block(Walk *w, uint64_t left)
 {
-    uint64_t offset = tool_reader_offset(w->r);
+    uint64_t offset = fixed_ram_reader_offset(w->r);
     ToolPlainBlock *block = g_new0(ToolPlainBlock, 1);
     uint64_t pages;
     bool twice;
 
-    tool_reader_string(w->r, block->name);
-    block->length = tool_reader_be64(w->r);
+    fixed_ram_reader_string(w->r, block->name);
+    block->length = fixed_ram_reader_be64(w->r);
     twice = find_block(w->plain, block->name);
     g_ptr_array_add(w->plain->blocks, block);
     if (twice || w->plain->blocks->len > MAX_BLOCKS) {
-        tool_reader_fail(w->r, offset, "block '%s': %s", block->name,
-                         twice ? "is there twice" : "too many blocks");
+        fixed_ram_reader_fail(w->r, offset, "block '%s': %s", block->name,
+                              twice ? "is there twice" : "too many blocks");
     } else if (!block->length || block->length > left ||
                block->length % w->plain->page_size) {
-        tool_reader_fail(w->r, offset, "block '%s': a length of 0x%" PRIx64
-                         " bytes is not possible with pages of %" PRIu64
-                         " and 0x%" PRIx64 " bytes of RAM left", block->name,
-                         block->length, w->plain->page_size, left);
+        fixed_ram_reader_fail(w->r, offset, "block '%s': a length of 0x%" PRIx64
+                              " bytes is not possible with pages of %" PRIu64
+                              " and 0x%" PRIx64 " bytes of RAM left",
+                              block->name, block->length, w->plain->page_size,
+                              left);
     }
     if (w->r->error) {
         return;
@@ -106,21 +107,22 @@ static void add_block(Walk *w, uint64_t left)
     block->data = bitmap_try_new(pages);
     block->places = g_try_new0(uint64_t *, block->tables);
     if (!block->data || !block->places) {
-        tool_reader_fail(w->r, offset, "block '%s': no memory for the map of "
-                         "%" PRIu64 " pages", block->name, pages);
+        fixed_ram_reader_fail(w->r, offset, "block '%s': no memory for the map "
+                              "of %" PRIu64 " pages", block->name, pages);
     }
 }
 
 static void read_blocks(Walk *w)
 {
-    uint64_t offset = tool_reader_offset(w->r);
-    uint64_t total = tool_reader_be64(w->r);
+    uint64_t offset = fixed_ram_reader_offset(w->r);
+    uint64_t total = fixed_ram_reader_be64(w->r);
     uint64_t flags = total & (w->plain->page_size - 1);
 
     total -= flags;
     if (flags != FLAG_MEM_SIZE) {
-        tool_reader_fail(w->r, offset, "the RAM section begins with flags 0x%"
-                         PRIx64 ", expected 0x%x", flags, FLAG_MEM_SIZE);
+        fixed_ram_reader_fail(w->r, offset, "the RAM section begins with flags "
+                              "0x%" PRIx64 ", expected 0x%x", flags,
+                              FLAG_MEM_SIZE);
     }
     while (total && !w->r->error) {
         size_t n = w->plain->blocks->len;
@@ -153,24 +155,24 @@ static void read_page(Walk *w, uint64_t offset, uint64_t addr, uint64_t flags)
     uint64_t page = addr / w->plain->page_size;
 
     if (!(flags & FLAG_CONTINUE)) {
-        tool_reader_string(w->r, name);
+        fixed_ram_reader_string(w->r, name);
         w->block = find_block(w->plain, name);
     }
     if (!w->block || addr >= w->block->length) {
-        tool_reader_fail(w->r, offset, "a page at 0x%" PRIx64 " of %s", addr,
-                         w->block ? "a block that is shorter"
-                                  : "no block that there is");
+        fixed_ram_reader_fail(w->r, offset, "a page at 0x%" PRIx64 " of %s",
+                              addr, w->block ? "a block that is shorter"
+                              : "no block that there is");
         return;
     }
     if (flags & FLAG_PAGE) {
-        set_place(w->block, page, tool_reader_offset(w->r));
-        tool_reader_skip(w->r, w->plain->page_size);
+        set_place(w->block, page, fixed_ram_reader_offset(w->r));
+        fixed_ram_reader_skip(w->r, w->plain->page_size);
     } else {
-        uint8_t value = tool_reader_u8(w->r);
+        uint8_t value = fixed_ram_reader_u8(w->r);
 
         clear_bit(page, w->block->data);
         if (value) {
-            tool_reader_fail(w->r, offset, "a zero page of %d", value);
+            fixed_ram_reader_fail(w->r, offset, "a zero page of %d", value);
         }
     }
 }
@@ -178,7 +180,7 @@ static void read_page(Walk *w, uint64_t offset, uint64_t addr, uint64_t flags)
 static void add_piece(Walk *w, uint64_t offset)
 {
     ToolPiece piece = {
-        .offset = offset, .length = tool_reader_offset(w->r) - offset,
+        .offset = offset, .length = fixed_ram_reader_offset(w->r) - offset,
     };
 
     g_array_append_val(w->plain->pieces, piece);
@@ -194,20 +196,20 @@ static uint64_t read_records(Walk *w)
         uint64_t word, flags;
         const char *why_not;
 
-        offset = tool_reader_offset(w->r);
-        word = tool_reader_be64(w->r);
+        offset = fixed_ram_reader_offset(w->r);
+        word = fixed_ram_reader_be64(w->r);
         flags = word & mask;
         why_not = refuse(flags);
         if (why_not) {
-            tool_reader_fail(w->r, offset, "%s", why_not);
+            fixed_ram_reader_fail(w->r, offset, "%s", why_not);
         } else if (word == FLAG_EOS) {
             break;
         } else if ((flags & ~FLAG_CONTINUE) == FLAG_PAGE ||
                    (flags & ~FLAG_CONTINUE) == FLAG_ZERO) {
             read_page(w, offset, word & ~mask, flags);
         } else {
-            tool_reader_fail(w->r, offset, "flags 0x%" PRIx64 " where a page "
-                             "of RAM is expected", flags);
+            fixed_ram_reader_fail(w->r, offset, "flags 0x%" PRIx64 " where a "
+                                  "page of RAM is expected", flags);
         }
     }
     return offset;
@@ -216,13 +218,13 @@ static uint64_t read_records(Walk *w)
 /* Older machine types write none. */
 static void skip_footer(Walk *w)
 {
-    uint64_t offset = tool_reader_offset(w->r);
+    uint64_t offset = fixed_ram_reader_offset(w->r);
 
-    if (tool_reader_u8(w->r) != STREAM_FOOTER) {
-        tool_reader_seek(w->r, offset);
-    } else if (tool_reader_be32(w->r) != w->head->ram_section) {
-        tool_reader_fail(w->r, offset, "another section ends here than the "
-                         "one of RAM");
+    if (fixed_ram_reader_u8(w->r) != STREAM_FOOTER) {
+        fixed_ram_reader_seek(w->r, offset);
+    } else if (fixed_ram_reader_be32(w->r) != w->head->ram_section) {
+        fixed_ram_reader_fail(w->r, offset, "another section ends here than "
+                              "the one of RAM");
     }
 }
 
@@ -231,9 +233,9 @@ static bool read_part(Walk *w, uint64_t offset, bool last)
 {
     uint64_t mark;
 
-    if (tool_reader_be32(w->r) != w->head->ram_section) {
-        tool_reader_fail(w->r, offset, "a device sends its state in parts: "
-                         "they cannot be told from RAM's");
+    if (fixed_ram_reader_be32(w->r) != w->head->ram_section) {
+        fixed_ram_reader_fail(w->r, offset, "a device sends its state in "
+                              "parts: they cannot be told from RAM's");
         return false;
     }
     if (last) {
@@ -249,8 +251,8 @@ static bool read_part(Walk *w, uint64_t offset, bool last)
 
 static void read_command(Walk *w, uint64_t offset)
 {
-    tool_reader_be16(w->r);     /* which one */
-    tool_reader_skip(w->r, tool_reader_be16(w->r));
+    fixed_ram_reader_be16(w->r); /* which one */
+    fixed_ram_reader_skip(w->r, fixed_ram_reader_be16(w->r));
     add_piece(w, offset);
 }
 
@@ -259,22 +261,22 @@ static void read_sections(Walk *w)
     bool more = true;
 
     while (more && !w->r->error) {
-        uint64_t offset = tool_reader_offset(w->r);
-        uint8_t type = tool_reader_u8(w->r);
+        uint64_t offset = fixed_ram_reader_offset(w->r);
+        uint8_t type = fixed_ram_reader_u8(w->r);
 
         if (type == STREAM_SECTION_PART || type == STREAM_SECTION_END) {
             more = read_part(w, offset, type == STREAM_SECTION_END);
         } else if (type == STREAM_COMMAND) {
             read_command(w, offset);
         } else {
-            tool_reader_fail(w->r, offset, "section of type %d before RAM is "
-                             "complete", type);
+            fixed_ram_reader_fail(w->r, offset, "section of type %d before RAM "
+                                  "is complete", type);
         }
     }
-    w->plain->ram_end = tool_reader_offset(w->r);
+    w->plain->ram_end = fixed_ram_reader_offset(w->r);
 }
 
-ToolPlain *tool_plain_read(ToolReader *r, const ToolHead *head,
+ToolPlain *tool_plain_read(FixedRamReader *r, const ToolHead *head,
                            uint64_t page_size, Error **errp)
 {
     g_autoptr(ToolPlain) plain = g_new0(ToolPlain, 1);
@@ -285,9 +287,9 @@ ToolPlain *tool_plain_read(ToolReader *r, const ToolHead *head,
     plain->blocks = g_ptr_array_new_with_free_func(plain_block_free);
     plain->pieces = g_array_new(false, true, sizeof(ToolPiece));
     if (head->postcopy || tool_head_has(head, "x-ignore-shared")) {
-        tool_reader_fail(r, head->end, "saved with %s, which is not "
-                         "supported", head->postcopy ? "postcopy-ram"
-                                                     : "x-ignore-shared");
+        fixed_ram_reader_fail(r, head->end, "saved with %s, which is not "
+                              "supported", head->postcopy ? "postcopy-ram"
+                              : "x-ignore-shared");
     }
     read_blocks(&w);
     if (!r->error) {

@@ -44,7 +44,7 @@ typedef struct ToolPlain {
  * Refused, with the reason, is all that is not just pages: multifd, xbzrle
  * and so on.  Nothing is trusted.  Returns NULL on failure.
  */
-ToolPlain *tool_plain_read(ToolReader *r, const ToolHead *head,
+ToolPlain *tool_plain_read(FixedRamReader *r, const ToolHead *head,
                            uint64_t page_size, Error **errp);
 
 void tool_plain_free(ToolPlain *plain);

@@ -15,120 +15,121 @@
 #define MAX_MACHINE_NAME        4096
 #define MAX_COMMANDS            1024
 
-static void read_capabilities(ToolReader *r, ToolHead *head)
+static void read_capabilities(FixedRamReader *r, ToolHead *head)
 {
-    uint64_t offset = tool_reader_offset(r);
-    uint32_t count = tool_reader_be32(r);
+    uint64_t offset = fixed_ram_reader_offset(r);
+    uint32_t count = fixed_ram_reader_be32(r);
 
     if (count > MAX_CAPABILITIES) {
-        tool_reader_fail(r, offset, "%" PRIu32 " capabilities in the "
-                         "configuration, at most %d can be", count,
-                         MAX_CAPABILITIES);
+        fixed_ram_reader_fail(r, offset, "%" PRIu32 " capabilities in the "
+                              "configuration, at most %d can be", count,
+                              MAX_CAPABILITIES);
     }
     for (uint32_t i = 0; i < count && !r->error; i++) {
         char name[FIXED_RAM_NAME_MAX + 1];
 
-        tool_reader_string(r, name);
+        fixed_ram_reader_string(r, name);
         g_ptr_array_add(head->capabilities, g_strdup(name));
     }
     head->has_capabilities = true;
     head->capabilities_at = offset;
-    head->capabilities_end = tool_reader_offset(r);
+    head->capabilities_end = fixed_ram_reader_offset(r);
 }
 
-static void read_subsection(ToolReader *r, ToolHead *head)
+static void read_subsection(FixedRamReader *r, ToolHead *head)
 {
-    uint64_t offset = tool_reader_offset(r);
+    uint64_t offset = fixed_ram_reader_offset(r);
     char name[FIXED_RAM_NAME_MAX + 1];
 
-    tool_reader_string(r, name);
-    tool_reader_be32(r);        /* version */
+    fixed_ram_reader_string(r, name);
+    fixed_ram_reader_be32(r);   /* version */
     if (!strcmp(name, "configuration/capabilities")) {
         read_capabilities(r, head);
     } else if (!strcmp(name, "configuration/target-page-bits")) {
-        head->page_bits = tool_reader_be32(r);
+        head->page_bits = fixed_ram_reader_be32(r);
         if (!head->has_capabilities) {
-            head->capabilities_at = tool_reader_offset(r);
+            head->capabilities_at = fixed_ram_reader_offset(r);
         }
     } else if (!strcmp(name, "configuration/uuid")) {
-        tool_reader_get(r, head->uuid, sizeof(head->uuid));
+        fixed_ram_reader_get(r, head->uuid, sizeof(head->uuid));
         head->has_uuid = true;
     } else {
-        tool_reader_fail(r, offset, "unknown part '%s' of the configuration",
-                         name);
+        fixed_ram_reader_fail(r, offset, "unknown part '%s' of the "
+                              "configuration", name);
     }
 }
 
-static void read_configuration(ToolReader *r, ToolHead *head)
+static void read_configuration(FixedRamReader *r, ToolHead *head)
 {
-    uint64_t offset = tool_reader_offset(r);
-    uint32_t length = tool_reader_be32(r);
+    uint64_t offset = fixed_ram_reader_offset(r);
+    uint32_t length = fixed_ram_reader_be32(r);
 
     if (length > MAX_MACHINE_NAME || head->has_configuration) {
-        tool_reader_fail(r, offset, "a configuration that cannot be (machine "
-                         "name of %" PRIu32 " bytes)", length);
+        fixed_ram_reader_fail(r, offset, "a configuration that cannot be "
+                              "(machine name of %" PRIu32 " bytes)", length);
         return;
     }
     g_free(head->machine);
     head->machine = g_malloc0(length + 1);
-    tool_reader_get(r, head->machine, length);
+    fixed_ram_reader_get(r, head->machine, length);
     head->has_configuration = true;
-    head->capabilities_at = tool_reader_offset(r);
+    head->capabilities_at = fixed_ram_reader_offset(r);
     while (!r->error) {
-        uint64_t here = tool_reader_offset(r);
+        uint64_t here = fixed_ram_reader_offset(r);
 
-        if (tool_reader_u8(r) != STREAM_SUBSECTION) {
-            tool_reader_seek(r, here);
+        if (fixed_ram_reader_u8(r) != STREAM_SUBSECTION) {
+            fixed_ram_reader_seek(r, here);
             break;
         }
         read_subsection(r, head);
     }
 }
 
-static void read_command(ToolReader *r, ToolHead *head)
+static void read_command(FixedRamReader *r, ToolHead *head)
 {
-    uint16_t command = tool_reader_be16(r);
-    uint16_t length = tool_reader_be16(r);
+    uint16_t command = fixed_ram_reader_be16(r);
+    uint16_t length = fixed_ram_reader_be16(r);
 
     if (command == COMMAND_POSTCOPY_ADVISE && length) {
         head->postcopy = true;
     }
-    tool_reader_skip(r, length);
+    fixed_ram_reader_skip(r, length);
 }
 
-static void read_ram_start(ToolReader *r, ToolHead *head, uint64_t offset)
+static void read_ram_start(FixedRamReader *r, ToolHead *head, uint64_t offset)
 {
     char name[FIXED_RAM_NAME_MAX + 1];
     uint32_t instance, version;
 
-    head->ram_section = tool_reader_be32(r);
-    tool_reader_string(r, name);
-    instance = tool_reader_be32(r);
-    version = tool_reader_be32(r);
+    head->ram_section = fixed_ram_reader_be32(r);
+    fixed_ram_reader_string(r, name);
+    instance = fixed_ram_reader_be32(r);
+    version = fixed_ram_reader_be32(r);
     if (strcmp(name, "ram") || instance || version != RAM_SECTION_VERSION) {
-        tool_reader_fail(r, offset, "section '%s' instance %" PRIu32
-                         " version %" PRIu32 ", expected 'ram' instance 0 "
-                         "version %d", name, instance, version,
-                         RAM_SECTION_VERSION);
+        fixed_ram_reader_fail(r, offset, "section '%s' instance %" PRIu32
+                              " version %" PRIu32 ", expected 'ram' instance "
+                              "0 version %d", name, instance, version,
+                              RAM_SECTION_VERSION);
     }
-    head->end = tool_reader_offset(r);
+    head->end = fixed_ram_reader_offset(r);
 }
 
-static void read_magic(ToolReader *r, ToolHead *head)
+static void read_magic(FixedRamReader *r, ToolHead *head)
 {
-    uint64_t offset = tool_reader_offset(r);
-    uint32_t magic = tool_reader_be32(r);
-    uint32_t version = tool_reader_be32(r);
+    uint64_t offset = fixed_ram_reader_offset(r);
+    uint32_t magic = fixed_ram_reader_be32(r);
+    uint32_t version = fixed_ram_reader_be32(r);
 
     head->is_stream = magic == STREAM_MAGIC && version == STREAM_VERSION;
     if (!head->is_stream) {
-        tool_reader_fail(r, offset, "this is not a VM snapshot (found magic 0x%"
-                         PRIx32 " version %" PRIu32 ", expected 0x%x version "
-                         "%d)", magic, version, STREAM_MAGIC, STREAM_VERSION);
+        fixed_ram_reader_fail(r, offset, "this is not a VM snapshot (found "
+                              "magic 0x%" PRIx32 " version %" PRIu32
+                              ", expected 0x%x version %d)", magic, version,
+                              STREAM_MAGIC, STREAM_VERSION);
     }
 }
 
-ToolHead *tool_head_read(ToolReader *r)
+ToolHead *tool_head_read(FixedRamReader *r)
 {
     ToolHead *head = g_new0(ToolHead, 1);
     unsigned commands = 0;
@@ -137,8 +138,8 @@ ToolHead *tool_head_read(ToolReader *r)
     head->capabilities = g_ptr_array_new_with_free_func(g_free);
     read_magic(r, head);
     while (!r->error) {
-        uint64_t offset = tool_reader_offset(r);
-        uint8_t type = tool_reader_u8(r);
+        uint64_t offset = fixed_ram_reader_offset(r);
+        uint8_t type = fixed_ram_reader_u8(r);
 
         if (type == STREAM_CONFIGURATION) {
             read_configuration(r, head);
@@ -148,8 +149,8 @@ ToolHead *tool_head_read(ToolReader *r)
             read_ram_start(r, head, offset);
             break;
         } else {
-            tool_reader_fail(r, offset, "section of type %d before the one "
-                             "that holds RAM", type);
+            fixed_ram_reader_fail(r, offset, "section of type %d before the "
+                                  "one that holds RAM", type);
         }
     }
     return head;

@@ -7,7 +7,7 @@
 #ifndef FIXED_RAM_TOOL_STREAM_H
 #define FIXED_RAM_TOOL_STREAM_H
 
-#include "reader.h"
+#include "../reader.h"
 
 /* The stream's own marks; see docs/devel/migration/main.rst */
 #define STREAM_MAGIC            0x5145564d
@@ -48,7 +48,7 @@ typedef struct ToolHead {
  *
  * What was read before a failure is in the result; @r->error says the rest.
  */
-ToolHead *tool_head_read(ToolReader *r);
+ToolHead *tool_head_read(FixedRamReader *r);
 
 void tool_head_free(ToolHead *head);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ToolHead, tool_head_free)
