@@ -87,7 +87,8 @@ static bool read_superblock(FixedRamSource *source, const FixedRamSnapshot *s,
     }
     g_assert(!err);
     check_superblock(&sb, d);
-    return sb.state != FIXED_RAM_COMPLETE || read_index(source, s, &sb, d);
+    return sb.state == FIXED_RAM_PLAIN ||
+           (sb.state == FIXED_RAM_COMPLETE && read_index(source, s, &sb, d));
 }
 
 /* Good as far as it can be read. */

@@ -12,15 +12,26 @@
 #include "migration/fixed-ram/load.h"
 #include "migration/fixed-ram/uffd.h"
 #include "check.h"
+#include "check-pages.h"
 #include "fuzz.h"
 #include "machine.h"
 
 const char fuzz_name[] = "fuzz-load";
 FuzzCounts fuzz_counts;
 
+/* A file, as it is when the load begins. */
+typedef struct Opened {
+    FixedRamSource *source;
+    FixedRamSnapshot *snapshot;
+    FixedRamIndex *index;       /* NULL: it has none */
+    FixedRamMap *map;
+} Opened;
+
 typedef struct Run {
     const Input *in;
     const Decoded *d;
+    FixedRamSumTable *sums;     /* NULL: nothing is verified */
+    BadClusters *bad;           /* which then must not be taken */
     FixedRamMap *map;
     FixedRamLoad *load;
     bool on_demand;
@@ -28,6 +39,7 @@ typedef struct Run {
     unsigned sources;           /* bad ones so far */
     unsigned faults;            /* that they had; atomic */
     bool paused;                /* by us */
+    bool given_up;              /* the guest runs, but for nothing; atomic */
     QemuMutex lock;
     QemuCond cond;
     unsigned notified;          /* under @lock */
@@ -85,13 +97,19 @@ static FixedRamSource *next_source(Run *run)
  * What memory holds
  */
 
-/* Does the page of @block hold what the file says? */
+/*
+ * Does the page hold what the file says?  If it is verified that counts only
+ * where it is what was saved.
+ */
 static bool page_is_right(const Run *run, size_t i, uint64_t page)
 {
     const FixedRamBlock *block = fixed_ram_map_block(run->map, i);
     const uint8_t *mem = block->host + page * INPUT_PAGE;
     uint8_t want[INPUT_PAGE];
 
+    if (test_bit(page, block->data) && bad_clusters_have(run->bad, i, page)) {
+        return false;
+    }
     decoded_page(run->d, decoded_block(run->d, i), page, want);
     return !memcmp(mem, want, sizeof(want));
 }
@@ -110,7 +128,10 @@ static void check_memory(const Run *run)
     }
 }
 
-/* Zeros may be there for data only if the load was marked failed before. */
+/*
+ * Zeros may be there for data only if the load was marked failed before, or we
+ * have ended it since nothing would come any more.
+ */
 static void touch_page(const Run *run, size_t i, uint64_t page)
 {
     const FixedRamBlock *block = fixed_ram_map_block(run->map, i);
@@ -120,6 +141,9 @@ static void touch_page(const Run *run, size_t i, uint64_t page)
         return;
     }
     g_assert(buffer_is_zero(mem, INPUT_PAGE));
+    if (qatomic_read(&run->given_up)) {
+        return;
+    }
     g_assert_cmpint(fixed_ram_load_state(run->load), ==,
                     FIXED_RAM_LOAD_FAILED);
 }
@@ -160,28 +184,40 @@ static void *guest_thread(void *opaque)
  * A load
  */
 
-static void check_stalled(Run *run)
+/* Returns whether another source may help. */
+static bool check_stalled(Run *run)
 {
     Error *err = fixed_ram_load_error(run->load);
+    const char *text = error_get_pretty(err);
+    bool bad;
 
-    if (strstr(error_get_pretty(err), "paused by")) {
+    if (strstr(text, "paused by")) {
         g_assert(run->paused);
         error_free(err);
-        return;
+        return true;
     }
-    g_assert(qatomic_read(&run->faults));
-    g_assert(strstr(error_get_pretty(err), "block '"));
+    bad = strstr(text, ": checksum 0x") &&
+          bad_clusters_named(run->bad, run->d, text);
+    g_assert(bad || qatomic_read(&run->faults));
+    g_assert(strstr(text, "block '"));
     check_error(err);
+    return !bad;
 }
 
-/* Until all is there, or nothing will come any more. */
+/*
+ * Until all is there, or nothing will come any more: what is bad in the file
+ * is so in all sources.
+ */
 static FixedRamLoadState run_to_end(Run *run)
 {
     FixedRamLoadState state;
 
     while ((state = wait_for_change(run)) == FIXED_RAM_LOAD_STALLED) {
         g_assert(run->guest_runs);
-        check_stalled(run);
+        if (!check_stalled(run)) {
+            qatomic_set(&run->given_up, true);
+            break;
+        }
         fixed_ram_load_recover(run->load, next_source(run), &error_abort);
     }
     if (state == FIXED_RAM_LOAD_FAILED) {
@@ -223,7 +259,7 @@ static void check_end(const Run *run, FixedRamLoadState state)
 {
     const FixedRamLoadStats *stats = fixed_ram_load_stats(run->load);
 
-    if (state == FIXED_RAM_LOAD_FAILED) {
+    if (state != FIXED_RAM_LOAD_COMPLETE) {
         fuzz_counts.failed++;
         return;
     }
@@ -240,6 +276,7 @@ static void run_load(Run *run)
     FixedRamLoadConfig config = {
         .on_demand = on_demand,
         .loaders = MAX(run->in->loaders % 4, !on_demand),
+        .sums = run->sums,
         .ops = &run_ops,
         .opaque = run,
     };
@@ -262,11 +299,14 @@ static void run_load(Run *run)
         run_pause(run);
     }
     state = run_to_end(run);
-    if (on_demand) {
+    if (on_demand && !run->given_up) {
         qemu_thread_join(&guest);
     }
     check_end(run, state);
     fixed_ram_load_free(run->load);
+    if (run->given_up) {
+        qemu_thread_join(&guest);       /* nothing has it wait any more */
+    }
     /* It does not wait for who read when it was paused. */
     while (input_sources_open() > open) {
         g_usleep(10);
@@ -278,16 +318,32 @@ static bool runs_on_demand(const Input *in)
     return have_uffd && in->flags & INPUT_ON_DEMAND;
 }
 
-static void load_snapshot(const Input *in, const FixedRamSnapshot *s,
-                          FixedRamMap *map)
+/* Have pages verified, if that is wanted and the snapshot has sums. */
+static void run_verify(Run *run, const FixedRamIndex *index)
+{
+    if (index && !(run->in->flags & INPUT_UNVERIFIED)) {
+        run->sums = fixed_ram_sum_table_new(index);
+    }
+    run->bad = run->sums ? bad_clusters(index, run->d)
+                         : g_array_new(false, false, 1);
+    for (size_t i = 0; run->sums && i < run->map->blocks->len; i++) {
+        fixed_ram_map_block(run->map, i)->first_cluster =
+            fixed_ram_index_block(index, i)->first_cluster;
+    }
+}
+
+static void load_snapshot(Input *in, const Opened *o)
 {
     g_autoptr(Decoded) d = decode(in);
+    FixedRamMap *map = o->map;
     Run run = {
         .in = in, .d = d, .map = map,
         .on_demand = runs_on_demand(in),
     };
 
-    check_snapshot(s, d);
+    check_snapshot(o->snapshot, d);
+    run_verify(&run, o->index);
+    in->verified = run.sums;
     for (size_t i = 0; i < map->blocks->len; i++) {
         check_bitmap(fixed_ram_map_block(map, i)->data, d, i);
     }
@@ -297,31 +353,59 @@ static void load_snapshot(const Input *in, const FixedRamSnapshot *s,
     qemu_cond_destroy(&run.cond);
     qemu_mutex_destroy(&run.lock);
     fuzz_counts.faults += run.faults;
+    fixed_ram_sum_table_unref(run.sums);
+    g_array_unref(run.bad);
 }
 
-/* NULL: refused. */
-static FixedRamMap *preflight(const Input *in, FixedRamSource *source,
-                              FixedRamSnapshot **s)
+/*
+ * Before the load, as migration/fixed-ram/preflight.c does it
+ */
+
+static bool read_index(Opened *o, const Input *in, Error **errp)
+{
+    FixedRamSuperblock sb;
+
+    if (!fixed_ram_superblock_read(o->source, o->snapshot, &sb, errp)) {
+        return false;
+    }
+    if (sb.state != FIXED_RAM_COMPLETE) {
+        return sb.state == FIXED_RAM_PLAIN;
+    }
+    o->index = fixed_ram_index_read(o->source, o->snapshot, &sb, errp);
+    return o->index && (in->flags & INPUT_UNVERIFIED ||
+                        fixed_ram_index_verify_stream(o->index, o->source,
+                                                      errp));
+}
+
+/* False: refused. */
+static bool preflight(Opened *o, const Input *in)
 {
     uint64_t unit = runs_on_demand(in) && in->flags & INPUT_UNITS
                     ? 4 * INPUT_PAGE : INPUT_PAGE;
     Error *err = NULL;
-    FixedRamMap *map;
 
-    *s = fixed_ram_format_read(source, in->start, INPUT_PAGE, &err);
-    if (!*s) {
+    o->source = input_source(in);
+    o->snapshot = fixed_ram_format_read(o->source, in->start, INPUT_PAGE,
+                                        &err);
+    if (o->snapshot && read_index(o, in, &err)) {
+        if (!machine_match(o->snapshot, &err)) {
+            error_free(err);
+            return false;
+        }
+        o->map = machine_map(&machine, o->snapshot, o->source, unit, &err);
+    }
+    if (err) {
         check_error(err);
-        return NULL;
     }
-    if (!machine_match(*s, &err)) {
-        error_free(err);
-        return NULL;
-    }
-    map = machine_map(&machine, *s, source, unit, &err);
-    if (!map) {
-        check_error(err);
-    }
-    return map;
+    return o->map;
+}
+
+static void opened_close(Opened *o)
+{
+    fixed_ram_map_free(o->map);
+    fixed_ram_index_free(o->index);
+    fixed_ram_snapshot_free(o->snapshot);
+    fixed_ram_source_close(o->source);
 }
 
 static void fuzz_init(void)
@@ -339,9 +423,7 @@ static void fuzz_init(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    g_autoptr(FixedRamSnapshot) s = NULL;
-    g_autoptr(FixedRamSource) source = NULL;
-    g_autoptr(FixedRamMap) map = NULL;
+    Opened opened = { };
     Input in;
 
     if (!machine.host[0]) {
@@ -350,12 +432,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!input_parse(&in, data, size)) {
         return 0;
     }
-    source = input_source(&in);
-    map = preflight(&in, source, &s);
-    if (map) {
-        load_snapshot(&in, s, map);
+    if (preflight(&opened, &in)) {
+        load_snapshot(&in, &opened);
     } else {
         fuzz_counts.refused++;
     }
+    opened_close(&opened);
     return 0;
 }

@@ -153,7 +153,7 @@ static void run_tool(const Input *in, unsigned *faults)
     } else {
         check_report(file);
         check_layout(file, in->start);
-        if (!read_blocks(in, file)) {
+        if (!read_blocks(in, file) || file->problem) {
             fuzz_counts.failed++;
         } else if (file->snapshot) {
             fuzz_counts.taken++;

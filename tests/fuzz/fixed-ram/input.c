@@ -93,9 +93,18 @@ static ssize_t bad_read(const Input *in, void *buf, size_t length,
         return -ESTALE;
     case FAULT_SHORT:
         return input_read(in, buf, length / 2, offset);
+    case FAULT_ROT:
+        length = input_read(in, buf, length, offset);
+        ((uint8_t *)buf)[length * in->order / 256] ^= 1 << in->order % 8;
+        return length;
     default:
         return 0;
     }
+}
+
+static bool has_fault(const Input *in)
+{
+    return in->fault && (in->fault != FAULT_ROT || in->verified);
 }
 
 static ssize_t source_read_pages(FixedRamSource *source, void *buf,
@@ -103,7 +112,7 @@ static ssize_t source_read_pages(FixedRamSource *source, void *buf,
 {
     InputSource *s = container_of(source, InputSource, parent);
 
-    if (s->faults && s->in->fault && qatomic_fetch_dec(&s->good) <= 0) {
+    if (s->faults && has_fault(s->in) && qatomic_fetch_dec(&s->good) <= 0) {
         qatomic_inc(s->faults);
         return bad_read(s->in, buf, length, offset);
     }

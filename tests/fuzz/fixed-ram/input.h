@@ -33,6 +33,7 @@
 #define INPUT_METADATA      0x08    /* metadata is read badly, too */
 #define INPUT_PAUSE         0x10    /* somebody pauses the load */
 #define INPUT_UNITS         0x20    /* on demand, several pages come at once */
+#define INPUT_UNVERIFIED    0x40    /* nobody asks for the checksums */
 
 typedef enum InputFault {
     FAULT_NONE,
@@ -40,6 +41,7 @@ typedef enum InputFault {
     FAULT_ESTALE,
     FAULT_SHORT,                /* a read brings less than asked for */
     FAULT_SHRUNK,               /* the file ends where the read begins */
+    FAULT_ROT,                  /* a read brings what is not in the file */
     FAULTS,
 } InputFault;
 
@@ -57,6 +59,8 @@ typedef struct Input {
     uint64_t hole_at, hole_end; /* in the file; empty if they are equal */
     const uint8_t *bytes;       /* the file without its hole */
     uint64_t size;              /* of the file, its hole included */
+    /* Not in the input: who reads notices FAULT_ROT.  Else there is none. */
+    bool verified;
 } Input;
 
 /** input_parse(): look at @data, which @in refers to from then on. */

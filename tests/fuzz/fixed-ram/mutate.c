@@ -302,13 +302,32 @@ static void remove_part(Mutation *m)
     }
 }
 
+/* What RAM holds, and no metadata; where it is verified. */
+static void spoil_page(Mutation *m)
+{
+    const GArray *pages = m->seed->pages;
+    const SeedPart *part;
+    uint32_t at;
+
+    if (!pages->len) {
+        flip_bit(m);
+        return;
+    }
+    part = &g_array_index(pages, SeedPart,
+                          random_below(m->random, pages->len));
+    at = part->at + random_below(m->random, part->length);
+    if (at < m->out->len) {
+        m->out->data[at] ^= 1 << random_below(m->random, 8);
+    }
+}
+
 /* Those that stand here several times are chosen more often. */
 static void (*const mutations[])(Mutation *m) = {
     set_field, set_field, set_field, add_to_field, add_to_field,
     shift_fields, swap_fields, set_head, set_faults, set_faults, set_faults,
     flip_bit, flip_bit, flip_bit, flip_bit, set_byte, set_byte, clear_bytes,
     remove_bytes, insert_any, cut, move_hole, double_part, borrow_part,
-    remove_part,
+    remove_part, spoil_page, spoil_page, spoil_page,
 };
 
 GByteArray *mutate(const GPtrArray *seeds, Random *random)

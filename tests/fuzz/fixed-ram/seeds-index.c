@@ -11,6 +11,7 @@
 #include "qemu/units.h"
 #include "migration/fixed-ram/sums.h"
 #include "check-index.h"
+#include "check-pages.h"
 #include "seeds-index.h"
 
 /* The seed as it was before the index came to it. */
@@ -78,21 +79,6 @@ static uint64_t file_sum(const Writer *w, uint64_t from, uint64_t to)
     return fixed_ram_sum(bytes, to - from);
 }
 
-static uint64_t cluster_sum(const Writer *w, const DecodedBlock *b,
-                            uint64_t page)
-{
-    uint64_t end = MIN(page + 16, b->length / INPUT_PAGE);
-    uint8_t buf[INPUT_PAGE];
-    uint64_t sums[16];
-    size_t n = 0;
-
-    for (; page < end; page++) {
-        decoded_page(w->d, b, page, buf);
-        stq_le_p(&sums[n++], fixed_ram_sum(buf, INPUT_PAGE));
-    }
-    return fixed_ram_sum(sums, n * 8);
-}
-
 /* Its words are no fields: there is nothing to be said about one of them. */
 static void put_table(Writer *w)
 {
@@ -105,8 +91,8 @@ static void put_table(Writer *w)
     for (size_t i = 0; i < w->d->blocks->len; i++) {
         const DecodedBlock *b = decoded_block(w->d, i);
 
-        for (uint64_t p = 0; p < b->length / INPUT_PAGE; p += 16) {
-            stq_le_p(&le, cluster_sum(w, b, p));
+        for (uint64_t p = 0; p < b->length / INPUT_PAGE; p += CLUSTER_PAGES) {
+            stq_le_p(&le, cluster_sum(w->d, b, p));
             put(w->s, &le, sizeof(le));
         }
     }

@@ -181,6 +181,7 @@ static Seed *seed_new(const PlainOptions *o)
     s->input = g_byte_array_new();
     s->fields = g_array_new(false, false, sizeof(SeedField));
     s->parts = g_array_new(false, false, sizeof(SeedPart));
+    s->pages = g_array_new(false, false, sizeof(SeedPart));
     put_beginning(s, o);
     put_list(s);
     for (unsigned i = 0; i < o->rounds; i++) {

@@ -40,6 +40,7 @@ typedef struct SeedOptions {
     uint64_t align;             /* of pages; 0: no more than is needed */
     unsigned resizable;         /* pages of that block; 0: as the machine's */
     bool reversed;              /* the blocks */
+    bool solid;                 /* has no hole */
     Filling filling;
     Defect defect;
     SeedIndex index;
@@ -120,6 +121,13 @@ static const SeedOptions options[] = {
       .index = INDEX_BARE },
     { "index-later", .flags = INPUT_ON_DEMAND, .loaders = 1,
       .filling = FRAGMENTED, .index = INDEX_LATER },
+    { "index-solid", .flags = INPUT_ON_DEMAND | INPUT_RUNS_EARLY, .loaders = 1,
+      .resizable = 40, .solid = true, .filling = FRAGMENTED,
+      .index = INDEX_SUMS },
+    { "index-solid-eager", .loaders = 1, .resizable = 40, .solid = true,
+      .filling = FULL, .index = INDEX_SUMS },
+    { "index-unverified", .flags = INPUT_UNVERIFIED, .loaders = 1,
+      .filling = FULL, .index = INDEX_SUMS },
     { "index-cut-off", .loaders = 1, .filling = SPARSE,
       .index = INDEX_CUT_OFF },
     { "bad-twice", .loaders = 1, .filling = ENDS, .defect = TWICE },
@@ -285,13 +293,19 @@ static void put_padding(Seed *s, uint64_t length)
 }
 
 /* The largest block's pages make the hole, the others' are in the input. */
-static void put_pages(Seed *s, uint64_t length, bool hole)
+static void put_pages(Seed *s, const SeedOptions *o, uint64_t length,
+                      bool largest)
 {
-    if (hole) {
+    SeedPart part = { .at = s->input->len, .length = length };
+
+    if (largest && !o->solid) {
         stl_be_p(s->input->data + 16, here(s));
         stw_be_p(s->input->data + 14, length / INPUT_PAGE);
     } else {
         put_any(s, length);
+        if (o->index) {
+            g_array_append_val(s->pages, part);
+        }
     }
 }
 
@@ -333,7 +347,7 @@ static void put_block(Seed *s, const SeedOptions *o, int i)
     end_part(s, at);
     put_bitmap(s, o, pages);
     put_padding(s, pages_at - here(s));
-    put_pages(s, wrapped ? 0 : length, seed_block(o, i)->resizable);
+    put_pages(s, o, wrapped ? 0 : length, seed_block(o, i)->resizable);
 }
 
 static void put_ram(Seed *s, const SeedOptions *o)
@@ -386,10 +400,11 @@ static Seed *seed_new(const SeedOptions *o)
     Seed *s = g_new0(Seed, 1);
 
     s->name = o->name;
-    s->good = o->defect == GOOD;
+    s->good = o->defect == GOOD && o->index != INDEX_CUT_OFF;
     s->input = g_byte_array_new();
     s->fields = g_array_new(false, false, sizeof(SeedField));
     s->parts = g_array_new(false, false, sizeof(SeedPart));
+    s->pages = g_array_new(false, false, sizeof(SeedPart));
     put_head(s, o);
     put_be(s, 4, 0x5145564d);
     put_be(s, 4, 3);
@@ -410,6 +425,7 @@ static void seed_free(void *opaque)
     g_byte_array_unref(s->input);
     g_array_unref(s->fields);
     g_array_unref(s->parts);
+    g_array_unref(s->pages);
     g_free(s);
 }
 

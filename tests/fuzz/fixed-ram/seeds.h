@@ -26,6 +26,7 @@ typedef struct Seed {
     GByteArray *input;          /* head and file, see input.h */
     GArray *fields;             /* of SeedField, in the order of the input */
     GArray *parts;              /* of SeedPart */
+    GArray *pages;              /* of SeedPart: RAM's, if there is an index */
     uint32_t superblock;        /* where it is in the input; 0: there is none */
     unsigned index_fields;      /* number of the first field of it and index */
 } Seed;
