@@ -165,7 +165,8 @@ static void test_machine(void)
     fixed_ram_restart_target(&args, "defer", "-m 96M");
     fixed_ram_set_mode(args.to, args.load);
     fixed_ram_assert_refused(args.to, "was saved from pc-|MiB of RAM, this is "
-                             "pc-|with 96 MiB", incoming, args.uri);
+                             "pc-|with 96 MiB|the sizes of RAM differ",
+                             incoming, args.uri);
 
     fixed_ram_restart_target(&args, "defer", "-machine isapc");
     fixed_ram_set_mode(args.to, args.load);
