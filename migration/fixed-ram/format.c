@@ -29,6 +29,10 @@
 #define RAM_FLAG_EOS            0x10
 #define BLOCK_HEADER_VERSION    1
 
+/* Of any target; flags of RAM's section are in the bits below it. */
+#define MIN_PAGE_SIZE           KiB
+#define MAX_PAGE_SIZE           (64 * KiB)
+
 /* More than any machine has; keeps a bad count from costing memory. */
 #define MAX_CAPABILITIES        256
 #define MAX_MACHINE_NAME        4096
@@ -170,7 +174,7 @@ static void check_block(FixedRamReader *r, const FixedRamSnapshot *s,
                         const FixedRamBlockInfo *info)
 {
     uint64_t at = info->header_offset;
-    uint64_t bitmap_end, pages_end;
+    uint64_t bitmap_end;
 
     if (!info->length || !QEMU_IS_ALIGNED(info->length, s->page_size)) {
         fixed_ram_reader_fail(r, at, "block '%s': length 0x%" PRIx64 " is not "
@@ -194,18 +198,27 @@ static void check_block(FixedRamReader *r, const FixedRamSnapshot *s,
                               " and before its pages at 0x%" PRIx64, info->name,
                               info->bitmap_offset, fixed_ram_reader_offset(r),
                               info->pages_offset);
-        return;
-    }
-    if (uadd64_overflow(info->pages_offset, info->length, &pages_end) ||
-        pages_end > r->source->size) {
-        fixed_ram_reader_fail(r, at, "block '%s': 0x%" PRIx64 " bytes of pages "
-                              "at offset 0x%" PRIx64 " reach beyond the file's "
-                              "end at 0x%" PRIx64, info->name, info->length,
-                              info->pages_offset, r->source->size);
     }
 }
 
-static void read_block(FixedRamReader *r, FixedRamSnapshot *s)
+static void skip_pages(FixedRamReader *r, const FixedRamBlockInfo *info)
+{
+    uint64_t end;
+
+    if (uadd64_overflow(info->pages_offset, info->length, &end) ||
+        end > r->source->size) {
+        fixed_ram_reader_fail(r, info->header_offset, "block '%s': 0x%" PRIx64
+                              " bytes of pages at offset 0x%" PRIx64 " reach "
+                              "beyond the file's end at 0x%" PRIx64, info->name,
+                              info->length, info->pages_offset,
+                              r->source->size);
+        return;
+    }
+    fixed_ram_reader_seek(r, end);
+}
+
+/* The next block's header; it joins @s. */
+static void read_header(FixedRamReader *r, FixedRamSnapshot *s)
 {
     FixedRamBlockInfo info = { .header_offset = fixed_ram_reader_offset(r) };
     uint64_t page_size;
@@ -248,7 +261,6 @@ static void read_block(FixedRamReader *r, FixedRamSnapshot *s)
     }
     check_block(r, s, &info);
     g_array_append_val(s->blocks, info);
-    fixed_ram_reader_seek(r, info.pages_offset + info.length);
 }
 
 static void read_blocks(FixedRamReader *r, FixedRamSnapshot *s)
@@ -267,11 +279,12 @@ static void read_blocks(FixedRamReader *r, FixedRamSnapshot *s)
         const FixedRamBlockInfo *info;
 
         offset = fixed_ram_reader_offset(r);
-        read_block(r, s);
+        read_header(r, s);
         if (r->error) {
             break;
         }
         info = fixed_ram_snapshot_block(s, s->blocks->len - 1);
+        skip_pages(r, info);
         if (info->length > total) {
             fixed_ram_reader_fail(r, offset, "block '%s': length 0x%" PRIx64
                                   ", but only 0x%" PRIx64 " bytes of RAM are "
@@ -335,18 +348,62 @@ static void check_ram_end(FixedRamReader *r, uint32_t ram_section)
     }
 }
 
-FixedRamSnapshot *fixed_ram_format_read(FixedRamSource *source,
-                                        uint64_t start, uint64_t page_size,
-                                        Error **errp)
+static FixedRamSnapshot *snapshot_new(uint64_t start, uint64_t page_size)
 {
-    g_autoptr(FixedRamSnapshot) s = g_new0(FixedRamSnapshot, 1);
-    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(source, start,
-                                                       BUFFER_BYTES);
-    uint32_t ram_section;
+    FixedRamSnapshot *s = g_new0(FixedRamSnapshot, 1);
 
     s->start = start;
     s->page_size = page_size;
     s->blocks = g_array_new(false, true, sizeof(FixedRamBlockInfo));
+    return s;
+}
+
+/* As the next header has it, which is still to be read. */
+static uint64_t peek_page_size(FixedRamReader *r)
+{
+    uint64_t offset = fixed_ram_reader_offset(r);
+    char name[FIXED_RAM_NAME_MAX + 1];
+    uint64_t page_size;
+
+    fixed_ram_reader_string(r, name);
+    fixed_ram_reader_be64(r);   /* length */
+    fixed_ram_reader_be32(r);   /* version */
+    page_size = fixed_ram_reader_be64(r);
+    if (!is_power_of_2(page_size) || page_size < MIN_PAGE_SIZE ||
+        page_size > MAX_PAGE_SIZE) {
+        fixed_ram_reader_fail(r, offset, "block '%s': pages of %" PRIu64
+                              " bytes", name, page_size);
+    }
+    fixed_ram_reader_seek(r, offset);
+    return page_size;
+}
+
+FixedRamSnapshot *fixed_ram_format_read_first(FixedRamSource *source,
+                                              uint64_t start, Error **errp)
+{
+    g_autoptr(FixedRamSnapshot) s = snapshot_new(start, 0);
+    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(source, start,
+                                                       BUFFER_BYTES);
+
+    find_ram_section(r);
+    fixed_ram_reader_be64(r);   /* bytes of RAM */
+    s->page_size = peek_page_size(r);
+    read_header(r, s);
+    if (r->error) {
+        error_propagate(errp, g_steal_pointer(&r->error));
+        return NULL;
+    }
+    return g_steal_pointer(&s);
+}
+
+FixedRamSnapshot *fixed_ram_format_read(FixedRamSource *source,
+                                        uint64_t start, uint64_t page_size,
+                                        Error **errp)
+{
+    g_autoptr(FixedRamSnapshot) s = snapshot_new(start, page_size);
+    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(source, start,
+                                                       BUFFER_BYTES);
+    uint32_t ram_section;
 
     ram_section = find_ram_section(r);
     if (!r->error) {

@@ -57,6 +57,18 @@ FixedRamSnapshot *fixed_ram_format_read(FixedRamSource *source,
                                         uint64_t start, uint64_t page_size,
                                         Error **errp);
 
+/**
+ * fixed_ram_format_read_first(): the first block's header alone
+ *
+ * It says how large pages are, and where the superblock is.  That must be
+ * known, too, of files whose other headers, or pages, are not there.
+ *
+ * The snapshot that is returned has one block, which is checked, but for where
+ * the file ends.  NULL on failure.
+ */
+FixedRamSnapshot *fixed_ram_format_read_first(FixedRamSource *source,
+                                              uint64_t start, Error **errp);
+
 /** fixed_ram_snapshot_free(): free @snapshot; NULL is fine. */
 void fixed_ram_snapshot_free(FixedRamSnapshot *snapshot);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSnapshot, fixed_ram_snapshot_free)

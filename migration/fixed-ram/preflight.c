@@ -82,8 +82,7 @@ static bool file_read_index(FixedRamFile *file, Error **errp)
     case FIXED_RAM_PLAIN:
         return true;
     case FIXED_RAM_BEING_WRITTEN:
-        error_setg(errp, "snapshot '%s' is not complete: its save was cut "
-                   "off", file->source->name);
+        fixed_ram_superblock_incomplete(file->source, errp);
         return false;
     case FIXED_RAM_COMPLETE:
         file->index = fixed_ram_index_read(file->source, file->snapshot, &sb,
@@ -94,6 +93,36 @@ static bool file_read_index(FixedRamFile *file, Error **errp)
     }
 }
 
+static bool save_was_cut_off(FixedRamSource *source, uint64_t start)
+{
+    g_autoptr(FixedRamSnapshot) first =
+        fixed_ram_format_read_first(source, start, NULL);
+    FixedRamSuperblock sb;
+
+    return first && fixed_ram_superblock_read(source, first, &sb, NULL) &&
+           sb.state == FIXED_RAM_BEING_WRITTEN;
+}
+
+static bool file_read_headers(FixedRamFile *file, uint64_t start,
+                              Error **errp)
+{
+    Error *err = NULL;
+
+    file->snapshot = fixed_ram_format_read(file->source, start,
+                                           qemu_target_page_size(), &err);
+    if (file->snapshot) {
+        return true;
+    }
+    if (save_was_cut_off(file->source, start)) {
+        /* No wonder if there is more that is wrong. */
+        error_free(err);
+        fixed_ram_superblock_incomplete(file->source, errp);
+    } else {
+        error_propagate(errp, err);
+    }
+    return false;
+}
+
 bool fixed_ram_file_open(FixedRamFile *file, const FileMigrationArgs *args,
                          const MigrationParameters *params, Error **errp)
 {
@@ -101,11 +130,8 @@ bool fixed_ram_file_open(FixedRamFile *file, const FileMigrationArgs *args,
         .source = fixed_ram_source_open_file(args->filename, args->offset,
                                              params->direct_io, errp),
     };
-    if (file->source) {
-        file->snapshot = fixed_ram_format_read(file->source, args->offset,
-                                               qemu_target_page_size(), errp);
-    }
-    return file->snapshot && file_read_index(file, errp) &&
+    return file->source && file_read_headers(file, args->offset, errp) &&
+           file_read_index(file, errp) &&
            (!file->index || !params->fixed_ram_verify ||
             fixed_ram_index_verify_stream(file->index, file->source, errp));
 }

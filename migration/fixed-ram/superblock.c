@@ -175,3 +175,10 @@ bool fixed_ram_superblock_read(FixedRamSource *source,
     }
     return check_length(sb, offset, source, errp);
 }
+
+void fixed_ram_superblock_incomplete(const FixedRamSource *source,
+                                     Error **errp)
+{
+    error_setg(errp, "snapshot '%s' is incomplete: its save was cut off",
+               source->name);
+}

@@ -59,4 +59,10 @@ bool fixed_ram_superblock_read(FixedRamSource *source,
                                const FixedRamSnapshot *snapshot,
                                FixedRamSuperblock *sb, Error **errp);
 
+/**
+ * fixed_ram_superblock_incomplete(): what to say of FIXED_RAM_BEING_WRITTEN
+ */
+void fixed_ram_superblock_incomplete(const FixedRamSource *source,
+                                     Error **errp);
+
 #endif

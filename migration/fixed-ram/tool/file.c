@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
 #include "qemu/cutils.h"
-#include "qemu/host-utils.h"
 #include "qapi/error.h"
 #include "../sums.h"
 #include "file.h"
@@ -127,48 +126,13 @@ static void add_plain_blocks(ToolFile *file)
     }
 }
 
-/*
- * The first block's header alone: it says how large pages are, and where the
- * superblock is.  That must be known of files, too, whose other headers are
- * not there any more, or not yet.
- */
-static FixedRamSnapshot *read_first_block(ToolFile *file, FixedRamReader *r)
-{
-    FixedRamSnapshot *s = g_new0(FixedRamSnapshot, 1);
-    FixedRamBlockInfo info = { };
-
-    fixed_ram_reader_seek(r, file->head->end);
-    fixed_ram_reader_be64(r);   /* bytes of RAM */
-    info.header_offset = fixed_ram_reader_offset(r);
-    fixed_ram_reader_string(r, info.name);
-    info.length = fixed_ram_reader_be64(r);
-    fixed_ram_reader_be32(r);   /* version */
-    s->start = file->start;
-    s->page_size = fixed_ram_reader_be64(r);
-    info.bitmap_offset = fixed_ram_reader_be64(r);
-    info.pages_offset = fixed_ram_reader_be64(r);
-    s->blocks = g_array_new(false, true, sizeof(info));
-    g_array_append_val(s->blocks, info);
-    if (!is_power_of_2(s->page_size) || s->page_size < MIN_PAGE_SIZE ||
-        s->page_size > MAX_PAGE_SIZE) {
-        fixed_ram_reader_fail(r, info.header_offset, "block '%s': pages of %"
-                              PRIu64 " bytes", info.name, s->page_size);
-    }
-    return s;
-}
-
 /* Is there something where the superblock has its place? */
 static bool slot_used(ToolFile *file, const FixedRamSnapshot *first)
 {
     const FixedRamBlockInfo *info = fixed_ram_snapshot_block(first, 0);
-    uint64_t bytes = fixed_ram_bitmap_bytes(info->length, first->page_size);
-    uint64_t slot = fixed_ram_superblock_offset(info->pages_offset);
-    uint64_t bitmap_end, slot_end;
     Error *err = NULL;
 
-    if (uadd64_overflow(info->bitmap_offset, bytes, &bitmap_end) ||
-        uadd64_overflow(slot, FIXED_RAM_SUPERBLOCK_BYTES, &slot_end) ||
-        bitmap_end > slot || slot_end > file->source->size) {
+    if (info->pages_offset > file->source->size) {
         return false;
     }
     if (fixed_ram_superblock_read(file->source, first, &file->sb, &err)) {
@@ -205,13 +169,14 @@ static bool read_mapped(ToolFile *file, Error **errp)
     return true;
 }
 
-static void examine_mapped(ToolFile *file, FixedRamReader *r)
+static void examine_mapped(ToolFile *file)
 {
-    g_autoptr(FixedRamSnapshot) first = read_first_block(file, r);
+    g_autoptr(FixedRamSnapshot) first =
+        fixed_ram_format_read_first(file->source, file->start,
+                                    &file->problem);
 
     file->kind = FIXED_RAM_FILE_KIND_MAPPED_RAM;
-    if (r->error) {
-        file->problem = g_steal_pointer(&r->error);
+    if (!first) {
         return;
     }
     file->page_size = first->page_size;
@@ -223,8 +188,7 @@ static void examine_mapped(ToolFile *file, FixedRamReader *r)
         /* No wonder if there is more that is wrong. */
         error_free(file->problem);
         file->problem = NULL;
-        error_setg(&file->problem, "snapshot '%s' is incomplete: its save was "
-                   "cut off", file->source->name);
+        fixed_ram_superblock_incomplete(file->source, &file->problem);
     }
 }
 
@@ -265,7 +229,7 @@ ToolFile *tool_file_examine(FixedRamSource *source, uint64_t start)
     if (r->error) {
         file->problem = g_steal_pointer(&r->error);
     } else if (file->kind == FIXED_RAM_FILE_KIND_MAPPED_RAM) {
-        examine_mapped(file, r);
+        examine_mapped(file);
     } else {
         examine_plain(file, r);
     }

@@ -34,6 +34,16 @@ static void go_on(QTestState *who)
     qtest_qmp_assert_success(who, "{ 'execute': 'cont' }");
 }
 
+/* Whatever else is wrong with it, that is why. */
+static void assert_incomplete(FixedRamTest *t)
+{
+    fixed_ram_set_mode(t->to, FR_FIXED);
+    fixed_ram_assert_refused(t->to, "is incomplete: its save was cut off",
+                             "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s, "
+                             "'exit-on-error': false } }", t->uri);
+}
+
 /* What stays if the process were killed now: the file as it is. */
 static void test_cut_off(unsigned save)
 {
@@ -54,6 +64,7 @@ static void test_cut_off(unsigned save)
     migrate_cancel(args.from);
     wait_for_migration_status(args.from, "cancelled", NULL);
     assert_being_written(FILE_TEST_FILENAME);
+    assert_incomplete(&args);
     g_assert_true(fixed_ram_running(args.from));
 
     /* And with the next one it is there again. */
