@@ -169,6 +169,7 @@ void fixed_ram_add_disk_tests(const MigrationTestEnv *env);
 void fixed_ram_add_disk_early_tests(const MigrationTestEnv *env);
 void fixed_ram_add_exit_tests(const MigrationTestEnv *env);
 void fixed_ram_add_bulk_tests(const MigrationTestEnv *env);
+void fixed_ram_add_bulk_end_tests(const MigrationTestEnv *env);
 void fixed_ram_add_index_tests(const MigrationTestEnv *env);
 void fixed_ram_add_index_end_tests(const MigrationTestEnv *env);
 void fixed_ram_add_hostile_tests(const MigrationTestEnv *env);

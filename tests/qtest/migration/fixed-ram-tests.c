@@ -466,6 +466,7 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     fixed_ram_add_disk_early_tests(env);
     fixed_ram_add_exit_tests(env);
     fixed_ram_add_bulk_tests(env);
+    fixed_ram_add_bulk_end_tests(env);
     fixed_ram_add_index_tests(env);
     fixed_ram_add_index_end_tests(env);
     fixed_ram_add_hostile_tests(env);

@@ -1,0 +1,333 @@
+/*
+ * QTest testcases for fixed-ram: what happens to a save in bulk
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "migration/fixed-ram-faults.h"
+#include "migration/fixed-ram-index.h"
+#include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
+#include "migration/migration-util.h"
+
+#define WAIT_SECONDS    240
+/* What a slow save does in some seconds, and what would take hours. */
+#define SLOW            (24 * MiB)
+#define CRAWLING        (4 * KiB)
+
+static void begin_slowly(FixedRamTest *t, uint64_t bandwidth)
+{
+    fixed_ram_set_mode(t->from, t->save);
+    migrate_set_parameter_int(t->from, "max-bandwidth", bandwidth);
+    migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
+}
+
+static void wait_transferred(QTestState *who, uint64_t bytes)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+    bool there = false;
+
+    while (!there) {
+        QDict *info = migrate_query_not_failed(who);
+        QDict *ram = qdict_get_qdict(info, "ram");
+
+        there = ram && qdict_get_int(ram, "transferred") >= bytes;
+        qobject_unref(info);
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
+static void save_the_rest(FixedRamTest *t)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+    bool over = false;
+
+    migrate_ensure_converge(t->from);
+    wait_for_migration_complete(t->from);
+    while (!over) {
+        QDict *status = qtest_qmp_assert_success_ref(
+            t->from, "{ 'execute': 'query-status' }");
+
+        over = g_str_equal(qdict_get_str(status, "status"), "postmigrate");
+        qobject_unref(status);
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+    }
+}
+
+/* Whether it has the snapshot open with O_DIRECT. */
+static bool writes_directly(QTestState *who)
+{
+    g_autofree char *snapshot = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *fds = g_strdup_printf("/proc/%d/fd",
+                                           (int)qtest_pid(who));
+    GDir *dir = g_dir_open(fds, 0, NULL);
+    const char *fd;
+    bool found = false;
+
+    g_assert_nonnull(dir);
+    while (!found && (fd = g_dir_read_name(dir))) {
+        g_autofree char *link = g_build_filename(fds, fd, NULL);
+        g_autofree char *target = g_file_read_link(link, NULL);
+        g_autofree char *path = g_strdup_printf("%sinfo/%s", fds, fd);
+        g_autofree char *info = NULL;
+        unsigned flags;
+
+        if (g_strcmp0(target, snapshot) == 0 &&
+            g_file_get_contents(path, &info, NULL, NULL)) {
+            g_assert_cmpint(sscanf(strstr(info, "flags:"), "flags: %o",
+                                   &flags), ==, 1);
+            found = flags & O_DIRECT;
+        }
+    }
+    g_dir_close(dir);
+    return found;
+}
+
+/* What query-migrate says meanwhile, and that it takes its time. */
+static void test_progress(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED | FR_DIRECT,
+    };
+    gint64 begun = g_get_monotonic_time();
+    int64_t remaining, pages, total;
+    QDict *info;
+
+    if (!fixed_ram_start(&args)) {
+        return;
+    }
+    fixed_ram_fill(&args);
+    begun = g_get_monotonic_time();
+    begin_slowly(&args, SLOW);
+    wait_transferred(args.from, SLOW);
+    g_assert_cmpint(g_get_monotonic_time() - begun, >, G_USEC_PER_SEC / 2);
+    g_assert_true(writes_directly(args.from));
+    remaining = fixed_ram_ram_figure(args.from, "remaining");
+    g_assert_cmpint(remaining, >, 0);
+    wait_transferred(args.from, 2 * SLOW);
+    g_assert_cmpint(fixed_ram_ram_figure(args.from, "remaining"), <,
+                    remaining);
+    info = migrate_query(args.from);
+    g_assert_cmpstr(qdict_get_str(info, "status"), ==, "active");
+    g_assert_cmpfloat(qdict_get_double(qdict_get_qdict(info, "ram"), "mbps"),
+                      >, 0);
+    qobject_unref(info);
+    save_the_rest(&args);
+    pages = fixed_ram_ram_figure(args.from, "normal") +
+            fixed_ram_ram_figure(args.from, "duplicate");
+    total = fixed_ram_ram_figure(args.from, "total");
+    g_assert_cmpint(pages * SNAPSHOT_PAGE_SIZE, >=, total);
+    /* None of them twice; a device may have written to a few. */
+    g_assert_cmpint(pages * SNAPSHOT_PAGE_SIZE, <, total + total / 8);
+    g_assert_cmpint(fixed_ram_ram_figure(args.from, "remaining"), ==, 0);
+    fixed_ram_check_saved(&args);
+    fixed_ram_end(&args);
+}
+
+/* A limit that is lifted is lifted at once. */
+static void test_bandwidth(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED,
+    };
+
+    if (!fixed_ram_start(&args)) {
+        return;
+    }
+    fixed_ram_fill(&args);
+    begin_slowly(&args, CRAWLING);
+    wait_for_migration_status(args.from, "active", NULL);
+    save_the_rest(&args);
+    fixed_ram_check_saved(&args);
+    fixed_ram_end(&args);
+}
+
+static void cancel(FixedRamTest *t)
+{
+    migrate_cancel(t->from);
+    wait_for_migration_status(t->from, "cancelled", NULL);
+    g_assert_cmpuint(fixed_ram_superblock(FILE_TEST_FILENAME).state, ==,
+                     SUPERBLOCK_BEING_WRITTEN);
+}
+
+static void test_cancel(unsigned save)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(save);
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .save = save,
+    };
+
+    if (!fixed_ram_start(&args)) {
+        return;
+    }
+    fixed_ram_fill(&args);
+    for (int i = 0; i < 5; i++) {
+        begin_slowly(&args, i % 2 ? 2 * SLOW : SLOW);
+        wait_transferred(args.from, g_rand_int_range(rand, 1, 30 * MiB));
+        cancel(&args);
+    }
+    /* Nothing is written for minutes, once it has got there. */
+    begin_slowly(&args, CRAWLING);
+    wait_for_migration_status(args.from, "active", NULL);
+    g_usleep(G_USEC_PER_SEC / 2);
+    cancel(&args);
+    fixed_ram_save(&args);
+    fixed_ram_end(&args);
+}
+
+static void test_cancel_plain(void)
+{
+    test_cancel(FR_FIXED);
+}
+
+static void test_cancel_multifd_dio(void)
+{
+    test_cancel(FR_FIXED | FR_MULTIFD | FR_DIRECT);
+}
+
+/* The disk hangs: QEMU answers all the same, and the save ends with it. */
+static void test_cancel_hanging(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .save = FR_FIXED | FR_DIRECT,
+    };
+
+    if (!fixed_ram_faults_begin_save(&args)) {
+        return;
+    }
+    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_WRITE_HANG,
+        .first = 20 * MiB,
+        .end = 100 * MiB,
+    });
+    fixed_ram_set_mode(args.from, args.save);
+    migrate_ensure_converge(args.from);
+    migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
+    fixed_ram_faults_wait_hanging(0, 1);
+    migrate_cancel(args.from);
+    for (int i = 0; i < 20; i++) {
+        g_assert_false(fixed_ram_running(args.from));
+        g_usleep(20000);
+    }
+    fixed_ram_faults_off(0);
+    wait_for_migration_status(args.from, "cancelled", NULL);
+    fixed_ram_save(&args);
+    fixed_ram_faults_end(&args);
+}
+
+static void test_no_space(unsigned save)
+{
+    static const char *const completed[] = { "completed", NULL };
+    g_autoptr(GRand) rand = g_rand_new_with_seed(save);
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .save = save,
+    };
+
+    if (!fixed_ram_faults_begin_save(&args)) {
+        return;
+    }
+    for (int i = 0; i < 5; i++) {
+        QDict *info;
+        const char *desc;
+
+        /* Rounded to what a direct write may be cut to. */
+        fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+            .mode = FIXED_RAM_FAULTS_WRITE_FULL,
+            .error = ENOSPC,
+            .first = g_rand_int_range(rand, 2 * 256, 100 * 256) *
+                     SNAPSHOT_PAGE_SIZE,
+            .end = 150 * MiB,
+        });
+        fixed_ram_set_mode(args.from, args.save);
+        migrate_ensure_converge(args.from);
+        migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
+        wait_for_migration_status(args.from, "failed",
+                                  (const char **)completed);
+        info = migrate_query(args.from);
+        desc = qdict_get_str(info, "error-desc");
+        g_assert_nonnull(strstr(desc, FILE_TEST_FILENAME "': block '"));
+        g_assert_nonnull(strstr(desc, "' offset 0x"));
+        g_assert_nonnull(strstr(desc, "No space left on device"));
+        qobject_unref(info);
+        g_assert_cmpuint(fixed_ram_superblock(FILE_TEST_FILENAME).state, ==,
+                         SUPERBLOCK_BEING_WRITTEN);
+        fixed_ram_faults_off(0);
+    }
+    fixed_ram_save(&args);
+    fixed_ram_faults_end(&args);
+}
+
+static void test_no_space_plain(void)
+{
+    test_no_space(FR_FIXED);
+}
+
+static void test_no_space_direct(void)
+{
+    test_no_space(FR_FIXED | FR_DIRECT);
+}
+
+/* Somebody lets the guest go on: what has changed since comes again. */
+static void test_go_on(unsigned save, uint64_t after)
+{
+    FixedRamTest args = {
+        .save = save,
+    };
+
+    if (!fixed_ram_start(&args)) {
+        return;
+    }
+    fixed_ram_fill(&args);
+    begin_slowly(&args, SLOW);
+    wait_transferred(args.from, after);
+    qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
+    /* Both where it has been and where it has not. */
+    qtest_memset(args.from, PATTERN_START, 0x77, PATTERN_BYTES);
+    qtest_memset(args.from, 0x200000, 0x78, MiB);
+    fixed_ram_write_pattern(args.from);
+    wait_transferred(args.from, after + SLOW / 4);
+    save_the_rest(&args);
+    fixed_ram_check_saved(&args);
+    fixed_ram_end(&args);
+}
+
+static void test_go_on_early(void)
+{
+    test_go_on(FR_FIXED, 1);
+}
+
+static void test_go_on_multifd_dio(void)
+{
+    test_go_on(FR_FIXED | FR_MULTIFD | FR_DIRECT, 30 * MiB);
+}
+
+static void test_go_on_late(void)
+{
+    test_go_on(FR_FIXED | FR_DIRECT, 80 * MiB);
+}
+
+static const FixedRamCase cases[] = {
+    { "bulk/progress", test_progress },
+    { "bulk/bandwidth", test_bandwidth },
+    { "bulk/cancel", test_cancel_plain },
+    { "bulk/cancel-multifd-dio", test_cancel_multifd_dio, true },
+    { "bulk/cancel-hanging", test_cancel_hanging },
+    { "bulk/no-space", test_no_space_plain },
+    { "bulk/no-space-direct", test_no_space_direct, true },
+    { "bulk/go-on-early", test_go_on_early, true },
+    { "bulk/go-on-late", test_go_on_late },
+    { "bulk/go-on-multifd-dio", test_go_on_multifd_dio, true },
+};
+
+void fixed_ram_add_bulk_end_tests(const MigrationTestEnv *env)
+{
+    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+}
