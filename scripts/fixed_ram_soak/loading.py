@@ -244,7 +244,8 @@ class LoadRun:
     def _wait_stray(self):
         self.vm.wait_for(
             lambda: self.vm.statuses().count("completed") > 1
-            or self.vm.migration() == "failed", "end of a migration")
+            or self.vm.migration() in ("failed", "cancelled"),
+            "end of a migration")
         # the event comes a little before QEMU is done
         self.vm.wait_for(lambda: self.must("query-status")["status"]
                          != "finish-migrate", "what follows a migration")
