@@ -98,7 +98,7 @@ void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment);
  * fixed_ram_outgoing_begin(): all blocks have places, pages follow
  *
  * From here on the file says that it is being written.  Lets the big lock go
- * meanwhile.  Of a stopped guest it is begun to save the RAM.
+ * meanwhile.
  */
 bool fixed_ram_outgoing_begin(Error **errp);
 
@@ -108,8 +108,10 @@ bool fixed_ram_outgoing_begin(Error **errp);
  * @f: the stream, whose error ends it; one that is met becomes that of @f
  * @dirty_pages: how many are still to be saved, kept up to date
  *
- * Takes a moment.  Returns how many pages were saved meanwhile, or -EIO; 0:
- * what is left must be looked for in blocks' dirty bitmaps.
+ * The first call begins it.  Takes a moment; who holds the bitmaps' lock and is
+ * in a read section of RCU should let both go then.  Returns how many pages
+ * were saved meanwhile, at least one, or -EIO; 0: what is left must be looked
+ * for in blocks' dirty bitmaps.
  */
 int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages);
 

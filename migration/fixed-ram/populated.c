@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include "qemu/bitmap.h"
 #include "qemu/units.h"
@@ -158,7 +159,7 @@ static bool add_by_file(const Part *part)
             break;
         }
         hole = lseek(mem->fd, data, SEEK_HOLE);
-        if (hole < 0) {
+        if (data < mem->fd_offset + pos || hole <= data) {
             return false;
         }
         add_range(part, data - mem->fd_offset, hole - mem->fd_offset);
@@ -220,22 +221,37 @@ static void choose_by_hugetlbfs(FixedRamPopulated *p)
     }
 }
 
+/* Before Linux 6.4 what is just being made a huge page looks like a hole. */
+static bool tmpfs_knows_its_holes(void)
+{
+    unsigned major, minor;
+    struct utsname host;
+
+    return !uname(&host) &&
+           sscanf(host.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 4));
+}
+
 /* Those that know of each page that somebody has written to a mapping. */
 static bool knows_its_holes(unsigned long type)
 {
-    return type == TMPFS_MAGIC || type == EXT4_SUPER_MAGIC ||
-           type == XFS_SUPER_MAGIC || type == BTRFS_SUPER_MAGIC;
+    return type == EXT4_SUPER_MAGIC || type == XFS_SUPER_MAGIC ||
+           type == BTRFS_SUPER_MAGIC ||
+           (type == TMPFS_MAGIC && tmpfs_knows_its_holes());
 }
 
 static void choose(FixedRamPopulated *p)
 {
     bool has_tables = p->pagemap >= 0;
     struct statfs fs;
+    struct stat st;
 
     if (p->mem.fd < 0) {
         /* What is shared may have been swapped out, and no table says so. */
         p->by_tables = has_tables && !p->mem.shared;
-    } else if (fstatfs(p->mem.fd, &fs)) {
+    } else if (fstatfs(p->mem.fd, &fs) || fstat(p->mem.fd, &st) ||
+               !S_ISREG(st.st_mode)) {
+        /* The nodes of devices lie in a tmpfs, but know nothing. */
         return;
     } else if (fs.f_type == HUGETLBFS_MAGIC) {
         choose_by_hugetlbfs(p);

@@ -9,8 +9,10 @@
 #include "exec/ramblock.h"
 #include "exec/target_page.h"
 #include "migration/fixed-ram.h"
+#include "block/aio.h"
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
+#include "qemu/main-loop.h"
 #include "system/runstate.h"
 #include "../migration.h"
 #include "../migration-stats.h"
@@ -30,10 +32,11 @@
  * been looked at.
  */
 typedef struct SaveBulk {
-    FixedRamBulk *bulk;
+    const FixedRamSaveFile *file;
+    FixedRamBulk *bulk;         /* NULL: it has not begun yet */
     FixedRamBulkConfig config;
     int direct_fd;              /* our own, or -1 */
-    GPtrArray *rams;            /* RAMBlock, as @blocks */
+    GPtrArray *rams;            /* RAMBlock, as @blocks; their regions are held */
     GArray *blocks;             /* FixedRamBulkBlock */
     FixedRamBulkProgress told;  /* what migration knows */
 } SaveBulk;
@@ -41,12 +44,24 @@ typedef struct SaveBulk {
 /* How long migration does without us: it has counters to update. */
 #define TURN_MS         BUFFER_DELAY
 
-/* NULL: it was not to be, or it is over.  The migration thread's. */
+/* NULL: it is not to be, or it is over.  The migration thread's. */
 static SaveBulk *saving;
 
 static FixedRamBulkBlock *bulk_block(const SaveBulk *s, size_t i)
 {
     return &g_array_index(s->blocks, FixedRamBulkBlock, i);
+}
+
+static void let_blocks_go(void *opaque)
+{
+    GPtrArray *rams = opaque;
+
+    for (size_t i = 0; i < rams->len; i++) {
+        RAMBlock *rb = g_ptr_array_index(rams, i);
+
+        memory_region_unref(rb->mr);
+    }
+    g_ptr_array_unref(rams);
 }
 
 static void save_bulk_free(SaveBulk *s)
@@ -59,7 +74,8 @@ static void save_bulk_free(SaveBulk *s)
         qemu_close(s->direct_fd);
     }
     g_array_unref(s->blocks);
-    g_ptr_array_unref(s->rams);
+    /* With the last reference a device goes, which takes the big lock. */
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), let_blocks_go, s->rams);
     g_free(s);
 }
 
@@ -84,6 +100,8 @@ static int take_block(RAMBlock *rb, void *opaque)
         .sums = rb->save_sums,
     };
 
+    /* A reset may unplug it while threads are reading. */
+    memory_region_ref(rb->mr);
     block.todo = bitmap_new(pages);
     bitmap_copy(block.todo, rb->bmap, pages);
     g_array_append_val(s->blocks, block);
@@ -108,24 +126,22 @@ static void give_back(const SaveBulk *s, uint64_t *dirty_pages)
     }
 }
 
-/* A descriptor for the same file, but direct. */
-static bool open_direct(SaveBulk *s, const FixedRamSaveFile *file,
-                        Error **errp)
+static bool is_same_file(int a, int b)
 {
-    struct stat ours, other;
+    struct stat one, other;
 
-    s->config.fd = s->direct_fd = qemu_open(file->name, O_WRONLY | O_DIRECT,
-                                            errp);
-    if (s->direct_fd < 0) {
-        return false;
+    return !fstat(a, &one) && !fstat(b, &other) &&
+           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+/* Another descriptor for the file, if it can be had. */
+static void open_direct(SaveBulk *s)
+{
+    s->direct_fd = qemu_open(s->file->name, O_WRONLY | O_DIRECT, NULL);
+    if (s->direct_fd >= 0 && is_same_file(s->direct_fd, s->file->fd)) {
+        s->config.fd = s->direct_fd;
+        s->config.direct = true;
     }
-    if (fstat(file->fd, &ours) || fstat(s->direct_fd, &other) ||
-        ours.st_dev != other.st_dev || ours.st_ino != other.st_ino) {
-        error_setg(errp, "snapshot '%s': with and without direct-io it is not "
-                   "the same file", file->name);
-        return false;
-    }
-    return true;
 }
 
 static uint64_t bandwidth(void)
@@ -133,57 +149,40 @@ static uint64_t bandwidth(void)
     return migration_rate_get() * (1000 / BUFFER_DELAY);
 }
 
-static SaveBulk *save_bulk_new(const FixedRamSaveFile *file)
+static bool guest_is_stopped(void)
+{
+    return !runstate_is_live(runstate_get());
+}
+
+void fixed_ram_save_bulk_prepare(const FixedRamSaveFile *file)
 {
     SaveBulk *s = g_new0(SaveBulk, 1);
 
+    s->file = file;
     s->config = (FixedRamBulkConfig) {
         .name = file->name,
         .fd = file->fd,
-        .direct = migrate_get_current()->parameters.direct_io,
         .workers = migrate_multifd() ? migrate_multifd_channels() : 0,
         .page_size = qemu_target_page_size(),
     };
     s->direct_fd = -1;
     s->blocks = g_array_new(false, false, sizeof(FixedRamBulkBlock));
     s->rams = g_ptr_array_new();
-    return s;
+    saving = s;
 }
 
-static bool save_bulk_start(SaveBulk *s, const FixedRamSaveFile *file,
-                            Error **errp)
+static bool save_bulk_start(SaveBulk *s, Error **errp)
 {
-    if (s->config.direct && !open_direct(s, file, errp)) {
-        return false;
+    if (migrate_get_current()->parameters.direct_io) {
+        open_direct(s);
     }
     foreach_not_ignored_block(take_block, s);
     s->bulk = fixed_ram_bulk_start(&s->config,
                                    (FixedRamBulkBlock *)s->blocks->data,
                                    s->blocks->len, bandwidth(), errp);
-    trace_fixed_ram_save_bulk(file->name, s->blocks->len, s->config.workers,
-                              s->config.direct);
+    trace_fixed_ram_save_bulk(s->config.name, s->blocks->len,
+                              s->config.workers, s->config.direct);
     return s->bulk;
-}
-
-static bool guest_is_stopped(void)
-{
-    return !runstate_is_live(runstate_get());
-}
-
-bool fixed_ram_save_bulk_begin(const FixedRamSaveFile *file, Error **errp)
-{
-    SaveBulk *s;
-
-    if (!guest_is_stopped()) {
-        return true;
-    }
-    s = save_bulk_new(file);
-    if (!save_bulk_start(s, file, errp)) {
-        save_bulk_free(s);
-        return false;
-    }
-    saving = s;
-    return true;
 }
 
 /* Tell migration how far it has come.  Returns by how many pages. */
@@ -222,29 +221,32 @@ static int save_bulk_finish(uint64_t *dirty_pages, Error **errp)
     return ok ? pages : -EIO;
 }
 
-static int save_bulk_turn(QEMUFile *f, uint64_t *dirty_pages, Error **errp)
+static int save_bulk_turn(uint64_t *dirty_pages, Error **errp)
 {
-    uint64_t pages = 0;
+    SaveBulk *s = saving;
 
-    while (!pages) {
-        fixed_ram_bulk_bandwidth(saving->bulk, bandwidth());
-        if (fixed_ram_bulk_wait(saving->bulk, TURN_MS) ||
-            !guest_is_stopped()) {
-            return save_bulk_finish(dirty_pages, errp);
-        }
-        if (qemu_file_get_error(f)) {
-            return -EIO;        /* cancelled */
-        }
-        pages = account(saving, dirty_pages);
+    fixed_ram_bulk_bandwidth(s->bulk, bandwidth());
+    if (fixed_ram_bulk_wait(s->bulk, TURN_MS) || !guest_is_stopped()) {
+        return save_bulk_finish(dirty_pages, errp);
     }
-    return pages;
+    /* Though nothing may have moved, it is not over. */
+    return MAX(account(s, dirty_pages), 1);
 }
 
 int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages)
 {
     Error *err = NULL;
-    int ret = saving ? save_bulk_turn(f, dirty_pages, &err) : 0;
+    int ret = -EIO;
 
+    if (saving && !saving->bulk && !guest_is_stopped()) {
+        fixed_ram_outgoing_bulk_end();
+    }
+    if (!saving) {
+        return 0;
+    }
+    if (saving->bulk || save_bulk_start(saving, &err)) {
+        ret = save_bulk_turn(dirty_pages, &err);
+    }
     if (err) {
         qemu_file_set_error_obj(f, ret, err);
     }

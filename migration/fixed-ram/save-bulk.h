@@ -10,13 +10,13 @@
 #include "save-file.h"
 
 /**
- * fixed_ram_save_bulk_begin(): begin, if the guest is stopped
+ * fixed_ram_save_bulk_prepare(): it begins with the first page, if the guest
+ * is stopped then
  *
  * @file: stays as it is until fixed_ram_outgoing_bulk_end()
  *
  * All blocks have their places in the file, and nothing has been sent yet.
- * Under the big lock.
  */
-bool fixed_ram_save_bulk_begin(const FixedRamSaveFile *file, Error **errp);
+void fixed_ram_save_bulk_prepare(const FixedRamSaveFile *file);
 
 #endif

@@ -105,6 +105,11 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
     if (!migrate_fixed_ram()) {
         return true;
     }
+    if (migrate_mode() == MIG_MODE_CPR_TRANSFER) {
+        error_setg(errp, "fixed-ram cannot save in mode cpr-transfer, which "
+                   "leaves RAM where it is");
+        return false;
+    }
     own = qemu_dup(fd);
     if (own < 0) {
         error_setg_errno(errp, errno, "snapshot '%s'", name);
@@ -194,7 +199,10 @@ bool fixed_ram_outgoing_begin(Error **errp)
     bql_unlock();
     ok = outgoing_begin(errp);
     bql_lock();
-    return ok && fixed_ram_save_bulk_begin(&outgoing->file, errp);
+    if (ok) {
+        fixed_ram_save_bulk_prepare(&outgoing->file);
+    }
+    return ok;
 }
 
 /*

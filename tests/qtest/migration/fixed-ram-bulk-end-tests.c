@@ -129,19 +129,52 @@ static void test_progress(void)
     fixed_ram_end(&args);
 }
 
-/* A limit that is lifted is lifted at once. */
+/* How many threads write. */
+static unsigned count_workers(QTestState *who)
+{
+    g_autofree char *tasks = g_strdup_printf("/proc/%d/task",
+                                             (int)qtest_pid(who));
+    GDir *dir = g_dir_open(tasks, 0, NULL);
+    const char *task;
+    unsigned found = 0;
+
+    g_assert_nonnull(dir);
+    while ((task = g_dir_read_name(dir))) {
+        g_autofree char *path = g_strdup_printf("%s/%s/comm", tasks, task);
+        g_autofree char *name = NULL;
+
+        found += g_file_get_contents(path, &name, NULL, NULL) &&
+                 g_str_equal(name, "fixed-ram/save\n");
+    }
+    g_dir_close(dir);
+    return found;
+}
+
+/*
+ * While nothing moves other commands are answered, also those that wait for
+ * who is in a read section of RCU.  A limit that is lifted is lifted at once.
+ */
 static void test_bandwidth(void)
 {
     FixedRamTest args = {
-        .save = FR_FIXED,
+        .save = FR_FIXED | FR_MULTIFD,
     };
 
     if (!fixed_ram_start(&args)) {
         return;
     }
     fixed_ram_fill(&args);
-    begin_slowly(&args, CRAWLING);
+    fixed_ram_set_mode(args.from, args.save);
+    migrate_set_parameter_int(args.from, "max-bandwidth", CRAWLING);
+    migrate_set_parameter_int(args.from, "multifd-channels", 5);
+    migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
     wait_for_migration_status(args.from, "active", NULL);
+    while (count_workers(args.from) < 5) {
+        g_usleep(1000);
+    }
+    g_assert_cmpuint(count_workers(args.from), ==, 5);
+    fixed_ram_assert_refused(args.from, "migrat", "{ 'execute': 'device_add', "
+                             "'arguments': { 'driver': 'virtio-rng-pci' } }");
     save_the_rest(&args);
     fixed_ram_check_saved(&args);
     fixed_ram_end(&args);
@@ -275,6 +308,64 @@ static void test_no_space_direct(void)
     test_no_space(FR_FIXED | FR_DIRECT);
 }
 
+/* Both where it has been and where it has not. */
+static void write_memory(FixedRamTest *t)
+{
+    qtest_memset(t->from, PATTERN_START, 0x77, PATTERN_BYTES);
+    qtest_memset(t->from, 0x200000, 0x78, MiB);
+    fixed_ram_write_pattern(t->from);
+}
+
+/* A device writes, though the guest stays stopped. */
+static void test_written(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED,
+    };
+
+    if (!fixed_ram_start(&args)) {
+        return;
+    }
+    fixed_ram_fill(&args);
+    begin_slowly(&args, SLOW);
+    wait_transferred(args.from, 2 * SLOW);
+    write_memory(&args);
+    save_the_rest(&args);
+    fixed_ram_check_saved(&args);
+    fixed_ram_end(&args);
+}
+
+/*
+ * A card that the guest was asked to let go goes with a reset, and with it the
+ * memory of its ROM, which is saved last.  The save may fail then.
+ */
+static void test_unplugged(void)
+{
+    static const char *const none[] = { NULL };
+    FixedRamTest args = {
+        .start.opts_source = "-device virtio-net-pci,id=card,addr=9",
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+    };
+
+    if (!fixed_ram_start(&args)) {
+        return;
+    }
+    fixed_ram_fill(&args);
+    qtest_qmp_assert_success(args.from, "{ 'execute': 'device_del', "
+                             "'arguments': { 'id': 'card' } }");
+    begin_slowly(&args, SLOW);
+    wait_transferred(args.from, SLOW / 2);
+    qtest_qmp_assert_success(args.from, "{ 'execute': 'system_reset' }");
+    qtest_qmp_eventwait(args.from, "DEVICE_DELETED");
+    migrate_ensure_converge(args.from);
+    wait_for_migration_status(args.from, "failed", (const char **)none);
+    g_assert_cmpuint(fixed_ram_superblock(FILE_TEST_FILENAME).state, ==,
+                     SUPERBLOCK_BEING_WRITTEN);
+    fixed_ram_save(&args);
+    fixed_ram_end(&args);
+}
+
 /* Somebody lets the guest go on: what has changed since comes again. */
 static void test_go_on(unsigned save, uint64_t after)
 {
@@ -289,10 +380,7 @@ static void test_go_on(unsigned save, uint64_t after)
     begin_slowly(&args, SLOW);
     wait_transferred(args.from, after);
     qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
-    /* Both where it has been and where it has not. */
-    qtest_memset(args.from, PATTERN_START, 0x77, PATTERN_BYTES);
-    qtest_memset(args.from, 0x200000, 0x78, MiB);
-    fixed_ram_write_pattern(args.from);
+    write_memory(&args);
     wait_transferred(args.from, after + SLOW / 4);
     save_the_rest(&args);
     fixed_ram_check_saved(&args);
@@ -322,6 +410,8 @@ static const FixedRamCase cases[] = {
     { "bulk/cancel-hanging", test_cancel_hanging },
     { "bulk/no-space", test_no_space_plain },
     { "bulk/no-space-direct", test_no_space_direct, true },
+    { "bulk/written", test_written },
+    { "bulk/unplugged", test_unplugged },
     { "bulk/go-on-early", test_go_on_early, true },
     { "bulk/go-on-late", test_go_on_late },
     { "bulk/go-on-multifd-dio", test_go_on_multifd_dio, true },
