@@ -36,8 +36,8 @@ typedef struct SaveBulk {
     FixedRamBulk *bulk;         /* NULL: it has not begun yet */
     FixedRamBulkConfig config;
     int direct_fd;              /* our own, or -1 */
-    GPtrArray *rams;            /* RAMBlock, as @blocks; their regions are held */
-    GArray *blocks;             /* FixedRamBulkBlock */
+    GPtrArray *rams;            /* RAMBlock, whose regions are held */
+    GArray *blocks;             /* FixedRamBulkBlock, as @rams */
     FixedRamBulkProgress told;  /* what migration knows */
 } SaveBulk;
 

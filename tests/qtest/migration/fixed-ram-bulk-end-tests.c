@@ -169,9 +169,8 @@ static void test_bandwidth(void)
     migrate_set_parameter_int(args.from, "multifd-channels", 5);
     migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
     wait_for_migration_status(args.from, "active", NULL);
-    while (count_workers(args.from) < 5) {
-        g_usleep(1000);
-    }
+    /* Until zeros are done with: they cost no bandwidth. */
+    g_usleep(G_USEC_PER_SEC);
     g_assert_cmpuint(count_workers(args.from), ==, 5);
     fixed_ram_assert_refused(args.from, "migrat", "{ 'execute': 'device_add', "
                              "'arguments': { 'driver': 'virtio-rng-pci' } }");
@@ -347,8 +346,13 @@ static void test_unplugged(void)
         .start.hide_stderr = true,
         .save = FR_FIXED,
     };
+    bool started;
 
-    if (!fixed_ram_start(&args)) {
+    /* Who asks for nothing reads all of it. */
+    g_setenv("FIXED_RAM_NO_PAGEMAP", "1", true);
+    started = fixed_ram_start(&args);
+    g_unsetenv("FIXED_RAM_NO_PAGEMAP");
+    if (!started) {
         return;
     }
     fixed_ram_fill(&args);
@@ -358,6 +362,8 @@ static void test_unplugged(void)
     wait_transferred(args.from, SLOW / 2);
     qtest_qmp_assert_success(args.from, "{ 'execute': 'system_reset' }");
     qtest_qmp_eventwait(args.from, "DEVICE_DELETED");
+    /* Its memory goes a little later. */
+    g_usleep(G_USEC_PER_SEC);
     migrate_ensure_converge(args.from);
     wait_for_migration_status(args.from, "failed", (const char **)none);
     g_assert_cmpuint(fixed_ram_superblock(FILE_TEST_FILENAME).state, ==,
