@@ -29,10 +29,6 @@
 #define RAM_FLAG_EOS            0x10
 #define BLOCK_HEADER_VERSION    1
 
-/* Of any target; flags of RAM's section are in the bits below it. */
-#define MIN_PAGE_SIZE           KiB
-#define MAX_PAGE_SIZE           (64 * KiB)
-
 /* More than any machine has; keeps a bad count from costing memory. */
 #define MAX_CAPABILITIES        256
 #define MAX_MACHINE_NAME        4096
@@ -369,8 +365,8 @@ static uint64_t peek_page_size(FixedRamReader *r)
     fixed_ram_reader_be64(r);   /* length */
     fixed_ram_reader_be32(r);   /* version */
     page_size = fixed_ram_reader_be64(r);
-    if (!is_power_of_2(page_size) || page_size < MIN_PAGE_SIZE ||
-        page_size > MAX_PAGE_SIZE) {
+    if (!is_power_of_2(page_size) || page_size < FIXED_RAM_PAGE_SIZE_MIN ||
+        page_size > FIXED_RAM_PAGE_SIZE_MAX) {
         fixed_ram_reader_fail(r, offset, "block '%s': pages of %" PRIu64
                               " bytes", name, page_size);
     }

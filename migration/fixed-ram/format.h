@@ -7,6 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_FORMAT_H
 #define MIGRATION_FIXED_RAM_FORMAT_H
 
+#include "qemu/units.h"
 #include "map.h"
 #include "source.h"
 
@@ -21,6 +22,10 @@
  * with offsets from the start of the file.  The bitmap is an array of
  * little-endian 64-bit words, a bit a page.
  */
+
+/* Of any target; flags of RAM's section are in the bits below a page. */
+#define FIXED_RAM_PAGE_SIZE_MIN     KiB
+#define FIXED_RAM_PAGE_SIZE_MAX     (64 * KiB)
 
 typedef struct FixedRamBlockInfo {
     char name[FIXED_RAM_NAME_MAX + 1];

@@ -32,7 +32,6 @@
  * been looked at.
  */
 typedef struct SaveBulk {
-    const FixedRamSaveFile *file;
     FixedRamBulk *bulk;         /* NULL: it has not begun yet */
     FixedRamBulkConfig config;
     int direct_fd;              /* our own, or -1 */
@@ -126,19 +125,12 @@ static void give_back(const SaveBulk *s, uint64_t *dirty_pages)
     }
 }
 
-static bool is_same_file(int a, int b)
-{
-    struct stat one, other;
-
-    return !fstat(a, &one) && !fstat(b, &other) &&
-           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
 /* Another descriptor for the file, if it can be had. */
 static void open_direct(SaveBulk *s)
 {
-    s->direct_fd = qemu_open(s->file->name, O_WRONLY | O_DIRECT, NULL);
-    if (s->direct_fd >= 0 && is_same_file(s->direct_fd, s->file->fd)) {
+    s->direct_fd = qemu_open(s->config.name, O_WRONLY | O_DIRECT, NULL);
+    if (s->direct_fd >= 0 &&
+        fixed_ram_same_file(s->direct_fd, s->config.fd)) {
         s->config.fd = s->direct_fd;
         s->config.direct = true;
     }
@@ -158,7 +150,6 @@ void fixed_ram_save_bulk_prepare(const FixedRamSaveFile *file)
 {
     SaveBulk *s = g_new0(SaveBulk, 1);
 
-    s->file = file;
     s->config = (FixedRamBulkConfig) {
         .name = file->name,
         .fd = file->fd,

@@ -62,6 +62,14 @@ static void file_expect_faults(FixedRamSource *source)
     posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
 }
 
+bool fixed_ram_same_file(int fd, int other)
+{
+    struct stat a, b;
+
+    return !fstat(fd, &a) && !fstat(other, &b) && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 static void file_expect(FixedRamSource *source, uint64_t offset,
                         uint64_t length)
 {
@@ -72,11 +80,8 @@ static void file_expect(FixedRamSource *source, uint64_t offset,
 
 static bool file_is_file(const FixedRamSource *source, int fd)
 {
-    const FileSource *file = container_of(source, FileSource, parent);
-    struct stat ours, other;
-
-    return !fstat(file->fd, &ours) && !fstat(fd, &other) &&
-           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
+    return fixed_ram_same_file(container_of(source, FileSource, parent)->fd,
+                               fd);
 }
 
 static void file_unlock(FixedRamSource *source)

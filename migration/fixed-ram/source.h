@@ -72,6 +72,9 @@ void fixed_ram_source_expect_faults(FixedRamSource *source);
 void fixed_ram_source_expect(FixedRamSource *source, uint64_t offset,
                              uint64_t length);
 
+/** fixed_ram_same_file(): are these descriptors of one file?  Any thread. */
+bool fixed_ram_same_file(int fd, int other);
+
 /**
  * fixed_ram_source_is_file(): is @fd a descriptor of the file behind @source?
  *

@@ -17,10 +17,6 @@
 /* Large, as plain streams are read from one end to the other. */
 #define BUFFER_BYTES        (256 * KiB)
 
-/* Flags of RAM's section are in the bits below a page. */
-#define MIN_PAGE_SIZE       1024
-#define MAX_PAGE_SIZE       FIXED_RAM_CLUSTER_BYTES
-
 static void tool_block_free(void *opaque)
 {
     ToolBlock *block = opaque;
@@ -199,7 +195,8 @@ static void examine_plain(ToolFile *file, FixedRamReader *r)
     file->kind = FIXED_RAM_FILE_KIND_STREAM;
     file->page_size = head->page_bits ? 1ULL << MIN(head->page_bits, 63)
                                       : DEFAULT_PAGE_SIZE;
-    if (file->page_size < MIN_PAGE_SIZE || file->page_size > MAX_PAGE_SIZE) {
+    if (file->page_size < FIXED_RAM_PAGE_SIZE_MIN ||
+        file->page_size > FIXED_RAM_PAGE_SIZE_MAX) {
         fixed_ram_reader_fail(r, file->start, "pages of 2^%" PRIu32 " bytes",
                               head->page_bits);
     }

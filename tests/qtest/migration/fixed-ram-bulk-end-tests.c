@@ -183,8 +183,7 @@ static void cancel(FixedRamTest *t)
 {
     migrate_cancel(t->from);
     wait_for_migration_status(t->from, "cancelled", NULL);
-    g_assert_cmpuint(fixed_ram_superblock(FILE_TEST_FILENAME).state, ==,
-                     SUPERBLOCK_BEING_WRITTEN);
+    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
 }
 
 static void test_cancel(unsigned save)
@@ -289,8 +288,7 @@ static void test_no_space(unsigned save)
         g_assert_nonnull(strstr(desc, "' offset 0x"));
         g_assert_nonnull(strstr(desc, "No space left on device"));
         qobject_unref(info);
-        g_assert_cmpuint(fixed_ram_superblock(FILE_TEST_FILENAME).state, ==,
-                         SUPERBLOCK_BEING_WRITTEN);
+        fixed_ram_assert_being_written(FILE_TEST_FILENAME);
         fixed_ram_faults_off(0);
     }
     fixed_ram_save(&args);
@@ -366,8 +364,7 @@ static void test_unplugged(void)
     g_usleep(G_USEC_PER_SEC);
     migrate_ensure_converge(args.from);
     wait_for_migration_status(args.from, "failed", (const char **)none);
-    g_assert_cmpuint(fixed_ram_superblock(FILE_TEST_FILENAME).state, ==,
-                     SUPERBLOCK_BEING_WRITTEN);
+    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
     fixed_ram_save(&args);
     fixed_ram_end(&args);
 }

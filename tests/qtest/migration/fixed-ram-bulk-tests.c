@@ -186,6 +186,18 @@ static uint64_t resident(QTestState *who)
     return kib * KiB;
 }
 
+/* A save that does not take memory which was not there. */
+static void save_untouched(FixedRamTest *t)
+{
+    uint64_t before = resident(t->from);
+
+    fixed_ram_set_mode(t->from, t->save);
+    migrate_ensure_converge(t->from);
+    migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
+    wait_for_migration_complete(t->from);
+    g_assert_cmpuint(resident(t->from), <, before + 100 * MiB);
+}
+
 /* A file that is not empty; the guest sees it and writes over some of it. */
 static void make_backend_file(void)
 {
@@ -259,18 +271,12 @@ static void test_untouched(void)
     };
     g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = NULL;
-    uint64_t before;
 
     if (skip_old_tmpfs() || !fixed_ram_start(&args)) {
         return;
     }
     fixed_ram_fill(&args);
-    before = resident(args.from);
-    fixed_ram_set_mode(args.from, args.save);
-    migrate_ensure_converge(args.from);
-    migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
-    wait_for_migration_complete(args.from);
-    g_assert_cmpuint(resident(args.from), <, before + 100 * MiB);
+    save_untouched(&args);
     s = snapshot_open(path, 0);
     snapshot_check_index(s, true);
     g_assert_cmpuint(snapshot_data(s), <, 200 * MiB);
@@ -296,7 +302,6 @@ static void test_balloon(void)
     g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = NULL;
     uint64_t first = INFLATED / SNAPSHOT_PAGE_SIZE;
-    uint64_t before;
     FixedRamDriver d;
 
     if (skip_old_tmpfs() || !fixed_ram_start(&args)) {
@@ -309,12 +314,7 @@ static void test_balloon(void)
         fixed_ram_driver_send(&d, 0, d.page, 4, false);
     }
     fixed_ram_driver_end(&d);
-    before = resident(args.from);
-    fixed_ram_set_mode(args.from, args.save);
-    migrate_ensure_converge(args.from);
-    migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
-    wait_for_migration_complete(args.from);
-    g_assert_cmpuint(resident(args.from), <, before + 100 * MiB);
+    save_untouched(&args);
     s = snapshot_open(path, 0);
     for (unsigned i = 0; i < INFLATED_PAGES; i++) {
         const SnapshotBlock *block = snapshot_largest_block(s);

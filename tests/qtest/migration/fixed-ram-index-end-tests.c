@@ -22,12 +22,6 @@
 /* What must not come when a save has failed. */
 static const char *completed[] = { "completed", NULL };
 
-static void assert_being_written(const char *name)
-{
-    g_assert_cmpuint(fixed_ram_superblock(name).state, ==,
-                     SUPERBLOCK_BEING_WRITTEN);
-}
-
 /* Once saved it must be told that it is the guest that goes on. */
 static void go_on(QTestState *who)
 {
@@ -60,10 +54,10 @@ static void test_cut_off(unsigned save)
     go_on(args.from);
     fixed_ram_save_begin(&args, args.uri);
     fixed_ram_wait_rounds(args.from, 2);
-    assert_being_written(FILE_TEST_FILENAME);
+    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
     migrate_cancel(args.from);
     wait_for_migration_status(args.from, "cancelled", NULL);
-    assert_being_written(FILE_TEST_FILENAME);
+    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
     assert_incomplete(&args);
     g_assert_true(fixed_ram_running(args.from));
 
@@ -190,7 +184,7 @@ static void test_full(void)
         .error = ENOSPC,
         .first = index - 10,
     }, FILE_TEST_FILENAME "'|cannot write|No space left");
-    assert_being_written(FILE_TEST_FILENAME);
+    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
     save_after_all(&args);
 }
 
@@ -212,7 +206,7 @@ static void test_full_pages(unsigned save)
         .first = 20 * MiB + 4096,
         .end = 150 * MiB,
     }, "No space left");
-    assert_being_written(FILE_TEST_FILENAME);
+    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
     save_after_all(&args);
 }
 
@@ -266,7 +260,7 @@ static void test_sync(uint64_t after)
         .error = EIO,
         .after = after,
     }, FILE_TEST_FILENAME "'|to disk|" "Input/output error");
-    assert_being_written(FILE_TEST_FILENAME);
+    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
     g_assert_cmpint(stat(path, &st), ==, 0);
     g_assert_cmpint(st.st_blocks * 512 < MiB, ==, after == 0);
     save_after_all(&args);
@@ -326,7 +320,7 @@ static void test_cancel_late(uint64_t after, uint32_t state)
     wait_for_migration_status(args.from, "cancelled",
                               completed);
     fixed_ram_faults_off(1);
-    assert_being_written(FILE_TEST_FILENAME);
+    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
     save_after_all(&args);
 }
 

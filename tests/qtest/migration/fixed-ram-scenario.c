@@ -574,3 +574,9 @@ SnapshotSuperblock fixed_ram_superblock(const char *name)
     g_assert_true(snapshot_find_superblock(path, &sb));
     return sb;
 }
+
+void fixed_ram_assert_being_written(const char *name)
+{
+    g_assert_cmpuint(fixed_ram_superblock(name).state, ==,
+                     SUPERBLOCK_BEING_WRITTEN);
+}

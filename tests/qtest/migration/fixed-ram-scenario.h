@@ -121,6 +121,8 @@ char *fixed_ram_shm_path(void);
 void fixed_ram_remove_files(void *opaque);
 /* The file's superblock. */
 SnapshotSuperblock fixed_ram_superblock(const char *name);
+/* It says that its save is not complete. */
+void fixed_ram_assert_being_written(const char *name);
 void fixed_ram_copy_file(const char *from, const char *to);
 
 /* From query-migrate; a missing member ends the test. */

@@ -25,19 +25,22 @@ typedef struct Fixture {
 
 typedef enum Way { SCAN, LIST, BLIND } Way;
 
-/* Whose holes are not to be relied on: then all has to be read. */
-static bool skip_old_tmpfs(void)
+/* -1: its holes are not to be relied on, all has to be read. */
+static int memfd_or_skip(const char *name)
 {
     unsigned major = 0, minor = 0;
     struct utsname host;
+    int fd;
 
     g_assert_cmpint(uname(&host), ==, 0);
     sscanf(host.release, "%u.%u", &major, &minor);
     if (major < 6 || (major == 6 && minor < 4)) {
         g_test_skip("this kernel's tmpfs is not relied on");
-        return true;
+        return -1;
     }
-    return false;
+    fd = memfd_create(name, MFD_CLOEXEC);
+    g_assert_cmpint(fd, >=, 0);
+    return fd;
 }
 
 static void set_way(Way way)
@@ -189,11 +192,10 @@ static void test_blind(void)
 /* Others may have written what we have never seen. */
 static void test_shared(void)
 {
-    int fd = memfd_create("shared", MFD_CLOEXEC);
+    int fd = memfd_or_skip("shared");
     Fixture f;
 
-    if (skip_old_tmpfs()) {
-        close(fd);
+    if (fd < 0) {
         return;
     }
     setup(&f, fd, true);
@@ -220,11 +222,10 @@ static void test_shared(void)
 /* What the file has, and what was written over it. */
 static void test_private_file(void)
 {
-    int fd = memfd_create("private", MFD_CLOEXEC);
+    int fd = memfd_or_skip("private");
     Fixture f;
 
-    if (skip_old_tmpfs()) {
-        close(fd);
+    if (fd < 0) {
         return;
     }
     setup(&f, fd, false);
@@ -243,11 +244,10 @@ static void test_private_file(void)
 /* It ends, and what is mapped does not. */
 static void test_short_file(void)
 {
-    int fd = memfd_create("short", MFD_CLOEXEC);
+    int fd = memfd_or_skip("short");
     Fixture f;
 
-    if (skip_old_tmpfs()) {
-        close(fd);
+    if (fd < 0) {
         return;
     }
     setup(&f, fd, true);
@@ -320,12 +320,11 @@ static void test_device(void)
 /* A pipe tells nothing, nor does what was a file before. */
 static void test_no_answer(void)
 {
-    int fds[2], fd = memfd_create("answer", MFD_CLOEXEC);
+    int fds[2], fd = memfd_or_skip("answer");
     FixedRamPopulated *populated;
     Fixture f;
 
-    if (skip_old_tmpfs()) {
-        close(fd);
+    if (fd < 0) {
         return;
     }
     g_assert_cmpint(pipe(fds), ==, 0);
