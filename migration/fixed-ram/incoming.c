@@ -1,140 +1,498 @@
 /*
- * fixed-ram: the load under way, and who may use it
+ * fixed-ram: a load's way through the incoming migration's states
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
+/*
+ * prepare    the snapshot is checked; nothing has been touched
+ * headers    ADVISE: blocks are resized, registered and emptied, threads run
+ * wait       the share that is loaded before the guest starts
+ * LISTENING  the main thread loads the devices' state; it may fault
+ * RUNNING    the guest runs, or waits for cont; postcopy-active
+ * END        all is there: completed
+ *
+ * An eager load goes the same way as far as "wait" and is over then.
+ *
+ * The engine's threads mark the load as paused where they must and schedule
+ * update_bh(); everything else here happens in the main thread under the big
+ * lock.
+ */
+
 #include "qemu/osdep.h"
+#include "block/aio.h"
+#include "block/block.h"
+#include "exec/memory.h"
+#include "exec/ramblock.h"
 #include "migration/blocker.h"
 #include "migration/fixed-ram.h"
+#include "migration/misc.h"
 #include "qapi/error.h"
-#include "qemu/lockable.h"
-#include "qemu/module.h"
-#include "glue.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "../migration.h"
+#include "../options.h"
+#include "../postcopy-ram.h"
+#include "../qemu-file.h"
+#include "../savevm.h"
+#include "engine/collapse.h"
+#include "incoming.h"
+#include "ramblocks.h"
+#include "trace.h"
+
+/* Enough to keep a disk busy while pages are made ready and placed. */
+#define LOADERS 4
+
+/* Of the load that has ended. */
+static FixedRamFigures last_figures;
+
+/* Report what went wrong in the one place where clients look for it. */
+static void incoming_set_error(FixedRamIncoming *in, Error *err)
+{
+    if (err) {
+        migrate_set_error(in->ms, err);
+        error_free(err);
+    }
+}
 
 /*
- * The main thread reads it freely and changes it under @lock, which nobody
- * holds for long: no file is read and no guest memory touched under it.
+ * Pre-flight
  */
-static FixedRamIncoming *incoming;
-static QemuMutex lock;
-/* What was given up stays away, and whoever copies RAM would touch it. */
-static Error *lost_blocker;
 
-FixedRamIncoming *fixed_ram_incoming_now(void)
+bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
 {
-    return incoming;
-}
+    FixedRamIncoming *in = fixed_ram_incoming_now();
 
-bool fixed_ram_incoming(void)
-{
-    return incoming;
-}
-
-void fixed_ram_incoming_set(FixedRamIncoming *in)
-{
-    QEMU_LOCK_GUARD(&lock);
-    incoming = in;
-}
-
-FixedRamIncoming *fixed_ram_incoming_get(MigrationStatus state)
-{
-    MigrationIncomingState *mis = migration_incoming_get_current();
-
-    QEMU_LOCK_GUARD(&lock);
-    if (!incoming || incoming->busy || incoming->finished ||
-        mis->state != state) {
-        return NULL;
+    if (!fixed_ram_load_wanted() ||
+        addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
+        return true;
     }
-    incoming->busy = true;
-    return incoming;
+    if (in && !in->stream) {
+        error_setg(errp, "A snapshot is being loaded already");
+        return false;
+    }
+    if (in) {
+        fixed_ram_incoming_set(NULL);
+        fixed_ram_preflight_free(in);
+    }
+
+    in = fixed_ram_preflight(&addr->u.file, errp);
+    if (!in) {
+        return false;
+    }
+    trace_fixed_ram_prepare(in->file.source->name, in->on_demand,
+                            in->file.snapshot->blocks->len,
+                            in->sums != NULL);
+    fixed_ram_incoming_set(in);
+    return true;
 }
 
-void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus state)
-{
-    MigrationIncomingState *mis = migration_incoming_get_current();
+/*
+ * The stream
+ */
 
-    WITH_QEMU_LOCK_GUARD(&lock) {
-        if (mis->state != state) {
-            migrate_set_state(&mis->state, mis->state, state);
+static void process_stream_bh(void *opaque)
+{
+    FixedRamIncoming *in = opaque;
+
+    migration_fd_process_incoming(g_steal_pointer(&in->stream));
+}
+
+void fixed_ram_incoming_start(void)
+{
+    /* As with other transports, nothing is loaded inside the command. */
+    migration_bh_schedule(process_stream_bh, fixed_ram_incoming_now());
+}
+
+/*
+ * The engine's requests, from any of its threads
+ */
+
+/*
+ * Any thread: the main one may be waiting for the very page that could not be
+ * read, and migrate-recover must find the load paused all the same.
+ */
+static void incoming_pause_if_stalled(FixedRamIncoming *in)
+{
+    Error *err = fixed_ram_incoming_pause(in);
+
+    if (err) {
+        error_reportf_err(err, "Loading the snapshot is paused, "
+                          "migrate-recover goes on: ");
+    }
+}
+
+void fixed_ram_incoming_notify(void *opaque)
+{
+    FixedRamIncoming *in = opaque;
+
+    incoming_pause_if_stalled(in);
+    qemu_bh_schedule(in->update_bh);
+}
+
+static uint64_t engine_bandwidth(void *opaque)
+{
+    FixedRamIncoming *in = opaque;
+
+    /* Who waits for the share wants it soon. */
+    return qatomic_read(&in->waited)
+           ? qatomic_read(&in->ms->parameters.max_postcopy_bandwidth) : 0;
+}
+
+static void engine_wait_begin(void *opaque, uintptr_t addr,
+                              uint32_t thread_id)
+{
+    ram_addr_t offset;
+    RAMBlock *rb;
+
+    RCU_READ_LOCK_GUARD();
+    rb = qemu_ram_block_from_host((void *)addr, false, &offset);
+    if (rb) {
+        mark_postcopy_blocktime_begin(addr, thread_id, rb);
+    }
+}
+
+static void engine_wait_end(void *opaque, uintptr_t addr)
+{
+    mark_postcopy_blocktime_end(addr);
+}
+
+static const FixedRamLoadOps engine_ops = {
+    .notify = fixed_ram_incoming_notify,
+    .bandwidth = engine_bandwidth,
+};
+
+static const FixedRamLoadOps engine_ops_blocktime = {
+    .notify = fixed_ram_incoming_notify,
+    .bandwidth = engine_bandwidth,
+    .wait_begin = engine_wait_begin,
+    .wait_end = engine_wait_end,
+};
+
+/*
+ * Headers: from here on memory changes
+ */
+
+static bool incoming_empty_blocks(FixedRamIncoming *in, Error **errp)
+{
+    if (ram_block_discard_require(true)) {
+        error_setg(errp, "a device keeps the guest's RAM pinned");
+        return false;
+    }
+    in->discard_required = true;
+    if (!fixed_ram_load_register(in->load, errp)) {
+        return false;
+    }
+    /* What machine init wrote is present and would not fault. */
+    postcopy_state_set(POSTCOPY_INCOMING_DISCARD);
+    return fixed_ram_blocks_empty(errp);
+}
+
+static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
+{
+    FixedRamLoadConfig config = {
+        .on_demand = in->on_demand,
+        .loaders = migrate_multifd() ? migrate_multifd_channels() : LOADERS,
+        .sums = in->sums,
+        .ops = migrate_postcopy_blocktime() ? &engine_ops_blocktime
+                                            : &engine_ops,
+        .opaque = in,
+    };
+
+    if (in->on_demand) {
+        postcopy_state_set(POSTCOPY_INCOMING_ADVISE);
+    }
+    if (!fixed_ram_blocks_resize(in->file.snapshot, errp)) {
+        return false;
+    }
+    fixed_ram_blocks_attach(in->map);
+    in->load = fixed_ram_load_new(in->map, g_steal_pointer(&in->file.source),
+                                  &config, errp);
+    if (!in->load) {
+        return false;
+    }
+    if (!in->on_demand) {
+        fixed_ram_blocks_zero(in->map);
+    } else if (!incoming_empty_blocks(in, errp)) {
+        return false;
+    }
+    fixed_ram_load_start(in->load);
+    in->watch = fixed_ram_exit_watch(in->load, in->map);
+    return true;
+}
+
+static void update_bh(void *opaque);
+
+int fixed_ram_load_ramblocks(QEMUFile *f)
+{
+    FixedRamIncoming *in = fixed_ram_incoming_now();
+    Error *err = NULL;
+
+    if (in->load) {
+        error_setg(&err, "the snapshot has a second list of RAM blocks");
+    } else {
+        in->update_bh = aio_bh_new(qemu_get_aio_context(), update_bh, in);
+        if (incoming_start_engine(in, &err)) {
+            qemu_set_offset(f, in->file.snapshot->ram_end, SEEK_SET);
+            return 0;
         }
-        in->busy = false;
     }
-    /* What has happened meanwhile? */
-    fixed_ram_incoming_notify(in);
+    incoming_set_error(in, err);
+    return -EINVAL;
 }
 
-bool fixed_ram_incoming_busy(MigrationStatus state)
-{
-    MigrationIncomingState *mis = migration_incoming_get_current();
+/*
+ * The share that comes before the guest starts
+ */
 
-    QEMU_LOCK_GUARD(&lock);
-    return incoming && incoming->busy && mis->state == state;
+/* Bytes that may be left when the guest starts. */
+static uint64_t share_left(const FixedRamIncoming *in)
+{
+    uint64_t percent = in->on_demand
+        ? in->ms->parameters.fixed_ram_precopy_percent : 100;
+
+    /* Rounded so that a share of 1 % of little is not nothing. */
+    return in->map->wanted / 100 * (100 - percent) +
+           in->map->wanted % 100 * (100 - percent) / 100;
 }
 
-Error *fixed_ram_incoming_pause(FixedRamIncoming *in)
+static bool share_loaded(FixedRamIncoming *in, uint64_t left)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
-    Error *err;
+    return in->switch_now || fixed_ram_map_left(in->map) <= left ||
+           fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_FAILED;
+}
 
-    QEMU_LOCK_GUARD(&lock);
-    if (in->busy || mis->state != MIGRATION_STATUS_POSTCOPY_ACTIVE ||
-        fixed_ram_load_state(in->load) != FIXED_RAM_LOAD_STALLED) {
-        return NULL;
+int coroutine_mixed_fn fixed_ram_load_wait(void)
+{
+    FixedRamIncoming *in = fixed_ram_incoming_now();
+    uint64_t left;
+
+    if (!in || !in->load || in->waited) {
+        return 0;
     }
-    err = fixed_ram_load_error(in->load);
-    migrate_set_error(in->ms, err);
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
-                      MIGRATION_STATUS_POSTCOPY_PAUSED);
-    return err;
+    assert(qemu_in_coroutine());
+    left = share_left(in);
+    if (!share_loaded(in, left)) {
+        fixed_ram_load_notify_below(in->load, left);
+        do {
+            in->waiter = qemu_coroutine_self();
+            qemu_coroutine_yield();
+        } while (!share_loaded(in, left));
+    }
+    qatomic_set(&in->waited, true);
+    trace_fixed_ram_switchover(fixed_ram_map_left(in->map), in->map->wanted,
+                               in->switch_now);
+
+    if (fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_FAILED) {
+        incoming_set_error(in, fixed_ram_load_error(in->load));
+        return -EIO;
+    }
+    if (in->on_demand) {
+        postcopy_state_set(POSTCOPY_INCOMING_LISTENING);
+    }
+    return 0;
 }
 
-bool fixed_ram_incoming_may_finish(FixedRamIncoming *in)
+bool fixed_ram_start_postcopy(void)
 {
-    QEMU_LOCK_GUARD(&lock);
-    if (!in->started || in->busy || in->finished ||
-        fixed_ram_load_state(in->load) != FIXED_RAM_LOAD_COMPLETE) {
+    FixedRamIncoming *in = fixed_ram_incoming_now();
+
+    if (!in || !in->on_demand) {
         return false;
     }
-    in->finished = true;
+    in->switch_now = true;
+    if (in->update_bh) {
+        qemu_bh_schedule(in->update_bh);
+    }
     return true;
 }
 
-void fixed_ram_incoming_lost(uint64_t bytes)
+/*
+ * The guest runs
+ */
+
+static void incoming_set_running(FixedRamIncoming *in)
 {
-    error_setg(&lost_blocker, "%" PRIu64 " bytes of the guest's RAM were given "
-               "up when it was loaded", bytes);
-    if (migrate_add_blocker_internal(&lost_blocker, NULL)) {
-        /* Only where a migration goes on, which the load excludes. */
-        g_assert_not_reached();
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    Error *err = NULL;
+
+    error_setg(&in->blocker, "The guest's RAM is still being loaded from a "
+               "snapshot");
+    if (migrate_add_blocker_internal(&in->blocker, &err)) {
+        /* Only while another migration is set up, which INMIGRATE excludes. */
+        error_report_err(err);
     }
+    postcopy_state_set(POSTCOPY_INCOMING_RUNNING);
+    migrate_set_state(&mis->state, MIGRATION_STATUS_ACTIVE,
+                      MIGRATION_STATUS_POSTCOPY_ACTIVE);
+    trace_fixed_ram_running();
 }
 
-bool fixed_ram_check_idle(Error **errp)
+/*
+ * Why it came to nothing: the first reason counts.  What is behind RAM in the
+ * stream is QEMU's, and so are the messages about it.
+ */
+static void incoming_loaded_in_vain(FixedRamIncoming *in, int ret)
 {
-    if (incoming) {
-        error_setg(errp, "The guest's RAM is still being loaded from a "
-                   "snapshot");
-    } else if (lost_blocker) {
-        error_propagate(errp, error_copy(lost_blocker));
+    Error *err = NULL;
+
+    if (in->load) {
+        incoming_set_error(in, fixed_ram_load_error(in->load));
     }
-    return !incoming && !lost_blocker;
+    error_setg_errno(&err, -ret, "snapshot '%s': the devices' state could not "
+                     "be loaded", in->name);
+    incoming_set_error(in, err);
 }
 
-bool fixed_ram_check_shareable(Error **errp)
+bool fixed_ram_incoming_loaded(int *ret)
 {
-    if (incoming && incoming->on_demand) {
-        error_setg(errp, "The guest's RAM is still being loaded from a "
-                   "snapshot: no vhost-user device can map it before that has "
-                   "completed");
+    FixedRamIncoming *in = fixed_ram_incoming_now();
+
+    if (!in) {
         return false;
     }
+    if (*ret >= 0 && !in->load) {
+        /* There was no list of RAM blocks. */
+        *ret = -EINVAL;
+    }
+    if (*ret >= 0 && in->on_demand && !fixed_ram_load_guest_runs(in->load)) {
+        *ret = -EIO;
+    }
+    if (*ret < 0) {
+        incoming_loaded_in_vain(in, *ret);
+    } else if (in->on_demand) {
+        incoming_set_running(in);
+    }
+    return in->on_demand;
+}
+
+bool fixed_ram_incoming_running(void)
+{
+    FixedRamIncoming *in = fixed_ram_incoming_now();
+
+    if (!in || !in->on_demand) {
+        return false;
+    }
+    in->started = true;
+    /* It may be complete, or stalled, already. */
+    qemu_bh_schedule(in->update_bh);
     return true;
 }
 
-static void fixed_ram_init(void)
+/* All RAM is there: take the same way out as any incoming migration. */
+static void incoming_finish(FixedRamIncoming *in)
 {
-    qemu_mutex_init(&lock);
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    /* Its last page may have come after it was paused. */
+    migrate_set_state(&mis->state, mis->state, MIGRATION_STATUS_COMPLETED);
+    migration_incoming_state_destroy();
 }
 
-migration_init(fixed_ram_init);
+/* The engine, or who starts or ends it, says: something has changed. */
+static void update_bh(void *opaque)
+{
+    FixedRamIncoming *in = opaque;
+
+    if (in->waiter) {
+        aio_co_wake(g_steal_pointer(&in->waiter));
+    } else if (fixed_ram_incoming_may_finish(in)) {
+        incoming_finish(in);
+    } else {
+        incoming_pause_if_stalled(in);
+    }
+}
+
+/*
+ * The end
+ */
+
+void fixed_ram_shutdown(void)
+{
+    FixedRamIncoming *in = fixed_ram_incoming_now();
+
+    /*
+     * migration_shutdown() drops the last reference, but devices still ask for
+     * the migration's state while vCPUs are being stopped.
+     */
+    object_ref(OBJECT(migrate_get_current()));
+    if (!in || !in->load) {
+        return;
+    }
+    fixed_ram_exit_begin(in->watch);
+    fixed_ram_load_quit(in->load);
+    /* As long as that is possible: who stops vCPUs may have to wait for one. */
+    bdrv_flush_all();
+    if (fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_STALLED) {
+        /*
+         * A vCPU may wait for a page that does not come, and the guest's disks
+         * were what was left to look after.
+         */
+        _exit(EXIT_SUCCESS);
+    }
+}
+
+static void incoming_figures(const FixedRamIncoming *in,
+                             FixedRamFigures *figures)
+{
+    figures->valid = true;
+    figures->on_demand = in->on_demand;
+    figures->verified = in->sums;
+    figures->total = in->map->total;
+    figures->wanted = in->map->wanted;
+    figures->left = fixed_ram_map_left(in->map);
+    figures->stats = *fixed_ram_load_stats(in->load);
+}
+
+void fixed_ram_figures(FixedRamFigures *figures)
+{
+    const FixedRamIncoming *in = fixed_ram_incoming_now();
+
+    if (in && in->load) {
+        incoming_figures(in, figures);
+    } else {
+        *figures = last_figures;
+    }
+}
+
+static void incoming_end_load(FixedRamIncoming *in)
+{
+    const FixedRamLoadStats *stats = fixed_ram_load_stats(in->load);
+    bool complete = fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_COMPLETE;
+
+    trace_fixed_ram_finish(stats->faults, stats->fault_bytes,
+                           stats->loader_bytes);
+    fixed_ram_load_end(in->load);
+    fixed_ram_exit_unwatch(in->watch);
+    incoming_figures(in, &last_figures);
+    fixed_ram_load_free(in->load);
+    in->load = NULL;
+    if (in->discard_required) {
+        ram_block_discard_require(false);
+    }
+    if (in->on_demand && complete) {
+        fixed_ram_collapse_start(fixed_ram_map_broken(in->map));
+    }
+}
+
+void fixed_ram_incoming_end(void)
+{
+    FixedRamIncoming *in = fixed_ram_incoming_now();
+
+    if (!in) {
+        return;
+    }
+    fixed_ram_incoming_set(NULL);
+    if (in->load) {
+        incoming_end_load(in);
+        if (last_figures.stats.lost_bytes) {
+            fixed_ram_incoming_lost(last_figures.stats.lost_bytes);
+        }
+    }
+    if (in->on_demand) {
+        postcopy_state_set(POSTCOPY_INCOMING_END);
+        fixed_ram_lock_memory();
+    }
+    migrate_del_blocker(&in->blocker);
+    fixed_ram_preflight_free(in);
+}

@@ -10,7 +10,7 @@
 #include "monitor/monitor.h"
 #include "qemu/timer.h"
 #include "../migration.h"
-#include "glue.h"
+#include "incoming.h"
 
 static double ns_to_us(uint64_t ns)
 {

@@ -8,7 +8,7 @@
 #include "hw/boards.h"
 #include "qapi/error.h"
 #include "qemu/units.h"
-#include "glue.h"
+#include "incoming.h"
 #include "ramblocks.h"
 
 static const char *this_type(void)

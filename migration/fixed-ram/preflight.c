@@ -15,9 +15,9 @@
 #include "../options.h"
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
-#include "glue.h"
+#include "incoming.h"
 #include "ramblocks.h"
-#include "uffd.h"
+#include "engine/uffd.h"
 
 void fixed_ram_file_close(FixedRamFile *file)
 {

@@ -7,7 +7,8 @@
 #ifndef MIGRATION_FIXED_RAM_RAMBLOCKS_H
 #define MIGRATION_FIXED_RAM_RAMBLOCKS_H
 
-#include "format.h"
+#include "engine/map.h"
+#include "format/ramsection.h"
 
 /* All of this belongs to the main thread, under the big lock. */
 

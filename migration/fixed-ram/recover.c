@@ -17,7 +17,7 @@
 #include "qapi/qapi-commands-fixed-ram.h"
 #include "qapi/qapi-visit-migration.h"
 #include "qemu/bitmap.h"
-#include "glue.h"
+#include "incoming.h"
 
 bool fixed_ram_pause(void)
 {

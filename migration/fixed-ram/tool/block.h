@@ -4,12 +4,12 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef FIXED_RAM_TOOL_BLOCK_H
-#define FIXED_RAM_TOOL_BLOCK_H
+#ifndef MIGRATION_FIXED_RAM_TOOL_BLOCK_H
+#define MIGRATION_FIXED_RAM_TOOL_BLOCK_H
 
 #include "qemu/memalign.h"
 #include "file.h"
-#include "../sums.h"
+#include "../format/sums.h"
 
 /* Pages are read and compared by so many bytes: whole clusters, and pages. */
 #define TOOL_CHUNK_BYTES    (1 * MiB)

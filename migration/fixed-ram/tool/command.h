@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef FIXED_RAM_TOOL_COMMAND_H
-#define FIXED_RAM_TOOL_COMMAND_H
+#ifndef MIGRATION_FIXED_RAM_TOOL_COMMAND_H
+#define MIGRATION_FIXED_RAM_TOOL_COMMAND_H
 
 #include <getopt.h>
 

@@ -4,11 +4,11 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef FIXED_RAM_TOOL_DESCRIPTION_H
-#define FIXED_RAM_TOOL_DESCRIPTION_H
+#ifndef MIGRATION_FIXED_RAM_TOOL_DESCRIPTION_H
+#define MIGRATION_FIXED_RAM_TOOL_DESCRIPTION_H
 
 #include "qobject/qdict.h"
-#include "../source.h"
+#include "../format/source.h"
 
 /*
  * Devices' state has no length in the stream, so its end is not found by

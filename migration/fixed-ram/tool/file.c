@@ -8,7 +8,7 @@
 #include "qemu/bitmap.h"
 #include "qemu/cutils.h"
 #include "qapi/error.h"
-#include "../sums.h"
+#include "../format/sums.h"
 #include "file.h"
 #include "watch.h"
 

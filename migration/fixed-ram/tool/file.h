@@ -4,12 +4,12 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef FIXED_RAM_TOOL_FILE_H
-#define FIXED_RAM_TOOL_FILE_H
+#ifndef MIGRATION_FIXED_RAM_TOOL_FILE_H
+#define MIGRATION_FIXED_RAM_TOOL_FILE_H
 
 #include "qapi/qapi-types-fixed-ram.h"
-#include "../index.h"
-#include "../sumtable.h"
+#include "../format/index.h"
+#include "../format/sumtable.h"
 #include "plain.h"
 
 /* A RAM block in a file of any kind. */

@@ -13,7 +13,7 @@
 #include "qapi/util.h"
 #include "qobject/qlist.h"
 #include "qemu/error-report.h"
-#include "../sums.h"
+#include "../format/sums.h"
 #include "command.h"
 #include "description.h"
 #include "file.h"

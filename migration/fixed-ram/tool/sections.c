@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qapi/util.h"
-#include "../index-layout.h"
+#include "../format/layout.h"
 #include "sections.h"
 
 static const char *section_name(uint32_t type)

@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef FIXED_RAM_TOOL_SECTIONS_H
-#define FIXED_RAM_TOOL_SECTIONS_H
+#ifndef MIGRATION_FIXED_RAM_TOOL_SECTIONS_H
+#define MIGRATION_FIXED_RAM_TOOL_SECTIONS_H
 
 #include "qapi/qapi-types-fixed-ram.h"
 #include "file.h"

@@ -4,10 +4,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef FIXED_RAM_TOOL_STREAM_H
-#define FIXED_RAM_TOOL_STREAM_H
+#ifndef MIGRATION_FIXED_RAM_TOOL_STREAM_H
+#define MIGRATION_FIXED_RAM_TOOL_STREAM_H
 
-#include "../reader.h"
+#include "../format/reader.h"
 
 /* The stream's own marks; see docs/devel/migration/main.rst */
 #define STREAM_MAGIC            0x5145564d

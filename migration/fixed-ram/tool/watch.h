@@ -4,10 +4,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef FIXED_RAM_TOOL_WATCH_H
-#define FIXED_RAM_TOOL_WATCH_H
+#ifndef MIGRATION_FIXED_RAM_TOOL_WATCH_H
+#define MIGRATION_FIXED_RAM_TOOL_WATCH_H
 
-#include "../source.h"
+#include "../format/source.h"
 
 /*
  * The rooms below report a file that is damaged and a disk that fails in the

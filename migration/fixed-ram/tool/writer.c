@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "../lock.h"
+#include "../format/lock.h"
 #include "writer.h"
 
 static bool writer_create(ToolWriter *w, Error **errp)

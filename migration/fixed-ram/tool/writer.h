@@ -4,10 +4,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef FIXED_RAM_TOOL_WRITER_H
-#define FIXED_RAM_TOOL_WRITER_H
+#ifndef MIGRATION_FIXED_RAM_TOOL_WRITER_H
+#define MIGRATION_FIXED_RAM_TOOL_WRITER_H
 
-#include "../source.h"
+#include "../format/source.h"
 
 typedef struct ToolWriter {
     int fd;

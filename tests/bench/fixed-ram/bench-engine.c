@@ -21,9 +21,9 @@
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
-#include "migration/fixed-ram/collapse.h"
-#include "migration/fixed-ram/load.h"
-#include "migration/fixed-ram/uffd.h"
+#include "migration/fixed-ram/engine/collapse.h"
+#include "migration/fixed-ram/engine/load.h"
+#include "migration/fixed-ram/engine/uffd.h"
 
 #define PAGE            (4 * KiB)
 #define MAX_TOUCHERS    64

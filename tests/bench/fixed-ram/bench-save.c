@@ -14,8 +14,8 @@
 #include "qemu/madvise.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
-#include "migration/fixed-ram/bulk.h"
-#include "migration/fixed-ram/sums.h"
+#include "migration/fixed-ram/save/bulk.h"
+#include "migration/fixed-ram/format/sums.h"
 
 #define PAGE            (4 * KiB)
 #define PAGES_OFFSET    MiB

@@ -9,7 +9,7 @@
 #include "qemu/osdep.h"
 #include "qemu/cutils.h"
 #include "qemu/units.h"
-#include "migration/fixed-ram/sums.h"
+#include "migration/fixed-ram/format/sums.h"
 #include "check-index.h"
 
 #define SUPERBLOCK      4096

@@ -7,7 +7,7 @@
 #ifndef TESTS_FUZZ_FIXED_RAM_CHECK_INDEX_H
 #define TESTS_FUZZ_FIXED_RAM_CHECK_INDEX_H
 
-#include "migration/fixed-ram/index.h"
+#include "migration/fixed-ram/format/index.h"
 #include "decode.h"
 
 /* As decode.h they share nothing with the code under test. */

@@ -8,7 +8,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "migration/fixed-ram/sums.h"
+#include "migration/fixed-ram/format/sums.h"
 #include "check-pages.h"
 
 #define CHUNK_SUMS      512     /* words of the table that have one checksum */

@@ -7,7 +7,7 @@
 #ifndef TESTS_FUZZ_FIXED_RAM_CHECK_PAGES_H
 #define TESTS_FUZZ_FIXED_RAM_CHECK_PAGES_H
 
-#include "migration/fixed-ram/index.h"
+#include "migration/fixed-ram/format/index.h"
 #include "decode.h"
 
 /* Pages that have one checksum. */

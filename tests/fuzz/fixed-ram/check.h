@@ -7,7 +7,7 @@
 #ifndef TESTS_FUZZ_FIXED_RAM_CHECK_H
 #define TESTS_FUZZ_FIXED_RAM_CHECK_H
 
-#include "migration/fixed-ram/format.h"
+#include "migration/fixed-ram/format/ramsection.h"
 #include "decode.h"
 
 /** check_error(): does it name the file and an offset?  Frees it. */

@@ -6,9 +6,9 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/format.h"
-#include "migration/fixed-ram/index.h"
-#include "migration/fixed-ram/sumtable.h"
+#include "migration/fixed-ram/format/ramsection.h"
+#include "migration/fixed-ram/format/index.h"
+#include "migration/fixed-ram/format/sumtable.h"
 #include "check.h"
 #include "check-index.h"
 #include "fuzz.h"

@@ -7,7 +7,7 @@
 #ifndef TESTS_FUZZ_FIXED_RAM_INPUT_H
 #define TESTS_FUZZ_FIXED_RAM_INPUT_H
 
-#include "migration/fixed-ram/source.h"
+#include "migration/fixed-ram/format/source.h"
 
 /*
  * A head of INPUT_HEAD bytes, then the file:

@@ -7,7 +7,8 @@
 #ifndef TESTS_FUZZ_FIXED_RAM_MACHINE_H
 #define TESTS_FUZZ_FIXED_RAM_MACHINE_H
 
-#include "migration/fixed-ram/format.h"
+#include "migration/fixed-ram/engine/map.h"
+#include "migration/fixed-ram/format/ramsection.h"
 
 #define MACHINE_BLOCKS  3
 /* Pages of the resizable block that are more than an extent. */

@@ -9,7 +9,7 @@
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
-#include "migration/fixed-ram/writer.h"
+#include "migration/fixed-ram/save/writer.h"
 #include "migration/fixed-ram-faults.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"

@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "libqtest.h"
-#include "migration/fixed-ram/uffd.h"
+#include "migration/fixed-ram/engine/uffd.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"

@@ -8,8 +8,8 @@
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
 #include "qemu/memfd.h"
-#include "migration/fixed-ram/sums.h"
-#include "migration/fixed-ram/writer.h"
+#include "migration/fixed-ram/format/sums.h"
+#include "migration/fixed-ram/save/writer.h"
 #include "bulk-rig.h"
 
 #define START       (3 * MiB)   /* of the first block's pages */

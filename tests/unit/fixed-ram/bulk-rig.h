@@ -8,7 +8,7 @@
 #define TESTS_UNIT_FIXED_RAM_BULK_RIG_H
 
 #include "qemu/units.h"
-#include "migration/fixed-ram/bulk.h"
+#include "migration/fixed-ram/save/bulk.h"
 
 #define PAGE        4096
 #define NAME        "snapshot.img"

@@ -8,8 +8,8 @@
 #define TESTS_UNIT_FIXED_RAM_DISK_H
 
 #include "qemu/thread.h"
-#include "migration/fixed-ram/map.h"
-#include "migration/fixed-ram/source.h"
+#include "migration/fixed-ram/engine/map.h"
+#include "migration/fixed-ram/format/source.h"
 
 #define DISK_PAGE   4096ULL
 

@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/crc32c.h"
-#include "migration/fixed-ram/sums.h"
+#include "migration/fixed-ram/format/sums.h"
 #include "image-index.h"
 
 static void put(Image *img, const void *bytes, size_t length)

@@ -7,7 +7,7 @@
 #ifndef TESTS_UNIT_FIXED_RAM_IMAGE_H
 #define TESTS_UNIT_FIXED_RAM_IMAGE_H
 
-#include "migration/fixed-ram/source.h"
+#include "migration/fixed-ram/format/source.h"
 
 /*
  * An encoder of its own, from docs/devel/migration/mapped-ram.rst and

@@ -6,8 +6,8 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/sums.h"
-#include "migration/fixed-ram/sumtable.h"
+#include "migration/fixed-ram/format/sums.h"
+#include "migration/fixed-ram/format/sumtable.h"
 #include "indexed.h"
 
 void setup_as(Fixture *f, uint64_t start, const ImageIndexOptions *o)

@@ -7,7 +7,7 @@
 #ifndef TESTS_UNIT_FIXED_RAM_INDEXED_H
 #define TESTS_UNIT_FIXED_RAM_INDEXED_H
 
-#include "migration/fixed-ram/index.h"
+#include "migration/fixed-ram/format/index.h"
 #include "image-index.h"
 
 /* Where its stream begins if nothing else is said. */

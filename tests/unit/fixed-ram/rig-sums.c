@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "migration/fixed-ram/sums.h"
+#include "migration/fixed-ram/format/sums.h"
 #include "rig-sums.h"
 
 #define CLUSTER_PAGES   (FIXED_RAM_CLUSTER_BYTES / DISK_PAGE)

@@ -7,7 +7,7 @@
 #ifndef TESTS_UNIT_FIXED_RAM_RIG_SUMS_H
 #define TESTS_UNIT_FIXED_RAM_RIG_SUMS_H
 
-#include "migration/fixed-ram/sumtable.h"
+#include "migration/fixed-ram/format/sumtable.h"
 #include "disk.h"
 
 /** rig_sums_reserve(): have room for the table behind all pages */

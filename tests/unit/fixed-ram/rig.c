@@ -12,7 +12,7 @@
 #include "qemu/memfd.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/uffd.h"
+#include "migration/fixed-ram/engine/uffd.h"
 #include "rig.h"
 #include "rig-sums.h"
 #include "thp.h"

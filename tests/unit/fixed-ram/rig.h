@@ -8,7 +8,7 @@
 #define TESTS_UNIT_FIXED_RAM_RIG_H
 
 #include "qemu/thread.h"
-#include "migration/fixed-ram/load.h"
+#include "migration/fixed-ram/engine/load.h"
 #include "disk.h"
 
 /*

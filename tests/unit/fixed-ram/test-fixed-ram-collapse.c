@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
-#include "migration/fixed-ram/collapse.h"
+#include "migration/fixed-ram/engine/collapse.h"
 #include "thp.h"
 
 #ifndef MADV_COLLAPSE

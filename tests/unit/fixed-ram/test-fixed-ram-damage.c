@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/sums.h"
+#include "migration/fixed-ram/format/sums.h"
 #include "indexed.h"
 
 static void flip(Fixture *f, uint64_t at, unsigned bit)

@@ -9,7 +9,7 @@
 #include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/format.h"
+#include "migration/fixed-ram/format/ramsection.h"
 #include "image.h"
 
 #define PAGE IMAGE_PAGE

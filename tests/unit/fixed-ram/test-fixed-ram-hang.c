@@ -9,7 +9,7 @@
 #include "qemu/lockable.h"
 #include "qemu/timer.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/worker.h"
+#include "migration/fixed-ram/engine/internal.h"
 #include "rig.h"
 
 #define FAULT_THREADS   2

@@ -9,8 +9,8 @@
 #include "qemu/bitmap.h"
 #include "qemu/cutils.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/collapse.h"
-#include "migration/fixed-ram/worker.h"
+#include "migration/fixed-ram/engine/collapse.h"
+#include "migration/fixed-ram/engine/internal.h"
 #include "rig.h"
 #include "thp.h"
 

@@ -5,7 +5,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "migration/fixed-ram/latency.h"
+#include "migration/fixed-ram/engine/latency.h"
 
 static void test_empty(void)
 {

@@ -6,8 +6,8 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/lock.h"
-#include "migration/fixed-ram/source.h"
+#include "migration/fixed-ram/format/lock.h"
+#include "migration/fixed-ram/format/source.h"
 
 #define START 70000
 

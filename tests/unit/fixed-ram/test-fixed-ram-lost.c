@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/worker.h"
+#include "migration/fixed-ram/engine/internal.h"
 #include "rig.h"
 
 #define RAM "pc.ram"

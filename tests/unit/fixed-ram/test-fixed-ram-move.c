@@ -9,7 +9,7 @@
 #include "qemu/cutils.h"
 #include "qemu/thread.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/uffd.h"
+#include "migration/fixed-ram/engine/uffd.h"
 #include "thp.h"
 
 /* Watched memory, and as much of it whose pages can be given away. */

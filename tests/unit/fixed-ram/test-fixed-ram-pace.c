@@ -8,7 +8,7 @@
 #include "qemu/atomic.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
-#include "migration/fixed-ram/pace.h"
+#include "migration/fixed-ram/engine/pace.h"
 
 #define EXTENT  (2 * MiB)
 /* Somewhere in the address space; nothing is mapped there. */

@@ -9,7 +9,7 @@
 #include "qemu/bitmap.h"
 #include "qemu/memfd.h"
 #include "qemu/units.h"
-#include "migration/fixed-ram/populated.h"
+#include "migration/fixed-ram/save/populated.h"
 
 #define PAGES   1024
 #define NEEDED  1               /* pages that must not be said to be empty */

@@ -10,8 +10,8 @@
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/load.h"
-#include "migration/fixed-ram/uffd.h"
+#include "migration/fixed-ram/engine/load.h"
+#include "migration/fixed-ram/engine/uffd.h"
 
 #define PAGE        4096ULL
 #define OFFSET      MiB         /* of the block in the file */

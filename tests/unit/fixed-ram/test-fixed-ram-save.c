@@ -5,14 +5,15 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitmap.h"
 #include "qemu/bitops.h"
 #include "qemu/cutils.h"
 #include "qemu/thread.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/save-file.h"
-#include "migration/fixed-ram/save-sums.h"
-#include "migration/fixed-ram/sums.h"
-#include "migration/fixed-ram/sumtable.h"
+#include "migration/fixed-ram/save/file.h"
+#include "migration/fixed-ram/save/page-sums.h"
+#include "migration/fixed-ram/format/sums.h"
+#include "migration/fixed-ram/format/sumtable.h"
 
 #define PAGE        4096
 #define PER_CLUSTER (FIXED_RAM_CLUSTER_BYTES / PAGE)

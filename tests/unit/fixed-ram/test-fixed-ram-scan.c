@@ -7,8 +7,8 @@
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/scan.h"
-#include "migration/fixed-ram/sums.h"
+#include "migration/fixed-ram/save/scan.h"
+#include "migration/fixed-ram/format/sums.h"
 
 #define PAGE        4096
 #define MAX_PAGES   256

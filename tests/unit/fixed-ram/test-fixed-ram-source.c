@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include "qemu/memalign.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/source.h"
+#include "migration/fixed-ram/format/source.h"
 
 #define PAGE 4096
 #define PAGES 5

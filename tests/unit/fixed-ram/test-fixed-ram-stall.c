@@ -13,7 +13,7 @@
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/worker.h"
+#include "migration/fixed-ram/engine/internal.h"
 #include "rig.h"
 
 #define TOUCHERS 4

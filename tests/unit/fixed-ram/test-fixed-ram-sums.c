@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "migration/fixed-ram/sums.h"
+#include "migration/fixed-ram/format/sums.h"
 
 #define SANITY_BYTES 2367
 

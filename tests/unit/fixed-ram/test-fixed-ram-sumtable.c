@@ -10,8 +10,8 @@
 #include "qemu/bswap.h"
 #include "qemu/thread.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/sums.h"
-#include "migration/fixed-ram/sumtable.h"
+#include "migration/fixed-ram/format/sums.h"
+#include "migration/fixed-ram/format/sumtable.h"
 #include "image-index.h"
 
 #define NAME            "table.img"

@@ -10,7 +10,7 @@
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/superblock.h"
+#include "migration/fixed-ram/format/superblock.h"
 #include "image-index.h"
 
 /* Where fields lie in it. */

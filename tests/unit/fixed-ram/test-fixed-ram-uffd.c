@@ -12,7 +12,7 @@
 #include "qemu/thread.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/uffd.h"
+#include "migration/fixed-ram/engine/uffd.h"
 
 #define HUGE (2 * MiB)
 

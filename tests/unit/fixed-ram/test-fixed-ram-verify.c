@@ -7,9 +7,9 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/sums.h"
-#include "migration/fixed-ram/uffd.h"
-#include "migration/fixed-ram/verify.h"
+#include "migration/fixed-ram/format/sums.h"
+#include "migration/fixed-ram/engine/uffd.h"
+#include "migration/fixed-ram/engine/verify.h"
 #include "rig.h"
 
 #define CLUSTER_PAGES   (FIXED_RAM_CLUSTER_BYTES / RIG_PAGE)

@@ -1,0 +1,116 @@
+/*
+ * fixed-ram: pages that can never be had
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "../format/sums.h"
+#include "../trace.h"
+#include "internal.h"
+
+#define CLAIM_STEP_US   100
+
+static FixedRamBlock *find_block(FixedRamLoad *load, const char *name)
+{
+    for (size_t i = 0; i < load->map->blocks->len; i++) {
+        FixedRamBlock *block = fixed_ram_map_block(load->map, i);
+
+        if (!strcmp(block->name, name)) {
+            return block;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Claim @unit, unless it is received.  During a stall all claims come back
+ * soon, if need be by taking them from reads that hang.
+ */
+static bool claim_unit(FixedRamLoad *load, FixedRamBlock *block,
+                       uint64_t unit, FixedRamClaim *claim, Error **errp)
+{
+    while (!fixed_ram_map_claim_around(block, unit, 1, claim)) {
+        if (fixed_ram_map_received(block, unit) ||
+            !qatomic_read(&load->stalled)) {
+            error_setg(errp, "block '%s' offset 0x%" PRIx64 ": the page is "
+                       "there, or is being read", block->name,
+                       unit * block->unit);
+            return false;
+        }
+        if (!fixed_ram_load_retire(load, errp)) {
+            return false;
+        }
+        g_usleep(CLAIM_STEP_US);
+    }
+    return true;
+}
+
+/* Nobody else has a say in the unit of @claim now. */
+static bool poison_claim(FixedRamLoad *load, const FixedRamClaim *claim,
+                         const FixedRamRun *run, Error **errp)
+{
+    FixedRamBlock *block = claim->block;
+    int ret = fixed_ram_uffd_poison(&load->uffd, block->host + run->offset,
+                                    run->length);
+
+    trace_fixed_ram_give_up(block->name, run->offset, run->length, ret);
+    if (ret < 0) {
+        fixed_ram_map_return(claim);
+        error_setg_errno(errp, -ret, "block '%s' offset 0x%" PRIx64
+                         ": the page cannot be given up", block->name,
+                         run->offset);
+        return false;
+    }
+    qatomic_add(&load->stats.lost_bytes, run->length);
+    fixed_ram_map_receive(load->map, block, run);
+    return true;
+}
+
+static bool give_up_unit(FixedRamLoad *load, FixedRamBlock *block,
+                         uint64_t unit, Error **errp)
+{
+    FixedRamRun run = { .offset = unit * block->unit, .length = block->unit };
+    FixedRamClaim claim;
+
+    return claim_unit(load, block, unit, &claim, errp) &&
+           poison_claim(load, &claim, &run, errp);
+}
+
+/*
+ * What is verified as one is given up as one: without the page that is lost
+ * the others could never be verified.
+ */
+static uint64_t lost_span(const FixedRamLoad *load, const FixedRamBlock *block)
+{
+    return load->config.sums ? MAX(FIXED_RAM_CLUSTER_BYTES / block->unit, 1)
+                             : 1;
+}
+
+bool fixed_ram_load_give_up(FixedRamLoad *load, const char *name,
+                            uint64_t offset, Error **errp)
+{
+    FixedRamBlock *block = find_block(load, name);
+    uint64_t wanted, first, end;
+
+    if (!block || offset >= block->length) {
+        error_setg(errp, "there is no offset 0x%" PRIx64 " in a RAM block "
+                   "'%s'", offset, name);
+        return false;
+    }
+    wanted = offset / block->unit;
+    if (!give_up_unit(load, block, wanted, errp)) {
+        return false;
+    }
+    first = ROUND_DOWN(wanted, lost_span(load, block));
+    end = MIN(first + lost_span(load, block), block->units);
+    for (uint64_t unit = first; unit < end; unit++) {
+        if (!fixed_ram_map_received(block, unit) &&
+            !give_up_unit(load, block, unit, errp)) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,205 @@
+/*
+ * fixed-ram: the index, from structs to bytes
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "index.h"
+#include "layout.h"
+#include "sums.h"
+
+FixedRamIndex *fixed_ram_index_new(void)
+{
+    FixedRamIndex *index = g_new0(FixedRamIndex, 1);
+
+    index->blocks = g_array_new(false, true, sizeof(FixedRamIndexBlock));
+    index->table.chunk_sums = g_array_new(false, false, sizeof(uint64_t));
+    return index;
+}
+
+void fixed_ram_index_free(FixedRamIndex *index)
+{
+    if (index) {
+        g_free(index->machine.type);
+        g_free(index->machine.version);
+        g_free(index->machine.name);
+        g_array_unref(index->blocks);
+        g_array_unref(index->table.chunk_sums);
+        g_free(index);
+    }
+}
+
+static void put(GByteArray *out, const void *bytes, size_t length)
+{
+    g_byte_array_append(out, bytes, length);
+}
+
+static void put_le32(GByteArray *out, uint32_t value)
+{
+    value = cpu_to_le32(value);
+    put(out, &value, sizeof(value));
+}
+
+static void put_le64(GByteArray *out, uint64_t value)
+{
+    value = cpu_to_le64(value);
+    put(out, &value, sizeof(value));
+}
+
+static void put_padding(GByteArray *out)
+{
+    static const uint8_t zeros[INDEX_PADDING];
+
+    put(out, zeros, ROUND_UP(out->len, INDEX_PADDING) - out->len);
+}
+
+/* What a reader may trust to be text: no NUL, UTF-8, not without end. */
+static void put_string(GByteArray *out, const char *string)
+{
+    g_autofree char *text = g_utf8_make_valid(string ?: "", -1);
+    const char *end = text + strlen(text);
+
+    if (end - text > INDEX_STRING_MAX) {
+        /* Not in the middle of a character. */
+        end = g_utf8_find_prev_char(text, text + INDEX_STRING_MAX + 1);
+    }
+    put_le32(out, end - text);
+    put(out, text, end - text);
+}
+
+/* Returns where its header is, for end_section(). */
+static guint begin_section(GByteArray *out, SectionType type, uint32_t flags)
+{
+    guint at = out->len;
+    SectionHeader header = {
+        .type = cpu_to_le32(type),
+        .flags = cpu_to_le32(flags),
+    };
+
+    put(out, &header, sizeof(header));
+    return at;
+}
+
+static void end_section(GByteArray *out, guint at)
+{
+    SectionHeader *header = (SectionHeader *)(out->data + at);
+
+    header->length = cpu_to_le64(out->len - at - sizeof(*header));
+    put_padding(out);
+}
+
+static void put_machine(GByteArray *out, const FixedRamIndexMachine *machine)
+{
+    guint at = begin_section(out, SECTION_MACHINE, 0);
+    MachineFields fields = {
+        .time = cpu_to_le64(machine->time),
+        .ram_bytes = cpu_to_le64(machine->ram_bytes),
+    };
+
+    memcpy(fields.uuid, machine->uuid, sizeof(fields.uuid));
+    put(out, &fields, sizeof(fields));
+    put_string(out, machine->type);
+    put_string(out, machine->version);
+    put_string(out, machine->name);
+    end_section(out, at);
+}
+
+static void put_block(GByteArray *out, const FixedRamIndexBlock *block)
+{
+    BlockFields fields = {
+        .length = cpu_to_le64(block->length),
+        .page_size = cpu_to_le64(block->page_size),
+        .bitmap_offset = cpu_to_le64(block->bitmap_offset),
+        .pages_offset = cpu_to_le64(block->pages_offset),
+        .pages = cpu_to_le64(block->pages),
+        .name_length = cpu_to_le32(strlen(block->name)),
+    };
+
+    put(out, &fields, sizeof(fields));
+    put(out, block->name, strlen(block->name));
+    put_padding(out);
+}
+
+static void put_blocks(GByteArray *out, const FixedRamIndex *index)
+{
+    guint at = begin_section(out, SECTION_BLOCKS, SECTION_REQUIRED);
+
+    put_le32(out, index->blocks->len);
+    put_le32(out, 0);
+    for (size_t i = 0; i < index->blocks->len; i++) {
+        put_block(out, fixed_ram_index_block(index, i));
+    }
+    end_section(out, at);
+}
+
+static void put_part(GByteArray *out, uint32_t kind,
+                     const FixedRamIndexPart *part, bool has_sums)
+{
+    PartFields fields = {
+        .kind = cpu_to_le32(kind),
+        .offset = cpu_to_le64(part->offset),
+        .length = cpu_to_le64(part->length),
+        .sum = cpu_to_le64(has_sums ? part->sum : 0),
+    };
+
+    put(out, &fields, sizeof(fields));
+}
+
+static void put_stream(GByteArray *out, const FixedRamIndex *index)
+{
+    guint at = begin_section(out, SECTION_STREAM, SECTION_REQUIRED);
+
+    put_le32(out, 2);
+    put_le32(out, 0);
+    put_part(out, PART_HEAD, &index->head, index->has_sums);
+    put_part(out, PART_TAIL, &index->tail, index->has_sums);
+    end_section(out, at);
+}
+
+static void put_sums(GByteArray *out, const FixedRamIndex *index)
+{
+    const FixedRamIndexTable *table = &index->table;
+    guint at = begin_section(out, SECTION_SUMS, 0);
+    SumsFields fields = {
+        .algorithm = cpu_to_le32(SUMS_XXH3_64),
+        .cluster_bytes = cpu_to_le32(FIXED_RAM_CLUSTER_BYTES),
+        .chunk_bytes = cpu_to_le32(FIXED_RAM_CHUNK_BYTES),
+        .table_offset = cpu_to_le64(table->offset),
+        .table_length = cpu_to_le64(table->length),
+    };
+
+    put(out, &fields, sizeof(fields));
+    put_le64(out, index->blocks->len);
+    for (size_t i = 0; i < index->blocks->len; i++) {
+        put_le64(out, fixed_ram_index_block(index, i)->bitmap_sum);
+    }
+    put_le64(out, table->chunk_sums->len);
+    for (size_t i = 0; i < table->chunk_sums->len; i++) {
+        put_le64(out, g_array_index(table->chunk_sums, uint64_t, i));
+    }
+    end_section(out, at);
+}
+
+GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
+{
+    GByteArray *out = g_byte_array_new();
+    IndexHeader header = {
+        .version = cpu_to_le32(INDEX_VERSION),
+        .sections = cpu_to_le32(2 + index->has_machine + index->has_sums),
+    };
+
+    memcpy(header.magic, INDEX_MAGIC, sizeof(header.magic));
+    memcpy(header.id, index->id, sizeof(header.id));
+    put(out, &header, sizeof(header));
+    if (index->has_machine) {
+        put_machine(out, &index->machine);
+    }
+    put_blocks(out, index);
+    put_stream(out, index);
+    if (index->has_sums) {
+        put_sums(out, index);
+    }
+    return out;
+}

@@ -1,0 +1,149 @@
+/*
+ * fixed-ram: superblock and index as they lie in the file
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef MIGRATION_FIXED_RAM_FORMAT_LAYOUT_H
+#define MIGRATION_FIXED_RAM_FORMAT_LAYOUT_H
+
+#include "qemu/crc32c.h"
+#include "qemu/units.h"
+#include "superblock.h"
+
+/*
+ * docs/interop/fixed-ram.rst says what the fields mean.  All numbers are
+ * little-endian.
+ */
+
+#define SUPERBLOCK_MAGIC            "QEMUFXRM"
+#define SUPERBLOCK_VERSION          1
+#define SUPERBLOCK_BEING_WRITTEN    1
+#define SUPERBLOCK_COMPLETE         2
+
+typedef struct QEMU_PACKED DiskSuperblock {
+    uint8_t magic[8];
+    uint32_t version;
+    uint32_t state;
+    uint8_t id[FIXED_RAM_ID_BYTES];
+    uint64_t start;
+    uint64_t stream_end;
+    uint64_t index_offset;
+    uint64_t index_length;
+    uint32_t index_crc;
+    uint8_t zero[4024];
+    uint32_t crc;               /* of all before it */
+} DiskSuperblock;
+
+QEMU_BUILD_BUG_ON(sizeof(DiskSuperblock) != FIXED_RAM_SUPERBLOCK_BYTES);
+QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, id) != 16);
+QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, start) != 32);
+QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, stream_end) != 40);
+QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, index_offset) != 48);
+QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, index_length) != 56);
+QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, index_crc) != 64);
+QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, zero) != 68);
+QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, crc) != 4092);
+
+#define INDEX_MAGIC         "QFXRINDX"
+#define INDEX_VERSION       1
+#define INDEX_ALIGNMENT     4096    /* of its offset in the file */
+#define INDEX_PADDING       8       /* sections and names are filled up to */
+/*
+ * It is read as a whole before anything in it is trusted.  Sums of chunks make
+ * nearly all of it, 8 bytes for 32 MiB of RAM: this is enough for 60 TiB.
+ */
+#define INDEX_MAX           (16 * MiB)
+#define INDEX_STRING_MAX    4096
+
+typedef struct QEMU_PACKED IndexHeader {
+    uint8_t magic[8];
+    uint32_t version;
+    uint32_t sections;
+    uint8_t id[FIXED_RAM_ID_BYTES];
+} IndexHeader;
+
+QEMU_BUILD_BUG_ON(sizeof(IndexHeader) != 32);
+
+typedef enum SectionType {
+    SECTION_MACHINE = 1,
+    SECTION_BLOCKS,
+    SECTION_STREAM,
+    SECTION_SUMS,
+    SECTION_KNOWN,              /* all that follow are not known yet */
+} SectionType;
+
+/* Who does not know a section's type must refuse the snapshot. */
+#define SECTION_REQUIRED    1
+
+typedef struct QEMU_PACKED SectionHeader {
+    uint32_t type;
+    uint32_t flags;
+    uint64_t length;            /* of what follows, without padding */
+} SectionHeader;
+
+QEMU_BUILD_BUG_ON(sizeof(SectionHeader) != 16);
+
+/* Then three strings: le32 length, bytes. */
+typedef struct QEMU_PACKED MachineFields {
+    uint64_t time;
+    uint64_t ram_bytes;
+    uint8_t uuid[16];
+} MachineFields;
+
+QEMU_BUILD_BUG_ON(sizeof(MachineFields) != 32);
+
+/* What sections begin with that have entries. */
+typedef struct QEMU_PACKED CountFields {
+    uint32_t count;
+    uint32_t zero;
+} CountFields;
+
+QEMU_BUILD_BUG_ON(sizeof(CountFields) != 8);
+
+/* Then the name and padding. */
+typedef struct QEMU_PACKED BlockFields {
+    uint64_t length;
+    uint64_t page_size;
+    uint64_t bitmap_offset;
+    uint64_t pages_offset;
+    uint64_t pages;
+    uint32_t name_length;
+} BlockFields;
+
+QEMU_BUILD_BUG_ON(sizeof(BlockFields) != 44);
+
+#define PART_HEAD   1
+#define PART_TAIL   2
+
+typedef struct QEMU_PACKED PartFields {
+    uint32_t kind;
+    uint32_t zero;
+    uint64_t offset;
+    uint64_t length;
+    uint64_t sum;
+} PartFields;
+
+QEMU_BUILD_BUG_ON(sizeof(PartFields) != 32);
+
+#define SUMS_XXH3_64    1
+
+/* Then le64 number of blocks, sums; le64 number of chunks, sums. */
+typedef struct QEMU_PACKED SumsFields {
+    uint32_t algorithm;
+    uint32_t cluster_bytes;
+    uint32_t chunk_bytes;
+    uint32_t zero;
+    uint64_t table_offset;
+    uint64_t table_length;
+} SumsFields;
+
+QEMU_BUILD_BUG_ON(sizeof(SumsFields) != 32);
+
+/* CRC-32C as iSCSI has it: of "123456789" it is 0xe3069283. */
+static inline uint32_t fixed_ram_crc32c(const void *buf, size_t length)
+{
+    return crc32c(0xffffffff, buf, length);
+}
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * fixed-ram: content checksums
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef MIGRATION_FIXED_RAM_FORMAT_SUMS_H
+#define MIGRATION_FIXED_RAM_FORMAT_SUMS_H
+
+#include "qemu/units.h"
+
+/*
+ * All are XXH3-64 (https://xxhash.com) without a seed, by libxxhash.  They
+ * tell damage and mistakes, not forgery.
+ *
+ * RAM is summed in two steps: a sum for each page, and for each *cluster* of
+ * pages the sum of its pages' sums, as little-endian words in the order of the
+ * pages.  So a save that writes pages in any order, and some of them again,
+ * keeps the sum of each page that it wrote last and need not read anything
+ * back.  What is summed is what the guest had: a page whose bit is clear
+ * counts as zeros, whatever lies at its place in the file.
+ */
+#define FIXED_RAM_CLUSTER_BYTES     (64 * KiB)
+
+/** fixed_ram_sums_built(): was libxxhash there when QEMU was built? */
+bool fixed_ram_sums_built(void);
+
+/** fixed_ram_sum(): the sum of @length bytes.  Needs fixed_ram_sums_built(). */
+uint64_t fixed_ram_sum(const void *buf, size_t length);
+
+/** fixed_ram_sum_zeros(): the sum of a page of @page_size bytes of zeros */
+uint64_t fixed_ram_sum_zeros(size_t page_size);
+
+/** fixed_ram_sum_pages(): a cluster's sum from those of its @count pages */
+uint64_t fixed_ram_sum_pages(const uint64_t *page_sums, size_t count);
+
+/** fixed_ram_clusters(): how many clusters make up @length bytes of a block */
+static inline uint64_t fixed_ram_clusters(uint64_t length)
+{
+    return DIV_ROUND_UP(length, FIXED_RAM_CLUSTER_BYTES);
+}
+
+/* The sum of bytes that come one after the other. */
+typedef struct FixedRamSumStream FixedRamSumStream;
+
+/** fixed_ram_sum_stream_new(): nothing summed yet; end it with _free(). */
+FixedRamSumStream *fixed_ram_sum_stream_new(void);
+void fixed_ram_sum_stream_free(FixedRamSumStream *stream);
+
+/** fixed_ram_sum_stream_reset(): begin anew. */
+void fixed_ram_sum_stream_reset(FixedRamSumStream *stream);
+void fixed_ram_sum_stream_add(FixedRamSumStream *stream, const void *buf,
+                              size_t length);
+
+/** fixed_ram_sum_stream_get(): the sum of all added since; may go on. */
+uint64_t fixed_ram_sum_stream_get(const FixedRamSumStream *stream);
+
+#endif

@@ -1,0 +1,253 @@
+/*
+ * fixed-ram: a stopped guest's RAM is saved in bulk
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#include "exec/target_page.h"
+#include "migration/fixed-ram.h"
+#include "block/aio.h"
+#include "qapi/error.h"
+#include "qemu/bitmap.h"
+#include "qemu/main-loop.h"
+#include "system/runstate.h"
+#include "../migration.h"
+#include "../migration-stats.h"
+#include "../options.h"
+#include "../qemu-file.h"
+#include "../ram.h"
+#include "save/bulk.h"
+#include "outgoing-bulk.h"
+#include "trace.h"
+#include "util/io.h"
+
+/*
+ * RAM of a guest that stands still when its save begins goes by large writes,
+ * the rest as ever.  Nothing here is a state of the migration: what is dirty is
+ * taken over from blocks' dirty bitmaps and from the dirty log, as if it were
+ * sent.  Who writes to a page afterwards makes it dirty again, and the ordinary
+ * way finds it.  If the guest goes on meanwhile, that way gets all that has not
+ * been looked at.
+ */
+typedef struct SaveBulk {
+    FixedRamBulk *bulk;         /* NULL: it has not begun yet */
+    FixedRamBulkConfig config;
+    int direct_fd;              /* our own, or -1 */
+    GPtrArray *rams;            /* RAMBlock, whose regions are held */
+    GArray *blocks;             /* FixedRamBulkBlock, as @rams */
+    FixedRamBulkProgress told;  /* what migration knows */
+} SaveBulk;
+
+/* How long migration does without us: it has counters to update. */
+#define TURN_MS         BUFFER_DELAY
+
+/* NULL: it is not to be, or it is over.  The migration thread's. */
+static SaveBulk *saving;
+
+static FixedRamBulkBlock *bulk_block(const SaveBulk *s, size_t i)
+{
+    return &g_array_index(s->blocks, FixedRamBulkBlock, i);
+}
+
+static void let_blocks_go(void *opaque)
+{
+    GPtrArray *rams = opaque;
+
+    for (size_t i = 0; i < rams->len; i++) {
+        RAMBlock *rb = g_ptr_array_index(rams, i);
+
+        memory_region_unref(rb->mr);
+    }
+    g_ptr_array_unref(rams);
+}
+
+static void save_bulk_free(SaveBulk *s)
+{
+    fixed_ram_bulk_free(s->bulk);
+    for (size_t i = 0; i < s->blocks->len; i++) {
+        g_free(bulk_block(s, i)->todo);
+    }
+    if (s->direct_fd >= 0) {
+        qemu_close(s->direct_fd);
+    }
+    g_array_unref(s->blocks);
+    /* With the last reference a device goes, which takes the big lock. */
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), let_blocks_go, s->rams);
+    g_free(s);
+}
+
+/* What is dirty of it is ours to save from here on. */
+static int take_block(RAMBlock *rb, void *opaque)
+{
+    SaveBulk *s = opaque;
+    uint64_t pages = qemu_ram_get_used_length(rb) / s->config.page_size;
+    /* What we did not map may have any content. */
+    bool ours = !(rb->flags & RAM_PREALLOC);
+    FixedRamBulkBlock block = {
+        .name = rb->idstr,
+        .mem = {
+            .host = rb->host,
+            .length = qemu_ram_get_used_length(rb),
+            .shared = qemu_ram_is_shared(rb) || !ours,
+            .fd = ours ? rb->fd : -1,
+            .fd_offset = rb->fd_offset,
+        },
+        .pages_offset = rb->pages_offset,
+        .data = rb->file_bmap,
+        .sums = rb->save_sums,
+    };
+
+    /* A reset may unplug it while threads are reading. */
+    memory_region_ref(rb->mr);
+    block.todo = bitmap_new(pages);
+    bitmap_copy(block.todo, rb->bmap, pages);
+    g_array_append_val(s->blocks, block);
+    g_ptr_array_add(s->rams, rb);
+    migration_clear_memory_region_dirty_bitmap_range(rb, 0, pages);
+    bitmap_clear(rb->bmap, 0, pages);
+    return 0;
+}
+
+/* As if it had never been sent.  @dirty_pages counts it already. */
+static void give_back(const SaveBulk *s, uint64_t *dirty_pages)
+{
+    for (size_t i = 0; i < s->blocks->len; i++) {
+        const FixedRamBulkBlock *block = bulk_block(s, i);
+        RAMBlock *rb = g_ptr_array_index(s->rams, i);
+        uint64_t pages = block->mem.length / s->config.page_size, page = 0;
+
+        while ((page = find_next_bit(block->todo, pages, page)) < pages) {
+            *dirty_pages -= test_and_set_bit(page, rb->bmap);
+            page++;
+        }
+    }
+}
+
+/* Another descriptor for the file, if it can be had. */
+static void open_direct(SaveBulk *s)
+{
+    s->direct_fd = qemu_open(s->config.name, O_WRONLY | O_DIRECT, NULL);
+    if (s->direct_fd >= 0 &&
+        fixed_ram_same_file(s->direct_fd, s->config.fd)) {
+        s->config.fd = s->direct_fd;
+        s->config.direct = true;
+    }
+}
+
+static uint64_t bandwidth(void)
+{
+    return migration_rate_get() * (1000 / BUFFER_DELAY);
+}
+
+static bool guest_is_stopped(void)
+{
+    return !runstate_is_live(runstate_get());
+}
+
+void fixed_ram_save_bulk_prepare(const FixedRamSaveFile *file)
+{
+    SaveBulk *s = g_new0(SaveBulk, 1);
+
+    s->config = (FixedRamBulkConfig) {
+        .name = file->name,
+        .fd = file->fd,
+        .workers = migrate_multifd() ? migrate_multifd_channels() : 0,
+        .page_size = qemu_target_page_size(),
+    };
+    s->direct_fd = -1;
+    s->blocks = g_array_new(false, false, sizeof(FixedRamBulkBlock));
+    s->rams = g_ptr_array_new();
+    saving = s;
+}
+
+static bool save_bulk_start(SaveBulk *s, Error **errp)
+{
+    if (migrate_get_current()->parameters.direct_io) {
+        open_direct(s);
+    }
+    foreach_not_ignored_block(take_block, s);
+    s->bulk = fixed_ram_bulk_start(&s->config,
+                                   (FixedRamBulkBlock *)s->blocks->data,
+                                   s->blocks->len, bandwidth(), errp);
+    trace_fixed_ram_save_bulk(s->config.name, s->blocks->len,
+                              s->config.workers, s->config.direct);
+    return s->bulk;
+}
+
+/* Tell migration how far it has come.  Returns by how many pages. */
+static uint64_t account(SaveBulk *s, uint64_t *dirty_pages)
+{
+    FixedRamBulkProgress now;
+    uint64_t data, zero, bytes;
+
+    fixed_ram_bulk_progress(s->bulk, &now);
+    data = now.data_pages - s->told.data_pages;
+    zero = now.zero_pages - s->told.zero_pages;
+    bytes = now.bytes - s->told.bytes;
+    s->told = now;
+    *dirty_pages -= data + zero;
+    stat64_add(&mig_stats.normal_pages, data);
+    stat64_add(&mig_stats.zero_pages, zero);
+    stat64_add(migrate_multifd() ? &mig_stats.multifd_bytes
+                                 : &mig_stats.qemu_file_transferred, bytes);
+    ram_transferred_add(bytes);
+    return data + zero;
+}
+
+/* All has been looked at, or somebody may write to it from now on. */
+static int save_bulk_finish(uint64_t *dirty_pages, Error **errp)
+{
+    SaveBulk *s = g_steal_pointer(&saving);
+    bool ok = fixed_ram_bulk_finish(s->bulk, errp);
+    uint64_t pages = account(s, dirty_pages);
+
+    if (ok) {
+        give_back(s, dirty_pages);
+    }
+    trace_fixed_ram_save_bulk_finish(s->told.data_pages, s->told.zero_pages,
+                                     s->told.bytes, ok);
+    save_bulk_free(s);
+    return ok ? pages : -EIO;
+}
+
+static int save_bulk_turn(uint64_t *dirty_pages, Error **errp)
+{
+    SaveBulk *s = saving;
+
+    fixed_ram_bulk_bandwidth(s->bulk, bandwidth());
+    if (fixed_ram_bulk_wait(s->bulk, TURN_MS) || !guest_is_stopped()) {
+        return save_bulk_finish(dirty_pages, errp);
+    }
+    /* Though nothing may have moved, it is not over. */
+    return MAX(account(s, dirty_pages), 1);
+}
+
+int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages)
+{
+    Error *err = NULL;
+    int ret = -EIO;
+
+    if (saving && !saving->bulk && !guest_is_stopped()) {
+        fixed_ram_outgoing_bulk_end();
+    }
+    if (!saving) {
+        return 0;
+    }
+    if (saving->bulk || save_bulk_start(saving, &err)) {
+        ret = save_bulk_turn(dirty_pages, &err);
+    }
+    if (err) {
+        qemu_file_set_error_obj(f, ret, err);
+    }
+    return ret;
+}
+
+void fixed_ram_outgoing_bulk_end(void)
+{
+    if (saving) {
+        save_bulk_free(g_steal_pointer(&saving));
+    }
+}

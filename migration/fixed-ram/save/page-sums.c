@@ -1,0 +1,128 @@
+/*
+ * fixed-ram: the sums of what is being saved
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitops.h"
+#include "qemu/host-utils.h"
+#include "qemu/memalign.h"
+#include "qapi/error.h"
+#include "page-sums.h"
+#include "../format/sums.h"
+
+struct FixedRamSaveSums {
+    uint64_t *sums;             /* of pages; once closed, of clusters */
+    uint64_t count;
+    size_t page_size;
+};
+
+FixedRamSaveSums *fixed_ram_save_sums_new(uint64_t max_length,
+                                          size_t page_size, Error **errp)
+{
+    FixedRamSaveSums *sums = g_new0(FixedRamSaveSums, 1);
+
+    assert(is_power_of_2(page_size) && page_size <= FIXED_RAM_CLUSTER_BYTES);
+    sums->page_size = page_size;
+    sums->count = max_length / page_size;
+    /* The host gives memory for those that are touched. */
+    sums->sums = g_try_new0(uint64_t, sums->count);
+    if (!sums->sums && sums->count) {
+        error_setg(errp, "no memory for the checksums of 0x%" PRIx64
+                   " bytes of RAM", max_length);
+        g_free(sums);
+        return NULL;
+    }
+    return sums;
+}
+
+void fixed_ram_save_sums_free(FixedRamSaveSums *sums)
+{
+    if (sums) {
+        g_free(sums->sums);
+        g_free(sums);
+    }
+}
+
+void fixed_ram_save_sums_set(FixedRamSaveSums *sums, uint64_t page,
+                             uint64_t sum)
+{
+    assert(page < sums->count);
+    sums->sums[page] = sum;
+}
+
+/* Aligned for O_DIRECT. */
+static uint8_t *copy_buffer(void)
+{
+    static GPrivate buffer = G_PRIVATE_INIT(qemu_vfree);
+    uint8_t *buf = g_private_get(&buffer);
+
+    if (!buf) {
+        buf = qemu_memalign(FIXED_RAM_CLUSTER_BYTES,
+                            FIXED_RAM_SAVE_COPY_BYTES);
+        g_private_set(&buffer, buf);
+    }
+    return buf;
+}
+
+void fixed_ram_save_sums_add(FixedRamSaveSums *sums, uint64_t offset,
+                             const uint8_t *mem, size_t length)
+{
+    for (size_t at = 0; at < length; at += sums->page_size) {
+        fixed_ram_save_sums_set(sums, (offset + at) / sums->page_size,
+                                fixed_ram_sum(mem + at, sums->page_size));
+    }
+}
+
+uint8_t *fixed_ram_save_sums_copy(FixedRamSaveSums *sums, uint64_t offset,
+                                  const uint8_t *mem, size_t length)
+{
+    uint8_t *buf = copy_buffer();
+
+    assert(length <= FIXED_RAM_SAVE_COPY_BYTES);
+    /* By pages, while they are in the CPU's nearest cache. */
+    for (size_t at = 0; at < length; at += sums->page_size) {
+        memcpy(buf + at, mem + at, sums->page_size);
+        fixed_ram_save_sums_add(sums, offset + at, buf + at, sums->page_size);
+    }
+    return buf;
+}
+
+static uint64_t cluster_sum(const FixedRamSaveSums *sums,
+                            const unsigned long *data, uint64_t first,
+                            uint64_t end)
+{
+    uint64_t zeros = fixed_ram_sum_zeros(sums->page_size);
+    uint64_t of_pages[FIXED_RAM_CLUSTER_BYTES / KiB];
+
+    for (uint64_t page = first; page < end; page++) {
+        of_pages[page - first] = test_bit(page, data) ? sums->sums[page]
+                                                      : zeros;
+    }
+    return fixed_ram_sum_pages(of_pages, end - first);
+}
+
+void fixed_ram_save_sums_close(FixedRamSaveSums *sums,
+                               const unsigned long *data, uint64_t length)
+{
+    uint64_t clusters = fixed_ram_clusters(length);
+    uint64_t per_cluster = FIXED_RAM_CLUSTER_BYTES / sums->page_size;
+    uint64_t pages = length / sums->page_size;
+
+    assert(pages <= sums->count);
+    /* In place: no cluster's number is greater than that of its pages. */
+    for (uint64_t i = 0; i < clusters; i++) {
+        sums->sums[i] = cluster_sum(sums, data, i * per_cluster,
+                                    MIN((i + 1) * per_cluster, pages));
+    }
+    sums->sums = g_renew(uint64_t, sums->sums, clusters);
+    sums->count = clusters;
+}
+
+const uint64_t *fixed_ram_save_sums_table(const FixedRamSaveSums *sums,
+                                          uint64_t *clusters)
+{
+    *clusters = sums->count;
+    return sums->sums;
+}

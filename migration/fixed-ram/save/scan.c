@@ -1,0 +1,81 @@
+/*
+ * fixed-ram: from memory to what is to be written of it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitmap.h"
+#include "qemu/cutils.h"
+#include "scan.h"
+#include "../format/sums.h"
+
+/* False: it is zero. */
+static bool take_page(const FixedRamScan *scan, size_t page)
+{
+    const uint8_t *from = scan->mem + page * scan->page_size;
+    uint8_t *to = scan->buf + page * scan->page_size;
+
+    if (buffer_is_zero(from, scan->page_size)) {
+        return false;
+    }
+    memcpy(to, from, scan->page_size);
+    if (scan->sums) {
+        fixed_ram_save_sums_set(scan->sums, scan->first + page,
+                                fixed_ram_sum(to, scan->page_size));
+    }
+    return true;
+}
+
+size_t fixed_ram_scan(const FixedRamScan *scan)
+{
+    size_t found = 0, page = 0;
+
+    while ((page = find_next_bit(scan->wanted, scan->pages, page)) <
+           scan->pages) {
+        if (test_bit(page, scan->populated) && take_page(scan, page)) {
+            set_bit(page, scan->data);
+            found++;
+        } else {
+            clear_bit(page, scan->data);
+        }
+        page++;
+    }
+    return found;
+}
+
+static bool is_written(const FixedRamScan *scan, size_t page)
+{
+    return test_bit(page, scan->wanted) && test_bit(page, scan->data);
+}
+
+static void fill_gap(const FixedRamScan *scan, size_t first, size_t end)
+{
+    memset(scan->buf + first * scan->page_size, 0,
+           (end - first) * scan->page_size);
+}
+
+bool fixed_ram_scan_next_run(const FixedRamScan *scan, size_t pos,
+                             size_t *first, size_t *end)
+{
+    size_t most = FIXED_RAM_SCAN_GAP / scan->page_size;
+    size_t page = pos, zeros = 0;
+
+    while (page < scan->pages && !is_written(scan, page)) {
+        page++;
+    }
+    *first = *end = page;
+    while (page < scan->pages && test_bit(page, scan->wanted)) {
+        size_t gap = page - *end, data = *end - *first - zeros;
+
+        if (test_bit(page, scan->data)) {
+            fill_gap(scan, *end, page);
+            zeros += gap;
+            *end = page + 1;
+        } else if (gap + 1 > most || zeros + gap + 1 > data) {
+            break;
+        }
+        page++;
+    }
+    return *end > *first;
+}
