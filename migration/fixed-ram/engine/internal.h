@@ -7,11 +7,12 @@
 #ifndef MIGRATION_FIXED_RAM_ENGINE_INTERNAL_H
 #define MIGRATION_FIXED_RAM_ENGINE_INTERNAL_H
 
-#include "qemu/ratelimit.h"
 #include "qemu/thread.h"
 #include "load.h"
 #include "pace.h"
 #include "uffd.h"
+#include "../util/buffer.h"
+#include "../util/throttle.h"
 
 typedef struct FixedRamWorker {
     FixedRamLoad *load;
@@ -19,9 +20,7 @@ typedef struct FixedRamWorker {
     bool started;
     bool fault;                 /* a fault thread, not a loader */
     bool gone;                  /* a fault thread that lost its descriptor */
-    uint8_t *buf;               /* where claims are put together */
-    size_t buf_size;            /* a power of two */
-    void *buf_map;              /* the mapping that it lies in */
+    FixedRamBuffer buf;         /* where claims are put together */
     unsigned moves;             /* huge pages taken from it */
     FixedRamCursor cursor;      /* a loader's, in the order of the file */
     size_t near;                /* the extent it is at where faults were */
@@ -41,7 +40,7 @@ struct FixedRamLoad {
     bool registered;            /* it is open, blocks may be registered */
     FixedRamWorker **workers;   /* fault threads first, then loaders */
     unsigned nworkers;
-    RateLimit limit;            /* of loaders; has its own lock */
+    FixedRamThrottle throttle;  /* of loaders */
     FixedRamLoadStats stats;    /* atomic */
 
     FixedRamSource *source;     /* atomic; written under @lock */
@@ -67,7 +66,7 @@ static inline uint8_t *fixed_ram_worker_at(const FixedRamWorker *w,
                                            uint64_t offset)
 {
     /* Claims lie in aligned ranges no larger than the buffer. */
-    return w->buf + (offset & (w->buf_size - 1));
+    return w->buf.mem + (offset & (w->buf.size - 1));
 }
 
 /** fixed_ram_fault_thread(): serves faults until the doorbell rings. */

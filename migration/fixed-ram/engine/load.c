@@ -141,7 +141,8 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
     load->uffd.fd = -1;
     qemu_mutex_init(&load->lock);
     qemu_cond_init(&load->cond);
-    ratelimit_init(&load->limit);
+    fixed_ram_throttle_init(&load->throttle, config->ops->bandwidth,
+                            config->opaque);
     fixed_ram_pace_init(&load->pace, config->on_demand);
     load->asked = bitmap_new(map->extents);
     if (config->on_demand) {
@@ -306,6 +307,7 @@ bool fixed_ram_load_waits(FixedRamLoad *load)
 
 void fixed_ram_load_quit(FixedRamLoad *load)
 {
+    fixed_ram_throttle_stop(&load->throttle);
     QEMU_LOCK_GUARD(&load->lock);
     load->loaders_quit = true;
     qemu_cond_broadcast(&load->cond);
@@ -379,7 +381,7 @@ void fixed_ram_load_free(FixedRamLoad *load)
     g_slist_free_full(load->old_sources, source_unref);
     error_free(load->error);
     fixed_ram_pace_destroy(&load->pace);
-    ratelimit_destroy(&load->limit);
+    fixed_ram_throttle_destroy(&load->throttle);
     qemu_cond_destroy(&load->cond);
     qemu_mutex_destroy(&load->lock);
     g_free(load);

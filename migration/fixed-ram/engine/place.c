@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
-#include "qemu/madvise.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "place.h"
@@ -20,51 +19,6 @@
  * kernel does not say, so begin anew now and then.
  */
 #define MOVES_MAX       32
-
-/*
- * Buffers
- */
-
-/* Room for it to begin where a huge page does. */
-static size_t buffer_room(const FixedRamWorker *w)
-{
-    return w->buf_size + FIXED_RAM_EXTENT_BYTES;
-}
-
-bool fixed_ram_bring_buffer(FixedRamWorker *w, Error **errp)
-{
-    size_t room = buffer_room(w);
-    uint8_t *map = mmap(NULL, room, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    if (map == MAP_FAILED) {
-        error_setg_errno(errp, errno, "no memory for a buffer of %zu bytes",
-                         room);
-        return false;
-    }
-    fixed_ram_bring_buffer_free(w);
-    w->buf_map = map;
-    w->buf = QEMU_ALIGN_PTR_UP(map, FIXED_RAM_EXTENT_BYTES);
-    w->moves = 0;
-    /* A child must not make direct reads into it go astray, nor hold pages. */
-    qemu_madvise(map, room, QEMU_MADV_DONTFORK);
-    if (w->buf_size < FIXED_RAM_EXTENT_BYTES) {
-        /* Whoever waits for the first fault need not wait for this, too. */
-        qemu_madvise(w->buf, w->buf_size, QEMU_MADV_POPULATE_WRITE);
-    } else {
-        /* Fewer faults, and huge pages can be moved as a whole. */
-        qemu_madvise(map, room, QEMU_MADV_HUGEPAGE);
-    }
-    return true;
-}
-
-void fixed_ram_bring_buffer_free(FixedRamWorker *w)
-{
-    if (w->buf_map) {
-        munmap(w->buf_map, buffer_room(w));
-        w->buf_map = NULL;
-    }
-}
 
 /* A clear bit says zero, whatever the file or the buffer holds. */
 static void clear_zeros(const FixedRamBlock *block, const FixedRamRun *run,
@@ -198,7 +152,7 @@ static void move_claim(FixedRamWorker *w, FixedRamClaim *claim)
     FixedRamRun extent = fixed_ram_claim_extent(claim);
     uint64_t done;
     int ret = fixed_ram_uffd_move(&w->load->uffd,
-                                  claim->block->host + extent.offset, w->buf,
+                                  claim->block->host + extent.offset, w->buf.mem,
                                   extent.length, &done);
 
     trace_fixed_ram_move(claim->block->name, extent.offset, done, ret);
@@ -271,13 +225,15 @@ void fixed_ram_bring_extent(FixedRamWorker *w, FixedRamClaim *claim,
         clear_zeros(block, &extent, block->host + extent.offset);
         claim_received(w, claim, extent.length);
     } else if (whole) {
-        clear_zeros(block, &extent, w->buf);
+        clear_zeros(block, &extent, w->buf.mem);
         move_claim(w, claim);
     }
     place_claim(w, claim);
     wake_run(w, block, &extent);
     if (w->moves >= MOVES_MAX) {
-        /* Without memory for it the old one goes on being used. */
-        fixed_ram_bring_buffer(w, NULL);
+        /* Without memory for a new buffer the worker keeps the old one. */
+        if (fixed_ram_buffer_map(&w->buf, w->buf.size, NULL)) {
+            w->moves = 0;
+        }
     }
 }

@@ -36,15 +36,4 @@ void fixed_ram_bring_fault(FixedRamWorker *w, FixedRamClaim *claim,
 void fixed_ram_bring_extent(FixedRamWorker *w, FixedRamClaim *claim,
                             FixedRamTurn *turn);
 
-/**
- * fixed_ram_bring_buffer(): give a worker its buffer, of @buf_size bytes
- *
- * Also replaces one whose pages have been moved away.  A large one takes no
- * memory before it is used.
- */
-bool fixed_ram_bring_buffer(FixedRamWorker *w, Error **errp);
-
-/** fixed_ram_bring_buffer_free(): take it away, if there is one. */
-void fixed_ram_bring_buffer_free(FixedRamWorker *w);
-
 #endif

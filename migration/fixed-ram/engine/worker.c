@@ -15,7 +15,6 @@
 
 /* What a fault brings: its neighbours are likely to be next. */
 #define FAULT_BYTES             (64 * KiB)
-#define BANDWIDTH_SLICE_NS      (100 * SCALE_MS)
 
 FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
                                      size_t buf_size, Error **errp)
@@ -24,9 +23,8 @@ FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
 
     w->load = load;
     w->fault = fault;
-    w->buf_size = buf_size;
     qemu_mutex_init(&w->lock);
-    if (!fixed_ram_bring_buffer(w, errp)) {
+    if (!fixed_ram_buffer_map(&w->buf, buf_size, errp)) {
         fixed_ram_worker_free(w);
         return NULL;
     }
@@ -45,7 +43,7 @@ void fixed_ram_worker_start(FixedRamWorker *w)
 
 void fixed_ram_worker_free(FixedRamWorker *w)
 {
-    fixed_ram_bring_buffer_free(w);
+    fixed_ram_buffer_unmap(&w->buf);
     qemu_mutex_destroy(&w->lock);
     g_free(w);
 }
@@ -187,31 +185,6 @@ void *fixed_ram_fault_thread(void *opaque)
     return NULL;
 }
 
-/* The limit for loaders, which may change at any time; 0: none. */
-static uint64_t load_bandwidth(FixedRamLoad *load)
-{
-    const FixedRamLoadOps *ops = load->config.ops;
-
-    return ops->bandwidth ? ops->bandwidth(load->config.opaque) : 0;
-}
-
-/* Wait as long as the bandwidth for loaders says. */
-static void keep_bandwidth(FixedRamLoad *load, uint64_t bytes)
-{
-    uint64_t speed;
-    int64_t until;
-
-    QEMU_LOCK_GUARD(&load->lock);
-    speed = load_bandwidth(load);
-    ratelimit_set_speed(&load->limit, speed, BANDWIDTH_SLICE_NS);
-    until = get_clock() + ratelimit_calculate_delay(&load->limit, bytes);
-    while (!load->loaders_quit && get_clock() < until &&
-           load_bandwidth(load) == speed) {
-        qemu_cond_timedwait(&load->cond, &load->lock,
-                            BANDWIDTH_SLICE_NS / SCALE_MS);
-    }
-}
-
 /*
  * Wait while the load is stalled, or while all has been claimed and nobody
  * has given anything back.  False: quit.
@@ -274,7 +247,7 @@ void *fixed_ram_loader_thread(void *opaque)
             uint64_t bytes = fixed_ram_claim_bytes(&claim);
 
             fixed_ram_bring_extent(w, &claim, &turn);
-            keep_bandwidth(load, bytes);
+            fixed_ram_throttle_wait(&load->throttle, bytes);
         }
     }
     return NULL;

@@ -197,8 +197,8 @@ static void test_no_memory(const void *opaque)
     }
     rig_pause(rig);
     last = rig->load->workers[rig->load->nworkers - 1];
-    size = last->buf_size;
-    last->buf_size = 1ULL << 60;
+    size = last->buf.size;
+    last->buf.size = 1ULL << 60;
     source = rig_source(rig, DISK_GOOD);
     g_assert_false(fixed_ram_load_recover(rig->load, source, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), "memory"));
@@ -206,7 +206,7 @@ static void test_no_memory(const void *opaque)
     g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
                     FIXED_RAM_LOAD_STALLED);
     g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
-    last->buf_size = size;
+    last->buf.size = size;
     fixed_ram_load_recover(rig->load, source, &error_abort);
     check_rest(rig, h, t);
     leave(rig, hanging(h));
