@@ -217,7 +217,7 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
         return false;
     }
     fixed_ram_load_start(in->load);
-    in->watch = fixed_ram_exit_watch(in->load, in->map);
+    fixed_ram_watchdog_attach(in->watchdog, in->load, in->map);
     return true;
 }
 
@@ -417,9 +417,13 @@ void fixed_ram_shutdown(void)
      */
     object_ref(OBJECT(migrate_get_current()));
     if (!in || !in->load) {
+        if (in) {
+            /* The main thread has got here, nothing of ours can stop it. */
+            fixed_ram_watchdog_free(g_steal_pointer(&in->watchdog));
+        }
         return;
     }
-    fixed_ram_exit_begin(in->watch);
+    fixed_ram_watchdog_shutdown(in->watchdog);
     fixed_ram_load_quit(in->load);
     /* As long as that is possible: who stops vCPUs may have to wait for one. */
     bdrv_flush_all();
@@ -463,7 +467,7 @@ static void incoming_end_load(FixedRamIncoming *in)
     trace_fixed_ram_finish(stats->faults, stats->fault_bytes,
                            stats->loader_bytes);
     fixed_ram_load_end(in->load);
-    fixed_ram_exit_unwatch(in->watch);
+    fixed_ram_watchdog_free(g_steal_pointer(&in->watchdog));
     incoming_figures(in, &last_figures);
     fixed_ram_load_free(in->load);
     in->load = NULL;

@@ -32,7 +32,7 @@ typedef struct FixedRamIncoming {
     FixedRamMap *map;
     FixedRamSumTable *sums;     /* NULL: nothing is verified */
     FixedRamLoad *load;         /* from the headers on */
-    FixedRamExit *watch;        /* as long as there is @load */
+    FixedRamWatchdog *watchdog; /* from pre-flight to the end; or NULL */
 
     MigrationState *ms;         /* a reference: parameters and errors */
     QEMUFile *stream;           /* until the incoming state takes it */

@@ -29,6 +29,7 @@ void fixed_ram_file_close(FixedRamFile *file)
 
 void fixed_ram_preflight_free(FixedRamIncoming *in)
 {
+    fixed_ram_watchdog_free(in->watchdog);
     if (in->file.source) {
         fixed_ram_source_unlock(in->file.source);
     }
@@ -216,9 +217,9 @@ FixedRamIncoming *fixed_ram_preflight(const FileMigrationArgs *args,
                                       Error **errp)
 {
     FixedRamIncoming *in = g_new0(FixedRamIncoming, 1);
-    FixedRamExit *watch = fixed_ram_exit_watch(NULL, NULL);
     bool ok;
 
+    in->watchdog = fixed_ram_watchdog_new();
     in->ms = migrate_get_current();
     object_ref(OBJECT(in->ms));
     in->on_demand = in->ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM];
@@ -226,7 +227,6 @@ FixedRamIncoming *fixed_ram_preflight(const FileMigrationArgs *args,
 
     ok = (!in->on_demand || incoming_on_demand_possible(errp)) &&
          incoming_open(in, args, errp);
-    fixed_ram_exit_unwatch(watch);
     if (!ok) {
         if (in->on_demand) {
             fixed_ram_lock_memory();

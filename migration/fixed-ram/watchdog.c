@@ -1,5 +1,5 @@
 /*
- * fixed-ram: ending the process while somebody waits for a page
+ * fixed-ram: end a process that waits for a snapshot that cannot be read
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,86 +17,118 @@
 /* With a tick or two before it, the process ends within two seconds. */
 #define PATIENCE_MS     1500
 
-struct FixedRamExit {
-    FixedRamLoad *load;         /* NULL in pre-flight */
-    const FixedRamMap *map;
+struct FixedRamWatchdog {
+    /* Written by the main thread, @map last, with a release. */
+    FixedRamLoad *load;
+    const FixedRamMap *map;     /* NULL: there is no engine yet; atomic */
+
+    bool shutdown;              /* fixed_ram_watchdog_shutdown(); atomic */
     QemuThread thread;
-    QemuSemaphore over;         /* posted when there is no need any more */
-    bool begun;                 /* see fixed_ram_exit_begin(); atomic */
-    uint64_t left;              /* of the map, at the last tick */
-    int64_t moved;              /* when it was last seen to get on, in ms */
+    QemuSemaphore stop;         /* posted to end the thread */
+
+    /* The watchdog's thread only. */
+    uint64_t left;              /* bytes left in the map at the last tick */
+    int64_t progress_ms;        /* when the load last made progress */
 };
 
-/* A shutdown that the guest asks for may be answered by a pause. */
-static bool exit_wanted(const FixedRamExit *watch)
+/*
+ * A signal that ends QEMU is delivered to the main thread, which does not
+ * notice while it waits in the kernel for a read or a page fault.  The signal
+ * stays pending for the process, and this thread, like all threads but the
+ * main one, blocks it and so can see it.
+ */
+static bool signal_pending(void)
+{
+    sigset_t set;
+
+    return !sigpending(&set) &&
+           (sigismember(&set, SIGTERM) || sigismember(&set, SIGINT) ||
+            sigismember(&set, SIGHUP));
+}
+
+/*
+ * A shutdown that the guest asks for does not count: "-action" may answer it
+ * by pausing the guest.
+ */
+static bool exit_requested(const FixedRamWatchdog *watchdog)
 {
     ShutdownCause cause = qemu_shutdown_requested_get();
 
-    return qatomic_read(&watch->begun) ||
+    return qatomic_read(&watchdog->shutdown) ||
            cause == SHUTDOWN_CAUSE_HOST_SIGNAL ||
-           cause == SHUTDOWN_CAUSE_HOST_QMP_QUIT;
+           cause == SHUTDOWN_CAUSE_HOST_QMP_QUIT || signal_pending();
 }
 
-static bool gets_on(FixedRamExit *watch)
+static bool makes_progress(FixedRamWatchdog *watchdog)
 {
-    uint64_t before = watch->left;
+    const FixedRamMap *map = qatomic_load_acquire(&watchdog->map);
+    uint64_t before = watchdog->left;
 
-    if (!watch->load) {
+    if (!map) {
         return false;
     }
-    watch->left = fixed_ram_map_left(watch->map);
-    return watch->left != before || !fixed_ram_load_waits(watch->load);
+    watchdog->left = fixed_ram_map_left(map);
+    return watchdog->left != before || !fixed_ram_load_waits(watchdog->load);
 }
 
-/* The reads that hang may not let the process end by other means. */
-static void leave(void)
+/* Do not unwind: a read that hangs keeps the process from ending that way. */
+static void exit_now(void)
 {
-    trace_fixed_ram_exit();
-    error_report("The snapshot cannot be read, and somebody waits for it: "
-                 "QEMU ends without flushing block devices");
+    trace_fixed_ram_watchdog_exit();
+    error_report("The snapshot cannot be read, and the main thread or a vCPU "
+                 "waits for it: QEMU exits without flushing block devices");
     _exit(EXIT_FAILURE);
 }
 
-static void *exit_thread(void *opaque)
+static void *watchdog_thread(void *opaque)
 {
-    FixedRamExit *watch = opaque;
+    FixedRamWatchdog *watchdog = opaque;
 
-    while (qemu_sem_timedwait(&watch->over, TICK_MS)) {
+    while (qemu_sem_timedwait(&watchdog->stop, TICK_MS)) {
         int64_t now = get_clock() / SCALE_MS;
 
-        if (gets_on(watch) || !exit_wanted(watch)) {
-            watch->moved = now;
-        } else if (now - watch->moved > PATIENCE_MS) {
-            leave();
+        if (makes_progress(watchdog) || !exit_requested(watchdog)) {
+            watchdog->progress_ms = now;
+        } else if (now - watchdog->progress_ms > PATIENCE_MS) {
+            exit_now();
         }
     }
     return NULL;
 }
 
-FixedRamExit *fixed_ram_exit_watch(FixedRamLoad *load, const FixedRamMap *map)
+FixedRamWatchdog *fixed_ram_watchdog_new(void)
 {
-    FixedRamExit *watch = g_new0(FixedRamExit, 1);
+    FixedRamWatchdog *watchdog = g_new0(FixedRamWatchdog, 1);
 
-    watch->load = load;
-    watch->map = map;
-    watch->moved = get_clock() / SCALE_MS;
-    qemu_sem_init(&watch->over, 0);
-    qemu_thread_create(&watch->thread, "fixed-ram/exit", exit_thread, watch,
-                       QEMU_THREAD_JOINABLE);
-    return watch;
+    watchdog->progress_ms = get_clock() / SCALE_MS;
+    qemu_sem_init(&watchdog->stop, 0);
+    qemu_thread_create(&watchdog->thread, "fixed-ram/watch", watchdog_thread,
+                       watchdog, QEMU_THREAD_JOINABLE);
+    return watchdog;
 }
 
-void fixed_ram_exit_unwatch(FixedRamExit *watch)
+void fixed_ram_watchdog_attach(FixedRamWatchdog *watchdog, FixedRamLoad *load,
+                               const FixedRamMap *map)
 {
-    if (watch) {
-        qemu_sem_post(&watch->over);
-        qemu_thread_join(&watch->thread);
-        qemu_sem_destroy(&watch->over);
-        g_free(watch);
+    if (watchdog) {
+        watchdog->load = load;
+        qatomic_store_release(&watchdog->map, map);
     }
 }
 
-void fixed_ram_exit_begin(FixedRamExit *watch)
+void fixed_ram_watchdog_shutdown(FixedRamWatchdog *watchdog)
 {
-    qatomic_set(&watch->begun, true);
+    if (watchdog) {
+        qatomic_set(&watchdog->shutdown, true);
+    }
+}
+
+void fixed_ram_watchdog_free(FixedRamWatchdog *watchdog)
+{
+    if (watchdog) {
+        qemu_sem_post(&watchdog->stop);
+        qemu_thread_join(&watchdog->thread);
+        qemu_sem_destroy(&watchdog->stop);
+        g_free(watchdog);
+    }
 }

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: ending the process while somebody waits for a page
+ * fixed-ram: end a process that waits for a snapshot that cannot be read
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,33 +10,44 @@
 #include "engine/load.h"
 
 /*
- * SIGTERM and "quit" are the main loop's.  While RAM is loaded on demand it
- * may be waiting for a page itself, or for a lock or a thread whose owner
- * is, and if the page cannot be had it waits for ever.  In pre-flight it waits
- * for the file.  So a thread looks after it: once the process is to end and
- * there is no getting on, it ends the process.
+ * SIGTERM, SIGINT and "quit" are served by the main loop.  During a load the
+ * main thread may wait for the snapshot: for a read of its own, for a page of
+ * guest memory, or for a lock or a vCPU that waits for such a page.  If the
+ * file cannot be read, that wait has no end.  So a thread of its own watches
+ * the load, and ends the process when the process has been asked to end and
+ * the load makes no progress.
  */
 
-typedef struct FixedRamExit FixedRamExit;
+typedef struct FixedRamWatchdog FixedRamWatchdog;
 
 /**
- * fixed_ram_exit_watch(): begin to look after @load, which uses @map
+ * fixed_ram_watchdog_new(): start to watch a main thread that reads a snapshot
  *
- * NULL, both of them: the main loop itself is busy with a file.
- *
- * End it with fixed_ram_exit_unwatch(), when @load has ended its threads and
- * before it is freed.
+ * Returns NULL if the host refuses another thread: the load goes on without a
+ * watchdog then, and all functions below accept NULL.  Main thread.
  */
-FixedRamExit *fixed_ram_exit_watch(FixedRamLoad *load, const FixedRamMap *map);
-
-/** fixed_ram_exit_unwatch(): no more; NULL is fine. */
-void fixed_ram_exit_unwatch(FixedRamExit *watch);
+FixedRamWatchdog *fixed_ram_watchdog_new(void);
 
 /**
- * fixed_ram_exit_begin(): the main loop is on its way out
+ * fixed_ram_watchdog_attach(): from now on, watch the progress of @load
  *
- * It may not get there.
+ * @load: not freed before the watchdog is
+ * @map: the map that @load fills
+ *
+ * Main thread.
  */
-void fixed_ram_exit_begin(FixedRamExit *watch);
+void fixed_ram_watchdog_attach(FixedRamWatchdog *watchdog, FixedRamLoad *load,
+                               const FixedRamMap *map);
+
+/**
+ * fixed_ram_watchdog_shutdown(): QEMU is shutting down
+ *
+ * From now on the process ends if the load makes no progress, whatever the
+ * reason for the shutdown is.  Any thread.
+ */
+void fixed_ram_watchdog_shutdown(FixedRamWatchdog *watchdog);
+
+/** fixed_ram_watchdog_free(): stop watching.  Main thread. */
+void fixed_ram_watchdog_free(FixedRamWatchdog *watchdog);
 
 #endif
