@@ -5,13 +5,14 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
-#include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "system/runstate.h"
 #include "watchdog.h"
 #include "trace.h"
+#include "util/thread.h"
 
 #define TICK_MS         100
 /* With a tick or two before it, the process ends within two seconds. */
@@ -96,14 +97,28 @@ static void *watchdog_thread(void *opaque)
     return NULL;
 }
 
+static void watchdog_destroy(FixedRamWatchdog *watchdog)
+{
+    qemu_sem_destroy(&watchdog->stop);
+    g_free(watchdog);
+}
+
 FixedRamWatchdog *fixed_ram_watchdog_new(void)
 {
     FixedRamWatchdog *watchdog = g_new0(FixedRamWatchdog, 1);
+    Error *err = NULL;
 
     watchdog->progress_ms = get_clock() / SCALE_MS;
     qemu_sem_init(&watchdog->stop, 0);
-    qemu_thread_create(&watchdog->thread, "fixed-ram/watch", watchdog_thread,
-                       watchdog, QEMU_THREAD_JOINABLE);
+    if (!fixed_ram_thread_create(&watchdog->thread, "fixed-ram/watch",
+                                 watchdog_thread, watchdog,
+                                 QEMU_THREAD_JOINABLE, &err)) {
+        /* Only a load that gets stuck would need it. */
+        trace_fixed_ram_watchdog_missing(error_get_pretty(err));
+        error_free(err);
+        watchdog_destroy(watchdog);
+        return NULL;
+    }
     return watchdog;
 }
 
@@ -128,7 +143,6 @@ void fixed_ram_watchdog_free(FixedRamWatchdog *watchdog)
     if (watchdog) {
         qemu_sem_post(&watchdog->stop);
         qemu_thread_join(&watchdog->thread);
-        qemu_sem_destroy(&watchdog->stop);
-        g_free(watchdog);
+        watchdog_destroy(watchdog);
     }
 }
