@@ -40,12 +40,12 @@ static void assert_same(const Snapshot *want, const Snapshot *have)
 /* What mapped-ram makes of it, once it has been loaded. */
 static void compare_with_base(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *base = fixed_ram_path("again");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *base = frt_path("again");
     g_autoptr(Snapshot) ours = NULL, theirs = NULL;
 
-    fixed_ram_load(t);
-    fixed_ram_check(t);
+    frt_load(t);
+    frt_check(t);
     ours = snapshot_open(path, t->offset);
     theirs = snapshot_open(base, 0);
     assert_same(theirs, ours);
@@ -57,9 +57,9 @@ static void compare_with_base(FixedRamTest *t)
  */
 static void assert_bulk(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
-    const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
+    const SnapshotBlock *block = frt_pattern_block(t, s);
     uint64_t offset = t->pattern_block ? t->pattern_offset : PATTERN_START;
     int fd = open(path, O_RDONLY);
 
@@ -72,13 +72,13 @@ static void assert_bulk(FixedRamTest *t)
 
 static void test_as_base(FixedRamTest *t)
 {
-    if (fixed_ram_start(t)) {
+    if (frt_start(t)) {
         migrate_set_parameter_bool(t->from, "fixed-ram-verify", !t->no_sums);
-        fixed_ram_fill(t);
-        fixed_ram_save(t);
+        frt_fill(t);
+        frt_save(t);
         assert_bulk(t);
         compare_with_base(t);
-        fixed_ram_end(t);
+        frt_end(t);
     }
 }
 
@@ -171,10 +171,10 @@ static bool skip_old_tmpfs(void)
 }
 
 /* Bytes of memory that the process has. */
-static uint64_t resident(QTestState *who)
+static uint64_t resident(QTestState *qts)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/status",
-                                            (int)qtest_pid(who));
+                                            (int)qtest_pid(qts));
     g_autofree char *status = NULL;
     const char *line;
     unsigned long kib;
@@ -191,7 +191,7 @@ static void save_untouched(FixedRamTest *t)
 {
     uint64_t before = resident(t->from);
 
-    fixed_ram_set_mode(t->from, t->save);
+    frt_set_mode(t->from, t->save);
     migrate_ensure_converge(t->from);
     migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
     wait_for_migration_complete(t->from);
@@ -201,7 +201,7 @@ static void save_untouched(FixedRamTest *t)
 /* A file that is not empty; the guest sees it and writes over some of it. */
 static void make_backend_file(void)
 {
-    g_autofree char *path = fixed_ram_shm_path();
+    g_autofree char *path = frt_shm_path();
     g_autofree uint8_t *content = g_malloc0(36 * MiB);
 
     for (size_t i = 0; i < 36 * MiB; i += 3 * SNAPSHOT_PAGE_SIZE) {
@@ -221,7 +221,7 @@ static void make_backend_file(void)
 
 static void test_backends(const char *shared)
 {
-    g_autofree char *path = fixed_ram_shm_path();
+    g_autofree char *path = frt_shm_path();
     g_autofree char *opts = g_strdup_printf(BACKENDS, shared, path, shared);
     FixedRamTest args = {
         .start.memory_backend = NODES,
@@ -236,14 +236,14 @@ static void test_backends(const char *shared)
     };
 
     make_backend_file();
-    if (!fixed_ram_start(&args)) {
-        fixed_ram_remove_files(NULL);
+    if (!frt_start(&args)) {
+        frt_remove_files(NULL);
         return;
     }
-    fixed_ram_fill(&args);
-    fixed_ram_save(&args);
+    frt_fill(&args);
+    frt_save(&args);
     compare_with_base(&args);
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 static void test_backends_shared(void)
@@ -269,18 +269,18 @@ static void test_untouched(void)
         .start.opts_source = LARGE,
         .save = FR_FIXED,
     };
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = NULL;
 
-    if (skip_old_tmpfs() || !fixed_ram_start(&args)) {
+    if (skip_old_tmpfs() || !frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
+    frt_fill(&args);
     save_untouched(&args);
     s = snapshot_open(path, 0);
     snapshot_check_index(s, true);
     g_assert_cmpuint(snapshot_data(s), <, 200 * MiB);
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 #define BALLOON "-device virtio-balloon-pci,id=balloon0,addr=9"
@@ -299,21 +299,21 @@ static void test_balloon(void)
         .save = FR_FIXED,
         .load = FR_DEMAND,
     };
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = NULL;
     uint64_t first = INFLATED / SNAPSHOT_PAGE_SIZE;
     FixedRamDriver d;
 
-    if (skip_old_tmpfs() || !fixed_ram_start(&args)) {
+    if (skip_old_tmpfs() || !frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
-    fixed_ram_driver_start(&d, args.from, 0, 2);
+    frt_fill(&args);
+    frt_driver_start(&d, args.from, 0, 2);
     for (unsigned i = 0; i < INFLATED_PAGES; i++) {
         qtest_writel(args.from, d.page, first + i);
-        fixed_ram_driver_send(&d, 0, d.page, 4, false);
+        frt_driver_send(&d, 0, d.page, 4, false);
     }
-    fixed_ram_driver_end(&d);
+    frt_driver_end(&d);
     save_untouched(&args);
     s = snapshot_open(path, 0);
     for (unsigned i = 0; i < INFLATED_PAGES; i++) {
@@ -323,23 +323,23 @@ static void test_balloon(void)
     }
     snapshot_check_index(s, true);
     compare_with_base(&args);
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 static const FixedRamCase cases[] = {
-    { "bulk/plain", test_plain },
-    { "bulk/direct", test_direct },
-    { "bulk/multifd", test_multifd, true },
-    { "bulk/multifd-dio", test_multifd_dio },
-    { "bulk/no-sums", test_no_sums, true },
-    { "bulk/fdset", test_fdset, true },
-    { "bulk/backends-shared", test_backends_shared },
-    { "bulk/backends-private", test_backends_private },
-    { "bulk/untouched", test_untouched },
-    { "bulk/balloon", test_balloon },
+    { "plain", test_plain },
+    { "direct", test_direct },
+    { "multifd", test_multifd, true },
+    { "multifd-dio", test_multifd_dio },
+    { "no-sums", test_no_sums, true },
+    { "fdset", test_fdset, true },
+    { "backends-shared", test_backends_shared },
+    { "backends-private", test_backends_private },
+    { "untouched", test_untouched },
+    { "balloon", test_balloon },
 };
 
-void fixed_ram_add_bulk_tests(const MigrationTestEnv *env)
+void frt_add_bulk_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "bulk", cases, ARRAY_SIZE(cases));
 }

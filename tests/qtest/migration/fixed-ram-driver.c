@@ -13,14 +13,14 @@
 
 #define TIMEOUT_USEC            (60 * G_USEC_PER_SEC)
 
-void fixed_ram_driver_start(FixedRamDriver *d, QTestState *who,
-                            uint64_t features, unsigned nqueues)
+void frt_driver_start(FixedRamDriver *d, QTestState *qts,
+                      uint64_t features, unsigned nqueues)
 {
-    QPCIAddress addr = { .devfn = QPCI_DEVFN(FIXED_RAM_DRIVER_SLOT, 0) };
+    QPCIAddress addr = { .devfn = QPCI_DEVFN(FRT_DRIVER_SLOT, 0) };
     QVirtioDevice *vdev = &d->pci.vdev;
 
-    *d = (FixedRamDriver) { .who = who, .bus = qpci_new_pc(who, NULL) };
-    alloc_init(&d->alloc, 0, FIXED_RAM_DRIVER_START, FIXED_RAM_DRIVER_END,
+    *d = (FixedRamDriver) { .qts = qts, .bus = qpci_new_pc(qts, NULL) };
+    alloc_init(&d->alloc, 0, FRT_DRIVER_START, FRT_DRIVER_END,
                SNAPSHOT_PAGE_SIZE);
     virtio_pci_init(&d->pci, d->bus, &addr);
     qvirtio_pci_device_enable(&d->pci);
@@ -34,7 +34,7 @@ void fixed_ram_driver_start(FixedRamDriver *d, QTestState *who,
     d->page = guest_alloc(&d->alloc, SNAPSHOT_PAGE_SIZE);
 }
 
-void fixed_ram_driver_end(FixedRamDriver *d)
+void frt_driver_end(FixedRamDriver *d)
 {
     for (size_t i = 0; i < ARRAY_SIZE(d->queues); i++) {
         if (d->queues[i]) {
@@ -46,18 +46,18 @@ void fixed_ram_driver_end(FixedRamDriver *d)
     alloc_destroy(&d->alloc);
 }
 
-void fixed_ram_driver_kick(FixedRamDriver *d, QVirtQueue *vq, uint32_t head)
+void frt_driver_kick(FixedRamDriver *d, QVirtQueue *vq, uint32_t head)
 {
-    qvirtqueue_kick(d->who, &d->pci.vdev, vq, head);
-    qvirtio_wait_used_elem(d->who, &d->pci.vdev, vq, head, NULL,
+    qvirtqueue_kick(d->qts, &d->pci.vdev, vq, head);
+    qvirtio_wait_used_elem(d->qts, &d->pci.vdev, vq, head, NULL,
                            TIMEOUT_USEC);
 }
 
-void fixed_ram_driver_send(FixedRamDriver *d, unsigned queue, uint64_t addr,
-                           uint32_t length, bool write)
+void frt_driver_send(FixedRamDriver *d, unsigned queue, uint64_t addr,
+                     uint32_t length, bool write)
 {
     QVirtQueue *vq = d->queues[queue];
 
-    fixed_ram_driver_kick(d, vq, qvirtqueue_add(d->who, vq, addr, length,
-                                                write, false));
+    frt_driver_kick(d, vq, qvirtqueue_add(d->qts, vq, addr, length,
+                                          write, false));
 }

@@ -13,13 +13,13 @@
 #include "libqos/virtio-pci.h"
 
 /* Where it keeps its rings: behind all that is compared. */
-#define FIXED_RAM_DRIVER_START  (120 * MiB)
-#define FIXED_RAM_DRIVER_END    (124 * MiB)
+#define FRT_DRIVER_START  (120 * MiB)
+#define FRT_DRIVER_END    (124 * MiB)
 /* Where the device is: "addr=9". */
-#define FIXED_RAM_DRIVER_SLOT   9
+#define FRT_DRIVER_SLOT   9
 
 typedef struct FixedRamDriver {
-    QTestState *who;
+    QTestState *qts;
     QPCIBus *bus;
     QVirtioPCIDevice pci;
     QGuestAllocator alloc;
@@ -27,17 +27,17 @@ typedef struct FixedRamDriver {
     QVirtQueue *queues[4];
 } FixedRamDriver;
 
-void fixed_ram_driver_start(FixedRamDriver *d, QTestState *who,
-                            uint64_t features, unsigned nqueues);
-void fixed_ram_driver_end(FixedRamDriver *d);
+void frt_driver_start(FixedRamDriver *d, QTestState *qts,
+                      uint64_t features, unsigned nqueues);
+void frt_driver_end(FixedRamDriver *d);
 
 /*
  * The buffer that begins with descriptor @head has been made: waits until the
  * device has used it.
  */
-void fixed_ram_driver_kick(FixedRamDriver *d, QVirtQueue *vq, uint32_t head);
+void frt_driver_kick(FixedRamDriver *d, QVirtQueue *vq, uint32_t head);
 /* The same with a buffer in one piece. */
-void fixed_ram_driver_send(FixedRamDriver *d, unsigned queue, uint64_t addr,
-                           uint32_t length, bool write);
+void frt_driver_send(FixedRamDriver *d, unsigned queue, uint64_t addr,
+                     uint32_t length, bool write);
 
 #endif

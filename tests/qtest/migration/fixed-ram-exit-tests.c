@@ -46,7 +46,7 @@ static void assert_gone(ExitTest *test, const char *way)
                    (int)((g_get_monotonic_time() - begun) / 1000));
     /* Looked at by who closes the connection. */
     qtest_set_expected_status(t->to, test->status);
-    fixed_ram_faults_forget();
+    frt_faults_forget();
     if (test->after) {
         test->after();
     }
@@ -71,22 +71,22 @@ static void test_exit(ExitTest *test)
     t->start.oob = true;
     t->start.hide_stderr = true;
     t->save = t->save ?: FR_FIXED;
-    if (!fixed_ram_faults_begin(t)) {
+    if (!frt_faults_begin(t)) {
         return;
     }
     test->enter(t);
     end_by_signal(test, SIGTERM);
-    fixed_ram_restart_target(t, "defer", "");
+    frt_restart_target(t, "defer", "");
     test->enter(t);
     end_by_signal(test, SIGINT);
     if (test->ways & QUIT) {
-        fixed_ram_restart_target(t, "defer", "");
+        frt_restart_target(t, "defer", "");
         test->enter(t);
         end_by_quit(test);
     }
     /* What is left to end are the connections. */
     t->run = false;
-    fixed_ram_faults_end(t);
+    frt_faults_end(t);
 }
 
 /*
@@ -96,13 +96,13 @@ static void test_exit(ExitTest *test)
 /* The file hangs when it is looked at first, by the main loop. */
 static void enter_preflight(FixedRamTest *t)
 {
-    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+    frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_HANG,
     });
-    fixed_ram_set_mode(t->to, t->load);
+    frt_set_mode(t->to, t->load);
     qtest_qmp_send(t->to, "{ 'execute': 'migrate-incoming', "
                    "'arguments': { 'uri': %s } }", t->uri);
-    fixed_ram_faults_wait_hanging(0, 1);
+    frt_faults_wait_hanging(0, 1);
 }
 
 static void test_preflight(void)
@@ -119,10 +119,10 @@ static void test_preflight(void)
 
 static void enter_share(FixedRamTest *t)
 {
-    fixed_ram_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
-    fixed_ram_load_begin(t);
-    fixed_ram_faults_wait_hanging(0, 1);
-    fixed_ram_wait_status(t->to, "active");
+    frt_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
+    frt_load_begin(t);
+    frt_faults_wait_hanging(0, 1);
+    frt_wait_status(t->to, "active");
 }
 
 static void test_share(void)
@@ -151,9 +151,9 @@ static void test_eager(void)
 /* The main thread reads the devices' state. */
 static void enter_stream(FixedRamTest *t)
 {
-    fixed_ram_faults_set_devices(t, FIXED_RAM_FAULTS_HANG, 0);
-    fixed_ram_load_begin(t);
-    fixed_ram_faults_wait_hanging(1, 1);
+    frt_faults_set_devices(t, FIXED_RAM_FAULTS_HANG, 0);
+    frt_load_begin(t);
+    frt_faults_wait_hanging(1, 1);
 }
 
 /* With an index that would be pre-flight. */
@@ -176,27 +176,27 @@ static void test_stream(void)
  */
 static void enter_failing(FixedRamTest *t)
 {
-    FixedRamFaultsRule rule = fixed_ram_faults_pages(t);
+    FixedRamFaultsRule rule = frt_faults_pages(t);
 
     rule.mode = FIXED_RAM_FAULTS_HANG;
     rule.left = 1;
-    fixed_ram_faults_set(0, &rule);
+    frt_faults_set(0, &rule);
     rule.mode = FIXED_RAM_FAULTS_ERROR;
     rule.error = EIO;
     rule.left = 0;
-    fixed_ram_faults_set(1, &rule);
-    fixed_ram_load_begin(t);
-    fixed_ram_faults_wait_hanging(0, 1);
+    frt_faults_set(1, &rule);
+    frt_load_begin(t);
+    frt_faults_wait_hanging(0, 1);
     /* What is read in one go is tried again page by page. */
-    fixed_ram_faults_wait_injected(1, 2);
+    frt_faults_wait_injected(1, 2);
 }
 
 static void test_failing(void)
 {
     ExitTest test = {
         .scenario.load = FR_DEMAND,
-        .scenario.start.opts_source = FIXED_RAM_QUEUE,
-        .scenario.start.opts_target = FIXED_RAM_QUEUE,
+        .scenario.start.opts_source = FRT_QUEUE,
+        .scenario.start.opts_target = FRT_QUEUE,
         .enter = enter_failing,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
@@ -220,15 +220,15 @@ static void test_failing_eager(void)
 /* The main thread waits, inside a device's load. */
 static void enter_device(FixedRamTest *t)
 {
-    fixed_ram_load_device_hanging(t, true);
+    frt_load_device_hanging(t, true);
 }
 
 static void test_device(void)
 {
     ExitTest test = {
         .scenario.load = FR_DEMAND,
-        .scenario.start.opts_source = FIXED_RAM_QUEUE,
-        .scenario.start.opts_target = FIXED_RAM_QUEUE,
+        .scenario.start.opts_source = FRT_QUEUE,
+        .scenario.start.opts_target = FRT_QUEUE,
         .enter = enter_device,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
@@ -243,8 +243,8 @@ static void test_device(void)
 
 static void enter_load(FixedRamTest *t)
 {
-    fixed_ram_load_begin(t);
-    fixed_ram_wait_status(t->to, "postcopy-active");
+    frt_load_begin(t);
+    frt_wait_status(t->to, "postcopy-active");
 }
 
 static void test_load(void)
@@ -263,14 +263,14 @@ static void test_load(void)
 
 static void wait_vcpu_faults(FixedRamTest *t)
 {
-    while (!fixed_ram_ram_figure(t->to, "postcopy-requests")) {
+    while (!frt_ram_figure(t->to, "postcopy-requests")) {
         g_usleep(1000);
     }
 }
 
 static void enter_hanging(FixedRamTest *t)
 {
-    fixed_ram_load_hanging(t);
+    frt_load_hanging(t);
     if (t->run) {
         wait_vcpu_faults(t);
     }
@@ -292,11 +292,11 @@ static void test_hanging_vcpu(void)
 
 static void enter_hanging_main_loop(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path("other");
+    g_autofree char *path = frt_path("other");
 
     unlink(path);
-    fixed_ram_load_hanging(t);
-    fixed_ram_occupy_main_loop(t);
+    frt_load_hanging(t);
+    frt_occupy_main_loop(t);
 }
 
 static void test_hanging_main_loop(void)
@@ -318,7 +318,7 @@ static void test_hanging_main_loop(void)
 static void enter_paused(FixedRamTest *t)
 {
     enter_hanging(t);
-    fixed_ram_load_failing(t, EIO);
+    frt_load_failing(t, EIO);
 }
 
 static void test_paused(void)
@@ -347,11 +347,11 @@ static void test_paused_vcpu(void)
 
 static void enter_paused_main_loop(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path("other");
+    g_autofree char *path = frt_path("other");
 
     unlink(path);
     enter_paused(t);
-    fixed_ram_occupy_main_loop(t);
+    frt_occupy_main_loop(t);
 }
 
 static void test_paused_main_loop(void)
@@ -384,24 +384,24 @@ static void test_paused_both(void)
 static void enter_recovering(FixedRamTest *t)
 {
     enter_paused(t);
-    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+    frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_HANG,
     });
     qtest_qmp_send(t->to, "{ 'exec-oob': 'migrate-recover', 'id': 'recover', "
                    "'arguments': { 'uri': %s } }", t->uri);
-    fixed_ram_faults_wait_hanging(0, 1);
+    frt_faults_wait_hanging(0, 1);
 }
 
 /* The same, and it is the main loop that tries. */
 static void enter_recovering_main_loop(FixedRamTest *t)
 {
     enter_paused(t);
-    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+    frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_HANG,
     });
     qtest_qmp_send(t->to, "{ 'execute': 'migrate-recover', "
                    "'arguments': { 'uri': %s } }", t->uri);
-    fixed_ram_faults_wait_hanging(0, 1);
+    frt_faults_wait_hanging(0, 1);
 }
 
 static void test_recovering_main_loop(void)
@@ -474,8 +474,8 @@ static void convert_disk(const char *from, const char *to)
 
 static void assert_written(void)
 {
-    g_autofree char *disk = fixed_ram_path("disk");
-    g_autofree char *raw = fixed_ram_path("copy");
+    g_autofree char *disk = frt_path("disk");
+    g_autofree char *raw = frt_path("copy");
     g_autofree char *content = NULL;
     size_t length;
 
@@ -489,7 +489,7 @@ static void assert_written(void)
 
 static void test_disk(void (*enter)(FixedRamTest *t), int status)
 {
-    g_autofree char *disk = fixed_ram_path("disk");
+    g_autofree char *disk = frt_path("disk");
     g_autofree char *opts = g_strdup_printf(
         "-drive if=none,id=disk,file=%s,format=qcow2,cache=writeback", disk);
     ExitTest test = {
@@ -522,27 +522,27 @@ static void test_disk_paused(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "exit/preflight", test_preflight },
-    { "exit/share", test_share },
-    { "exit/eager", test_eager, true },
-    { "exit/stream", test_stream },
-    { "exit/device", test_device },
-    { "exit/failing", test_failing, true },
-    { "exit/failing-eager", test_failing_eager, true },
-    { "exit/load", test_load, true },
-    { "exit/hanging/vcpu", test_hanging_vcpu },
-    { "exit/hanging/main-loop", test_hanging_main_loop },
-    { "exit/paused/idle", test_paused, true },
-    { "exit/paused/vcpu", test_paused_vcpu },
-    { "exit/paused/main-loop", test_paused_main_loop },
-    { "exit/paused/both", test_paused_both, true },
-    { "exit/paused/recovering", test_recovering, true },
-    { "exit/paused/recovering-main-loop", test_recovering_main_loop, true },
-    { "exit/disk/hanging", test_disk_hanging },
-    { "exit/disk/paused", test_disk_paused },
+    { "preflight", test_preflight },
+    { "share", test_share },
+    { "eager", test_eager, true },
+    { "stream", test_stream },
+    { "device", test_device },
+    { "failing", test_failing, true },
+    { "failing-eager", test_failing_eager, true },
+    { "load", test_load, true },
+    { "hanging/vcpu", test_hanging_vcpu },
+    { "hanging/main-loop", test_hanging_main_loop },
+    { "paused/idle", test_paused, true },
+    { "paused/vcpu", test_paused_vcpu },
+    { "paused/main-loop", test_paused_main_loop },
+    { "paused/both", test_paused_both, true },
+    { "paused/recovering", test_recovering, true },
+    { "paused/recovering-main-loop", test_recovering_main_loop, true },
+    { "disk/hanging", test_disk_hanging },
+    { "disk/paused", test_disk_paused },
 };
 
-void fixed_ram_add_exit_tests(const MigrationTestEnv *env)
+void frt_add_exit_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "exit", cases, ARRAY_SIZE(cases));
 }

@@ -51,7 +51,7 @@ static void map_faults(const char *path)
 static bool preload(void)
 {
     g_autofree char *library = find_library();
-    g_autofree char *path = fixed_ram_path("faults");
+    g_autofree char *path = frt_path("faults");
     g_autofree char *asan = NULL;
 
     if (!library) {
@@ -70,7 +70,7 @@ static bool preload(void)
     return true;
 }
 
-void fixed_ram_faults_off(unsigned number)
+void frt_faults_off(unsigned number)
 {
     FixedRamFaultsRule *rule = &faults->rules[number];
 
@@ -78,14 +78,14 @@ void fixed_ram_faults_off(unsigned number)
     total += qatomic_xchg(&rule->injected, 0);
 }
 
-void fixed_ram_faults_set(unsigned number, const FixedRamFaultsRule *fault)
+void frt_faults_set(unsigned number, const FixedRamFaultsRule *fault)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     FixedRamFaultsRule *rule = &faults->rules[number];
     struct stat st;
 
     g_assert_cmpint(stat(path, &st), ==, 0);
-    fixed_ram_faults_off(number);
+    frt_faults_off(number);
     qatomic_set(&rule->error, fault->error);
     qatomic_set(&rule->device, st.st_dev);
     qatomic_set(&rule->inode, st.st_ino);
@@ -98,7 +98,7 @@ void fixed_ram_faults_set(unsigned number, const FixedRamFaultsRule *fault)
     qatomic_set_mb(&rule->mode, fault->mode);
 }
 
-void fixed_ram_faults_turn(unsigned number, uint32_t mode, int error)
+void frt_faults_turn(unsigned number, uint32_t mode, int error)
 {
     FixedRamFaultsRule *rule = &faults->rules[number];
 
@@ -122,19 +122,19 @@ static void preload_end(void)
 static void unmap_faults(void)
 {
     for (unsigned i = 0; i < FIXED_RAM_FAULTS_RULES; i++) {
-        fixed_ram_faults_off(i);
+        frt_faults_off(i);
     }
     munmap(g_steal_pointer(&faults), FIXED_RAM_FAULTS_BYTES);
     g_test_message("%" PRIu64 " faults injected, %" PRIu64 " in all so far",
                    total - total_before, total);
 }
 
-bool fixed_ram_faults_begin(FixedRamTest *t)
+bool frt_faults_begin(FixedRamTest *t)
 {
     if (!preload()) {
         return false;
     }
-    if (!fixed_ram_prepare(t)) {
+    if (!frt_prepare(t)) {
         preload_end();
         unmap_faults();
         return false;
@@ -142,39 +142,39 @@ bool fixed_ram_faults_begin(FixedRamTest *t)
     return true;
 }
 
-bool fixed_ram_faults_begin_save(FixedRamTest *t)
+bool frt_faults_begin_save(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
 
     if (!preload()) {
         return false;
     }
-    if (!fixed_ram_start(t)) {
+    if (!frt_start(t)) {
         preload_end();
         unmap_faults();
         return false;
     }
-    fixed_ram_fill(t);
+    frt_fill(t);
     g_assert_true(g_file_set_contents(path, "", 0, NULL));
     return true;
 }
 
-void fixed_ram_faults_end(FixedRamTest *t)
+void frt_faults_end(FixedRamTest *t)
 {
-    fixed_ram_end(t);
+    frt_end(t);
     preload_end();
     unmap_faults();
 }
 
-void fixed_ram_faults_forget(void)
+void frt_faults_forget(void)
 {
     for (unsigned i = 0; i < FIXED_RAM_FAULTS_RULES; i++) {
-        fixed_ram_faults_off(i);
+        frt_faults_off(i);
         qatomic_set(&faults->rules[i].hanging, 0);
     }
 }
 
-uint64_t fixed_ram_faults_injected(unsigned number)
+uint64_t frt_faults_injected(unsigned number)
 {
     return qatomic_read(&faults->rules[number].injected);
 }
@@ -189,17 +189,17 @@ static void wait_count(const uint64_t *count, uint64_t least)
     }
 }
 
-void fixed_ram_faults_wait_injected(unsigned number, uint64_t reads)
+void frt_faults_wait_injected(unsigned number, uint64_t reads)
 {
     wait_count(&faults->rules[number].injected, reads);
 }
 
-void fixed_ram_faults_wait_hanging(unsigned number, uint64_t reads)
+void frt_faults_wait_hanging(unsigned number, uint64_t reads)
 {
     wait_count(&faults->rules[number].hanging, reads);
 }
 
-void fixed_ram_faults_wait_none_hanging(unsigned number)
+void frt_faults_wait_none_hanging(unsigned number)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
 
@@ -213,11 +213,11 @@ void fixed_ram_faults_wait_none_hanging(unsigned number)
  * Loads that fail
  */
 
-FixedRamFaultsRule fixed_ram_faults_pages(FixedRamTest *t)
+FixedRamFaultsRule frt_faults_pages(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
-    const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
+    const SnapshotBlock *block = frt_pattern_block(t, s);
 
     return (FixedRamFaultsRule) {
         .first = block->pages_offset + 2 * MiB,
@@ -225,61 +225,61 @@ FixedRamFaultsRule fixed_ram_faults_pages(FixedRamTest *t)
     };
 }
 
-void fixed_ram_faults_set_pages(FixedRamTest *t, uint32_t mode, int error)
+void frt_faults_set_pages(FixedRamTest *t, uint32_t mode, int error)
 {
-    FixedRamFaultsRule rule = fixed_ram_faults_pages(t);
+    FixedRamFaultsRule rule = frt_faults_pages(t);
 
     rule.mode = mode;
     rule.error = error;
-    fixed_ram_faults_set(0, &rule);
+    frt_faults_set(0, &rule);
 }
 
-void fixed_ram_faults_set_devices(FixedRamTest *t, uint32_t mode, int error)
+void frt_faults_set_devices(FixedRamTest *t, uint32_t mode, int error)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
 
-    fixed_ram_faults_set(1, &(FixedRamFaultsRule) {
+    frt_faults_set(1, &(FixedRamFaultsRule) {
         .mode = mode,
         .error = error,
         .first = s->devices + 64 * KiB,
     });
 }
 
-void fixed_ram_load_hanging(FixedRamTest *t)
+void frt_load_hanging(FixedRamTest *t)
 {
-    fixed_ram_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
-    fixed_ram_load_begin(t);
-    fixed_ram_wait_status(t->to, "postcopy-active");
-    fixed_ram_faults_wait_hanging(0, 1);
+    frt_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
+    frt_load_begin(t);
+    frt_wait_status(t->to, "postcopy-active");
+    frt_faults_wait_hanging(0, 1);
 }
 
-void fixed_ram_load_device_hanging(FixedRamTest *t, bool exit_on_error)
+void frt_load_device_hanging(FixedRamTest *t, bool exit_on_error)
 {
-    fixed_ram_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
-    fixed_ram_set_mode(t->to, FR_DEMAND | FR_MULTIFD);
+    frt_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
+    frt_set_mode(t->to, FR_DEMAND | FR_MULTIFD);
     migrate_set_parameter_int(t->to, "multifd-channels", 1);
     qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-incoming', "
                              "'arguments': { 'uri': %s, "
                              "'exit-on-error': %i } }", t->uri, exit_on_error);
     /* One is by the loader, the other one for who waits. */
-    fixed_ram_faults_wait_hanging(0, 2);
+    frt_faults_wait_hanging(0, 2);
 }
 
-void fixed_ram_load_failing(FixedRamTest *t, int error)
+void frt_load_failing(FixedRamTest *t, int error)
 {
-    fixed_ram_faults_turn(0, FIXED_RAM_FAULTS_ERROR, error);
-    fixed_ram_wait_paused(t, strerror(error));
+    frt_faults_turn(0, FIXED_RAM_FAULTS_ERROR, error);
+    frt_wait_paused(t, strerror(error));
 }
 
-void fixed_ram_wait_paused(FixedRamTest *t, const char *what)
+void frt_wait_paused(FixedRamTest *t, const char *what)
 {
     g_auto(GStrv) parts = g_strsplit(what, "|", -1);
     QDict *info;
     const char *desc;
 
-    fixed_ram_wait_status(t->to, "postcopy-paused");
-    fixed_ram_wait_event(t, "postcopy-paused");
+    frt_wait_status(t->to, "postcopy-paused");
+    frt_wait_event(t, "postcopy-paused");
     info = migrate_query(t->to);
     desc = qdict_get_str(info, "error-desc");
     for (size_t i = 0; parts[i]; i++) {
@@ -291,9 +291,9 @@ void fixed_ram_wait_paused(FixedRamTest *t, const char *what)
     qobject_unref(info);
 }
 
-void fixed_ram_occupy_main_loop(FixedRamTest *t)
+void frt_occupy_main_loop(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path("other");
+    g_autofree char *path = frt_path("other");
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
 
     qtest_qmp_send(t->to, "{ 'execute': 'pmemsave', 'id': 'save', "
@@ -307,12 +307,12 @@ void fixed_ram_occupy_main_loop(FixedRamTest *t)
     }
 }
 
-void fixed_ram_check_other(FixedRamTest *t)
+void frt_check_other(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *other = fixed_ram_path("other");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *other = frt_path("other");
     g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
-    const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
+    const SnapshotBlock *block = frt_pattern_block(t, s);
     g_autofree char *page = NULL;
     size_t length;
 

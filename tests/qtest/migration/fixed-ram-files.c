@@ -14,31 +14,31 @@ static const char * const file_names[] = {
     "disk", "faults", "folder/away",
 };
 
-char *fixed_ram_path(const char *name)
+char *frt_path(const char *name)
 {
     return g_build_filename(migration_get_env()->tmpfs, name, NULL);
 }
 
-char *fixed_ram_file_uri(const char *name)
+char *frt_file_uri(const char *name)
 {
-    g_autofree char *path = fixed_ram_path(name);
+    g_autofree char *path = frt_path(name);
 
     return g_strdup_printf("file:%s", path);
 }
 
-char *fixed_ram_shm_path(void)
+char *frt_shm_path(void)
 {
     return g_strdup_printf("/dev/shm/qemu-fixed-ram-%d", getpid());
 }
 
-void fixed_ram_remove_files(void *opaque)
+void frt_remove_files(void *opaque)
 {
-    g_autofree char *shm = fixed_ram_shm_path();
-    g_autofree char *folder = fixed_ram_path("folder");
+    g_autofree char *shm = frt_shm_path();
+    g_autofree char *folder = frt_path("folder");
 
     unlink(shm);
     for (size_t i = 0; i < ARRAY_SIZE(file_names); i++) {
-        g_autofree char *path = fixed_ram_path(file_names[i]);
+        g_autofree char *path = frt_path(file_names[i]);
 
         unlink(path);
     }
@@ -46,10 +46,10 @@ void fixed_ram_remove_files(void *opaque)
 }
 
 /* Keeps holes: most of a snapshot's file is none of its content. */
-void fixed_ram_copy_file(const char *from, const char *to)
+void frt_copy_file(const char *from, const char *to)
 {
-    g_autofree char *a = fixed_ram_path(from);
-    g_autofree char *b = fixed_ram_path(to);
+    g_autofree char *a = frt_path(from);
+    g_autofree char *b = frt_path(to);
     GMappedFile *map = g_mapped_file_new(a, false, NULL);
     int fd = open(b, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     size_t size, pos;

@@ -109,9 +109,9 @@ static bool cluster_data(const SnapshotBlock *block, uint64_t *page)
 }
 
 /* The error says where, and what was to be expected. */
-static void assert_sums_differ(QTestState *who)
+static void assert_sums_differ(QTestState *qts)
 {
-    QDict *info = migrate_query(who);
+    QDict *info = migrate_query(qts);
     const char *text = qdict_get_str(info, "error-desc");
 
     if (!strstr(text, "other'") || !strstr(text, "block '") ||
@@ -174,11 +174,11 @@ static void test_pages(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "hostile/index", test_flips_index, true },
-    { "hostile/pages", test_pages, true },
+    { "flips", test_flips_index, true },
+    { "pages", test_pages, true },
 };
 
-void fixed_ram_add_hostile_index_tests(const MigrationTestEnv *env)
+void frt_add_hostile_index_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "hostile-index", cases, ARRAY_SIZE(cases));
 }

@@ -138,7 +138,7 @@ static void mend_size(Hostile *h)
 {
     int fd = h->fd;
 
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "other");
+    frt_copy_file(FILE_TEST_FILENAME, "other");
     g_assert_cmpint(lseek(fd, 0, SEEK_END), ==, h->good->size);
 }
 
@@ -212,13 +212,13 @@ static void test_commands(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "hostile/flips", test_flips, true },
-    { "hostile/cuts/plain", test_cuts_plain, true },
-    { "hostile/cuts/index", test_cuts_index, true },
-    { "hostile/commands", test_commands, true },
+    { "flips", test_flips, true },
+    { "cuts/plain", test_cuts_plain, true },
+    { "cuts/index", test_cuts_index, true },
+    { "commands", test_commands, true },
 };
 
-void fixed_ram_add_hostile_tests(const MigrationTestEnv *env)
+void frt_add_hostile_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "hostile", cases, ARRAY_SIZE(cases));
 }

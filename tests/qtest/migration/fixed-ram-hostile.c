@@ -32,42 +32,42 @@ static QTestState *start_machine(const char *more)
 }
 
 /* Some pages are data, each with a content of its own, and some are zero. */
-static void fill_memory(QTestState *who)
+static void fill_memory(QTestState *qts)
 {
     for (uint64_t at = 0; at < MEMORY_END; at += SNAPSHOT_PAGE_SIZE) {
         uint64_t page = at / SNAPSHOT_PAGE_SIZE;
 
         if ((at < LOW_MEMORY || at >= HIGH_MEMORY) && page % 5 &&
             page / 32 != 10) {
-            qtest_memset(who, at, 1 + page % 255, SNAPSHOT_PAGE_SIZE);
+            qtest_memset(qts, at, 1 + page % 255, SNAPSHOT_PAGE_SIZE);
         }
     }
 }
 
 static void save_machine(unsigned mode)
 {
-    g_autofree char *uri = fixed_ram_file_uri(FILE_TEST_FILENAME);
+    g_autofree char *uri = frt_file_uri(FILE_TEST_FILENAME);
     QTestState *from = start_machine("");
 
     fill_memory(from);
-    fixed_ram_set_mode(from, mode);
+    frt_set_mode(from, mode);
     migrate_ensure_converge(from);
     migrate_qmp(from, NULL, uri, NULL, "{}");
-    fixed_ram_wait_status(from, "completed");
+    frt_wait_status(from, "completed");
     qtest_quit(from);
 }
 
 void hostile_start(Hostile *h, unsigned save)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *other = fixed_ram_path("other");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *other = frt_path("other");
 
-    qtest_add_abrt_handler(fixed_ram_remove_files, h);
+    qtest_add_abrt_handler(frt_remove_files, h);
     h->save = save;
     save_machine(save);
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "other");
+    frt_copy_file(FILE_TEST_FILENAME, "other");
     h->good = snapshot_open(path, 0);
-    h->uri = fixed_ram_file_uri("other");
+    h->uri = frt_file_uri("other");
     h->fd = open(other, O_RDWR);
     g_assert_cmpint(h->fd, >=, 0);
     h->load = FR_FIXED;
@@ -85,7 +85,7 @@ void hostile_end(Hostile *h)
     qtest_remove_abrt_handler(h);
     snapshot_close(h->good);
     close(h->fd);
-    fixed_ram_remove_files(NULL);
+    frt_remove_files(NULL);
     g_free(h->uri);
     g_assert_cmpuint(h->wrong, ==, 0);
 }
@@ -104,7 +104,7 @@ static void next_mode(Hostile *h)
         migrate_set_capability(h->to, "postcopy-ram", demand);
     } else {
         h->to = start_machine("-incoming defer");
-        fixed_ram_set_mode(h->to, h->load);
+        frt_set_mode(h->to, h->load);
     }
 }
 
@@ -161,10 +161,10 @@ static HostileOutcome wait_for_end(Hostile *h)
 
 void hostile_check_loaded(Hostile *h, const Snapshot *want)
 {
-    g_autofree char *again = fixed_ram_path("again");
+    g_autofree char *again = frt_path("again");
     g_autoptr(Snapshot) have = NULL;
 
-    fixed_ram_save_again(h->to, h->load, "again");
+    frt_save_again(h->to, h->load, "again");
     have = snapshot_open(again, 0);
     snapshot_assert_same_ram(want, have);
 }
@@ -177,7 +177,7 @@ HostileOutcome hostile_begin(Hostile *h)
     if (incoming(h)) {
         outcome = wait_for_end(h);
         if (outcome == FAILED) {
-            g_assert_false(fixed_ram_running(h->to));
+            g_assert_false(frt_running(h->to));
         }
     }
     h->tried++;
@@ -239,7 +239,7 @@ void hostile_flip(Hostile *h, uint64_t at, uint8_t mask)
 void hostile_try_flip(Hostile *h, uint64_t at, uint8_t mask, bool must_refuse,
                      bool bitmap)
 {
-    g_autofree char *path = fixed_ram_path("other");
+    g_autofree char *path = frt_path("other");
     g_autoptr(Snapshot) flipped = NULL;
     HostileOutcome outcome;
 

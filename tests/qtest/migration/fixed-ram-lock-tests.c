@@ -15,7 +15,7 @@ typedef enum Held { HELD_BY_NOBODY, HELD_SHARED, HELD_ALONE } Held;
 /* How do others hold the snapshot @name from @start on? */
 static Held held(const char *name, uint64_t start)
 {
-    g_autofree char *path = fixed_ram_path(name);
+    g_autofree char *path = frt_path(name);
     int fd = open(path, O_RDWR);
     Held how = HELD_BY_NOBODY;
 
@@ -31,7 +31,7 @@ static Held held(const char *name, uint64_t start)
 /* Hold it ourselves, until the descriptor returned is closed. */
 static int hold(const char *name, bool alone)
 {
-    g_autofree char *path = fixed_ram_path(name);
+    g_autofree char *path = frt_path(name);
     int fd = open(path, O_RDWR);
 
     g_assert_cmpint(fd, >=, 0);
@@ -45,21 +45,21 @@ static bool prepare(FixedRamTest *t)
         g_test_skip("this host has no locks of file descriptions");
         return false;
     }
-    return fixed_ram_prepare(t);
+    return frt_prepare(t);
 }
 
 /* Once saved it must be told that it is the guest that goes on. */
-static void go_on(QTestState *who)
+static void go_on(QTestState *qts)
 {
-    qtest_qmp_assert_success(who, "{ 'execute': 'cont' }");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
 }
 
 static void assert_save_refused(FixedRamTest *t)
 {
     go_on(t->from);
-    fixed_ram_assert_refused(t->from, FILE_TEST_FILENAME "|is being loaded",
-                             "{ 'execute': 'migrate', "
-                             "'arguments': { 'uri': %s } }", t->uri);
+    frt_assert_refused(t->from, FILE_TEST_FILENAME "|is being loaded",
+                       "{ 'execute': 'migrate', "
+                       "'arguments': { 'uri': %s } }", t->uri);
 }
 
 /* Nobody saves over a snapshot under the guest that runs from it. */
@@ -76,14 +76,14 @@ static void test_load(void)
         return;
     }
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
-    fixed_ram_load_begin(&args);
-    fixed_ram_wait_status(args.to, "postcopy-active");
+    frt_load_begin(&args);
+    frt_wait_status(args.to, "postcopy-active");
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_SHARED);
     assert_save_refused(&args);
-    fixed_ram_load_rest(&args);
+    frt_load_rest(&args);
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /* A set's descriptor lives on; its lock must not. */
@@ -100,13 +100,13 @@ static void test_load_fdset(void)
         return;
     }
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
-    fixed_ram_load_begin(&args);
-    fixed_ram_wait_status(args.to, "postcopy-active");
+    frt_load_begin(&args);
+    frt_wait_status(args.to, "postcopy-active");
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_SHARED);
-    fixed_ram_load_rest(&args);
+    frt_load_rest(&args);
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /* Loaders share; what a saver holds is not loaded. */
@@ -121,17 +121,17 @@ static void test_others(unsigned load)
     if (!prepare(&args)) {
         return;
     }
-    fixed_ram_set_mode(args.to, load);
+    frt_set_mode(args.to, load);
     fd = hold(FILE_TEST_FILENAME, true);
-    fixed_ram_assert_refused(args.to, FILE_TEST_FILENAME "|is being written",
-                             "{ 'execute': 'migrate-incoming', "
-                             "'arguments': { 'uri': %s } }", args.uri);
+    frt_assert_refused(args.to, FILE_TEST_FILENAME "|is being written",
+                       "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", args.uri);
     close(fd);
     fd = hold(FILE_TEST_FILENAME, false);
-    fixed_ram_load(&args);
+    frt_load(&args);
     close(fd);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_others_demand(void)
@@ -154,29 +154,29 @@ static void test_recover(void)
         .load = FR_DEMAND,
         .crawl = true,
     };
-    g_autofree char *uri = fixed_ram_file_uri("copy");
+    g_autofree char *uri = frt_file_uri("copy");
     int fd;
 
     if (!prepare(&args)) {
         return;
     }
-    fixed_ram_load_begin(&args);
-    fixed_ram_wait_status(args.to, "postcopy-active");
+    frt_load_begin(&args);
+    frt_wait_status(args.to, "postcopy-active");
     migrate_pause(args.to);
-    fixed_ram_wait_status(args.to, "postcopy-paused");
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    frt_wait_status(args.to, "postcopy-paused");
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
     fd = hold("copy", true);
-    fixed_ram_assert_refused(args.to, "copy|is being written",
-                             "{ 'exec-oob': 'migrate-recover', 'id': 'r', "
-                             "'arguments': { 'uri': %s } }", uri);
+    frt_assert_refused(args.to, "copy|is being written",
+                       "{ 'exec-oob': 'migrate-recover', 'id': 'r', "
+                       "'arguments': { 'uri': %s } }", uri);
     close(fd);
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_SHARED);
     migrate_recover(args.to, uri);
     g_assert_cmpint(held("copy", 0), ==, HELD_SHARED);
-    fixed_ram_load_rest(&args);
+    frt_load_rest(&args);
     g_assert_cmpint(held("copy", 0), ==, HELD_BY_NOBODY);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /* What is being saved is held until the save has ended. */
@@ -188,7 +188,7 @@ static void test_save(void)
         .load = FR_DEMAND,
         .live = true,
     };
-    g_autofree char *uri = fixed_ram_file_uri("other");
+    g_autofree char *uri = frt_file_uri("other");
 
     if (!prepare(&args)) {
         return;
@@ -198,32 +198,32 @@ static void test_save(void)
     migrate_qmp(args.from, NULL, uri, NULL, "{}");
     wait_for_migration_status(args.from, "active", NULL);
     g_assert_cmpint(held("other", 0), ==, HELD_ALONE);
-    fixed_ram_set_mode(args.to, FR_DEMAND);
-    fixed_ram_assert_refused(args.to, "other|is being written",
-                             "{ 'execute': 'migrate-incoming', "
-                             "'arguments': { 'uri': %s } }", uri);
+    frt_set_mode(args.to, FR_DEMAND);
+    frt_assert_refused(args.to, "other|is being written",
+                       "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", uri);
     migrate_cancel(args.from);
     wait_for_migration_status(args.from, "cancelled", NULL);
     g_assert_cmpint(held("other", 0), ==, HELD_BY_NOBODY);
     /* What it has left is no snapshot. */
-    fixed_ram_assert_refused(args.to, "other",
-                             "{ 'execute': 'migrate-incoming', "
-                             "'arguments': { 'uri': %s } }", uri);
-    fixed_ram_load(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_assert_refused(args.to, "other",
+                       "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", uri);
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static const FixedRamCase cases[] = {
-    { "lock/load", test_load },
-    { "lock/load-fdset", test_load_fdset, true },
-    { "lock/others-demand", test_others_demand, true },
-    { "lock/others-eager", test_others_eager, true },
-    { "lock/recover", test_recover, true },
-    { "lock/save", test_save },
+    { "load", test_load },
+    { "load-fdset", test_load_fdset, true },
+    { "others-demand", test_others_demand, true },
+    { "others-eager", test_others_eager, true },
+    { "recover", test_recover, true },
+    { "save", test_save },
 };
 
-void fixed_ram_add_lock_tests(const MigrationTestEnv *env)
+void frt_add_lock_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "lock", cases, ARRAY_SIZE(cases));
 }

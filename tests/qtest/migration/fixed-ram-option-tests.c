@@ -14,9 +14,9 @@
 /* No guest is needed to set an option. */
 #define NO_MACHINE "-machine none -nodefaults "
 
-static bool capability(QTestState *who, const char *name)
+static bool capability(QTestState *qts, const char *name)
 {
-    QDict *rsp = qtest_qmp(who, "{ 'execute': 'query-migrate-capabilities' }");
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-migrate-capabilities' }");
     QListEntry *entry;
     bool found = false, state = false;
 
@@ -33,34 +33,34 @@ static bool capability(QTestState *who, const char *name)
     return state;
 }
 
-static void assert_capabilities(QTestState *who, bool fixed, bool mapped)
+static void assert_capabilities(QTestState *qts, bool fixed, bool mapped)
 {
-    g_assert_cmpint(capability(who, "fixed-ram"), ==, fixed);
-    g_assert_cmpint(capability(who, "mapped-ram"), ==, mapped);
+    g_assert_cmpint(capability(qts, "fixed-ram"), ==, fixed);
+    g_assert_cmpint(capability(qts, "mapped-ram"), ==, mapped);
 }
 
-static void set_two(QTestState *who, const char *a, bool a_state,
+static void set_two(QTestState *qts, const char *a, bool a_state,
                     const char *b, bool b_state)
 {
     qtest_qmp_assert_success(
-        who, "{ 'execute': 'migrate-set-capabilities', 'arguments': "
+        qts, "{ 'execute': 'migrate-set-capabilities', 'arguments': "
         "{ 'capabilities': [ { 'capability': %s, 'state': %i }, "
         "{ 'capability': %s, 'state': %i } ] } }", a, a_state, b, b_state);
 }
 
-static void assert_capability_refused(QTestState *who, const char *name,
+static void assert_capability_refused(QTestState *qts, const char *name,
                                       bool state, const char *what)
 {
-    fixed_ram_assert_refused(
-        who, what, "{ 'execute': 'migrate-set-capabilities', 'arguments': "
+    frt_assert_refused(
+        qts, what, "{ 'execute': 'migrate-set-capabilities', 'arguments': "
         "{ 'capabilities': [ { 'capability': %s, 'state': %i } ] } }",
         name, state);
 }
 
-static int64_t percent(QTestState *who)
+static int64_t percent(QTestState *qts)
 {
     QDict *rsp = qtest_qmp_assert_success_ref(
-        who, "{ 'execute': 'query-migrate-parameters' }");
+        qts, "{ 'execute': 'query-migrate-parameters' }");
     int64_t value = qdict_get_int(rsp, "fixed-ram-precopy-percent");
 
     qobject_unref(rsp);
@@ -69,129 +69,129 @@ static int64_t percent(QTestState *who)
 
 static void test_capability(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
+    QTestState *qts = qtest_init(NO_MACHINE);
 
-    assert_capabilities(who, false, false);
-    migrate_set_capability(who, "fixed-ram", true);
-    assert_capabilities(who, true, true);
+    assert_capabilities(qts, false, false);
+    migrate_set_capability(qts, "fixed-ram", true);
+    assert_capabilities(qts, true, true);
     /* That is what is set already. */
-    migrate_set_capability(who, "mapped-ram", true);
-    migrate_set_capability(who, "fixed-ram", true);
-    assert_capabilities(who, true, true);
-    assert_capability_refused(who, "mapped-ram", false, "fixed-ram");
-    assert_capabilities(who, true, true);
-    migrate_set_capability(who, "fixed-ram", false);
-    assert_capabilities(who, false, false);
-    migrate_set_capability(who, "fixed-ram", false);
+    migrate_set_capability(qts, "mapped-ram", true);
+    migrate_set_capability(qts, "fixed-ram", true);
+    assert_capabilities(qts, true, true);
+    assert_capability_refused(qts, "mapped-ram", false, "fixed-ram");
+    assert_capabilities(qts, true, true);
+    migrate_set_capability(qts, "fixed-ram", false);
+    assert_capabilities(qts, false, false);
+    migrate_set_capability(qts, "fixed-ram", false);
 
     /* mapped-ram alone is the base's. */
-    migrate_set_capability(who, "mapped-ram", true);
-    assert_capabilities(who, false, true);
-    migrate_set_capability(who, "fixed-ram", true);
-    assert_capabilities(who, true, true);
-    migrate_set_capability(who, "fixed-ram", false);
-    assert_capabilities(who, false, false);
-    qtest_quit(who);
+    migrate_set_capability(qts, "mapped-ram", true);
+    assert_capabilities(qts, false, true);
+    migrate_set_capability(qts, "fixed-ram", true);
+    assert_capabilities(qts, true, true);
+    migrate_set_capability(qts, "fixed-ram", false);
+    assert_capabilities(qts, false, false);
+    qtest_quit(qts);
 }
 
 static void test_capability_order(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
+    QTestState *qts = qtest_init(NO_MACHINE);
 
-    set_two(who, "fixed-ram", true, "mapped-ram", true);
-    assert_capabilities(who, true, true);
-    set_two(who, "fixed-ram", false, "mapped-ram", false);
-    assert_capabilities(who, false, false);
-    set_two(who, "mapped-ram", true, "fixed-ram", true);
-    assert_capabilities(who, true, true);
-    set_two(who, "mapped-ram", false, "fixed-ram", false);
-    assert_capabilities(who, false, false);
+    set_two(qts, "fixed-ram", true, "mapped-ram", true);
+    assert_capabilities(qts, true, true);
+    set_two(qts, "fixed-ram", false, "mapped-ram", false);
+    assert_capabilities(qts, false, false);
+    set_two(qts, "mapped-ram", true, "fixed-ram", true);
+    assert_capabilities(qts, true, true);
+    set_two(qts, "mapped-ram", false, "fixed-ram", false);
+    assert_capabilities(qts, false, false);
 
     /* Together with what a load on demand by several threads needs. */
-    set_two(who, "multifd", true, "fixed-ram", true);
-    assert_capabilities(who, true, true);
-    migrate_set_capability(who, "postcopy-ram", true);
-    set_two(who, "fixed-ram", false, "multifd", false);
-    assert_capabilities(who, false, false);
-    qtest_quit(who);
+    set_two(qts, "multifd", true, "fixed-ram", true);
+    assert_capabilities(qts, true, true);
+    migrate_set_capability(qts, "postcopy-ram", true);
+    set_two(qts, "fixed-ram", false, "multifd", false);
+    assert_capabilities(qts, false, false);
+    qtest_quit(qts);
 }
 
 static void test_capability_hmp(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
-    g_autofree char *set = qtest_hmp(who,
+    QTestState *qts = qtest_init(NO_MACHINE);
+    g_autofree char *set = qtest_hmp(qts,
                                      "migrate_set_capability fixed-ram on");
-    g_autofree char *info = qtest_hmp(who, "info migrate_capabilities");
+    g_autofree char *info = qtest_hmp(qts, "info migrate_capabilities");
     g_autofree char *refused = NULL;
     g_autofree char *cleared = NULL;
 
     g_assert_cmpstr(set, ==, "");
     g_assert_nonnull(strstr(info, "fixed-ram: on"));
     g_assert_nonnull(strstr(info, "mapped-ram: on"));
-    refused = qtest_hmp(who, "migrate_set_capability mapped-ram off");
+    refused = qtest_hmp(qts, "migrate_set_capability mapped-ram off");
     g_assert_nonnull(strstr(refused, "fixed-ram"));
-    assert_capabilities(who, true, true);
-    cleared = qtest_hmp(who, "migrate_set_capability fixed-ram off");
+    assert_capabilities(qts, true, true);
+    cleared = qtest_hmp(qts, "migrate_set_capability fixed-ram off");
     g_assert_cmpstr(cleared, ==, "");
-    assert_capabilities(who, false, false);
-    qtest_quit(who);
+    assert_capabilities(qts, false, false);
+    qtest_quit(qts);
 }
 
 static void test_capability_global(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE "-global migration.fixed-ram=on "
+    QTestState *qts = qtest_init(NO_MACHINE "-global migration.fixed-ram=on "
                                  "-global migration.x-multifd=on");
 
-    assert_capabilities(who, true, true);
-    migrate_set_capability(who, "fixed-ram", false);
-    assert_capabilities(who, false, false);
-    qtest_quit(who);
+    assert_capabilities(qts, true, true);
+    migrate_set_capability(qts, "fixed-ram", false);
+    assert_capabilities(qts, false, false);
+    qtest_quit(qts);
 }
 
 static void test_percent(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
+    QTestState *qts = qtest_init(NO_MACHINE);
 
-    g_assert_cmpint(percent(who), ==, 0);
-    migrate_set_parameter_int(who, "fixed-ram-precopy-percent", 100);
+    g_assert_cmpint(percent(qts), ==, 0);
+    migrate_set_parameter_int(qts, "fixed-ram-precopy-percent", 100);
     for (int bad = 101; bad <= 1001; bad += 300) {
-        fixed_ram_assert_refused(
-            who, "fixed-ram-precopy-percent",
+        frt_assert_refused(
+            qts, "fixed-ram-precopy-percent",
             "{ 'execute': 'migrate-set-parameters', "
             "'arguments': { 'fixed-ram-precopy-percent': %d } }", bad);
     }
-    fixed_ram_assert_refused(
-        who, "fixed-ram-precopy-percent",
+    frt_assert_refused(
+        qts, "fixed-ram-precopy-percent",
         "{ 'execute': 'migrate-set-parameters', "
         "'arguments': { 'fixed-ram-precopy-percent': -1 } }");
-    g_assert_cmpint(percent(who), ==, 100);
-    migrate_set_parameter_int(who, "fixed-ram-precopy-percent", 0);
-    qtest_quit(who);
+    g_assert_cmpint(percent(qts), ==, 100);
+    migrate_set_parameter_int(qts, "fixed-ram-precopy-percent", 0);
+    qtest_quit(qts);
 }
 
 static void test_percent_hmp(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
+    QTestState *qts = qtest_init(NO_MACHINE);
     g_autofree char *set = qtest_hmp(
-        who, "migrate_set_parameter fixed-ram-precopy-percent 40");
+        qts, "migrate_set_parameter fixed-ram-precopy-percent 40");
     g_autofree char *refused = qtest_hmp(
-        who, "migrate_set_parameter fixed-ram-precopy-percent 101");
-    g_autofree char *info = qtest_hmp(who, "info migrate_parameters");
+        qts, "migrate_set_parameter fixed-ram-precopy-percent 101");
+    g_autofree char *info = qtest_hmp(qts, "info migrate_parameters");
 
     g_assert_cmpstr(set, ==, "");
     g_assert_nonnull(strstr(refused, "fixed-ram-precopy-percent"));
     g_assert_nonnull(strstr(info, "fixed-ram-precopy-percent: 40"));
-    g_assert_cmpint(percent(who), ==, 40);
-    qtest_quit(who);
+    g_assert_cmpint(percent(qts), ==, 40);
+    qtest_quit(qts);
 }
 
 static void test_percent_global(void)
 {
-    QTestState *who = qtest_init(
+    QTestState *qts = qtest_init(
         NO_MACHINE "-global migration.fixed-ram-precopy-percent=30");
 
-    g_assert_cmpint(percent(who), ==, 30);
-    qtest_quit(who);
+    g_assert_cmpint(percent(qts), ==, 30);
+    qtest_quit(qts);
 }
 
 /*
@@ -201,21 +201,21 @@ static void test_percent_global(void)
 static void assert_excluded(const char *first, const char *name,
                             const char *says)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
+    QTestState *qts = qtest_init(NO_MACHINE);
     g_autofree char *what = g_strdup_printf("fixed-ram|%s", says);
 
     if (first) {
-        migrate_set_capability(who, first, true);
+        migrate_set_capability(qts, first, true);
     }
-    migrate_set_capability(who, "fixed-ram", true);
-    assert_capability_refused(who, name, true, what);
-    g_assert_false(capability(who, name));
-    migrate_set_capability(who, "fixed-ram", false);
+    migrate_set_capability(qts, "fixed-ram", true);
+    assert_capability_refused(qts, name, true, what);
+    g_assert_false(capability(qts, name));
+    migrate_set_capability(qts, "fixed-ram", false);
 
-    migrate_set_capability(who, name, true);
-    assert_capability_refused(who, "fixed-ram", true, what);
-    assert_capabilities(who, false, false);
-    qtest_quit(who);
+    migrate_set_capability(qts, name, true);
+    assert_capability_refused(qts, "fixed-ram", true, what);
+    assert_capabilities(qts, false, false);
+    qtest_quit(qts);
 }
 
 static void test_xbzrle(void)
@@ -256,49 +256,49 @@ static void test_rdma_pin_all(void)
 /* Where it was not compiled in QEMU says that instead. */
 static void test_colo(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
+    QTestState *qts = qtest_init(NO_MACHINE);
     QDict *rsp;
 
-    migrate_set_capability(who, "fixed-ram", true);
-    rsp = qtest_qmp(who, "{ 'execute': 'migrate-set-capabilities', "
+    migrate_set_capability(qts, "fixed-ram", true);
+    rsp = qtest_qmp(qts, "{ 'execute': 'migrate-set-capabilities', "
                     "'arguments': { 'capabilities': [ { 'capability': "
                     "'x-colo', 'state': true } ] } }");
     g_assert_true(qdict_haskey(rsp, "error"));
     g_assert_nonnull(strcasestr(qdict_get_str(qdict_get_qdict(rsp, "error"),
                                               "desc"), "colo"));
     qobject_unref(rsp);
-    qtest_quit(who);
+    qtest_quit(qts);
 }
 
 static void test_compression(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
+    QTestState *qts = qtest_init(NO_MACHINE);
 
-    migrate_set_capability(who, "fixed-ram", true);
-    fixed_ram_assert_refused(who, "fixed-ram|multifd-compression",
-                             "{ 'execute': 'migrate-set-parameters', "
-                             "'arguments': { 'multifd-compression': 'zlib' } }");
-    migrate_set_capability(who, "fixed-ram", false);
-    migrate_set_parameter_str(who, "multifd-compression", "zlib");
-    assert_capability_refused(who, "fixed-ram", true,
+    migrate_set_capability(qts, "fixed-ram", true);
+    frt_assert_refused(qts, "fixed-ram|multifd-compression",
+                       "{ 'execute': 'migrate-set-parameters', "
+                       "'arguments': { 'multifd-compression': 'zlib' } }");
+    migrate_set_capability(qts, "fixed-ram", false);
+    migrate_set_parameter_str(qts, "multifd-compression", "zlib");
+    assert_capability_refused(qts, "fixed-ram", true,
                               "fixed-ram|multifd-compression");
-    assert_capabilities(who, false, false);
-    qtest_quit(who);
+    assert_capabilities(qts, false, false);
+    qtest_quit(qts);
 }
 
 static void test_tls(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
+    QTestState *qts = qtest_init(NO_MACHINE);
 
-    migrate_set_capability(who, "fixed-ram", true);
-    fixed_ram_assert_refused(who, "fixed-ram|tls-creds",
-                             "{ 'execute': 'migrate-set-parameters', "
-                             "'arguments': { 'tls-creds': 'tls0' } }");
-    migrate_set_capability(who, "fixed-ram", false);
-    migrate_set_parameter_str(who, "tls-creds", "tls0");
-    assert_capability_refused(who, "fixed-ram", true, "fixed-ram|tls-creds");
-    assert_capabilities(who, false, false);
-    qtest_quit(who);
+    migrate_set_capability(qts, "fixed-ram", true);
+    frt_assert_refused(qts, "fixed-ram|tls-creds",
+                       "{ 'execute': 'migrate-set-parameters', "
+                       "'arguments': { 'tls-creds': 'tls0' } }");
+    migrate_set_capability(qts, "fixed-ram", false);
+    migrate_set_parameter_str(qts, "tls-creds", "tls0");
+    assert_capability_refused(qts, "fixed-ram", true, "fixed-ram|tls-creds");
+    assert_capabilities(qts, false, false);
+    qtest_quit(qts);
 }
 
 static const char * const streams[] = {
@@ -307,28 +307,28 @@ static const char * const streams[] = {
 
 static void test_stream_out(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE);
+    QTestState *qts = qtest_init(NO_MACHINE);
 
-    migrate_set_capability(who, "fixed-ram", true);
+    migrate_set_capability(qts, "fixed-ram", true);
     for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
-        fixed_ram_assert_refused(who, "seekable",
-                                 "{ 'execute': 'migrate', "
-                                 "'arguments': { 'uri': %s } }", streams[i]);
+        frt_assert_refused(qts, "seekable",
+                           "{ 'execute': 'migrate', "
+                           "'arguments': { 'uri': %s } }", streams[i]);
     }
-    qtest_quit(who);
+    qtest_quit(qts);
 }
 
 static void test_stream_in(void)
 {
-    QTestState *who = qtest_init(NO_MACHINE "-incoming defer");
+    QTestState *qts = qtest_init(NO_MACHINE "-incoming defer");
 
-    migrate_set_capability(who, "fixed-ram", true);
+    migrate_set_capability(qts, "fixed-ram", true);
     for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
-        fixed_ram_assert_refused(who, "seekable",
-                                 "{ 'execute': 'migrate-incoming', "
-                                 "'arguments': { 'uri': %s } }", streams[i]);
+        frt_assert_refused(qts, "seekable",
+                           "{ 'execute': 'migrate-incoming', "
+                           "'arguments': { 'uri': %s } }", streams[i]);
     }
-    qtest_quit(who);
+    qtest_quit(qts);
 }
 
 /* QEMU must not start, and say why. */
@@ -388,7 +388,7 @@ static const FixedRamCase cases[] = {
     { "refused/global", test_global_refused, true },
 };
 
-void fixed_ram_add_option_tests(const MigrationTestEnv *env)
+void frt_add_option_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "option", cases, ARRAY_SIZE(cases));
 }

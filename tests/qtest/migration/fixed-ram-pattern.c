@@ -52,7 +52,7 @@ static void pattern_page(uint64_t *buf, unsigned page)
     }
 }
 
-void fixed_ram_write_pattern(QTestState *who)
+void frt_write_pattern(QTestState *qts)
 {
     g_autofree uint8_t *buf = g_malloc(PATTERN_BYTES);
     uint64_t addr;
@@ -60,35 +60,35 @@ void fixed_ram_write_pattern(QTestState *who)
     for (unsigned page = 0; page < PATTERN_PAGES; page++) {
         pattern_page((uint64_t *)(buf + page * SNAPSHOT_PAGE_SIZE), page);
     }
-    qtest_bufwrite(who, PATTERN_START, buf, PATTERN_BYTES);
+    qtest_bufwrite(qts, PATTERN_START, buf, PATTERN_BYTES);
     for (addr = X86_TEST_MEM_START; addr < X86_TEST_MEM_END;
          addr += STAMP_EVERY) {
-        qtest_writeq(who, addr + 8, addr);
+        qtest_writeq(qts, addr + 8, addr);
     }
 }
 
-void fixed_ram_wipe_pattern(QTestState *who)
+void frt_wipe_pattern(QTestState *qts)
 {
-    qtest_memset(who, PATTERN_START + WIPE_FIRST_PAGE * SNAPSHOT_PAGE_SIZE, 0,
+    qtest_memset(qts, PATTERN_START + WIPE_FIRST_PAGE * SNAPSHOT_PAGE_SIZE, 0,
                  PATTERN_BYTES - WIPE_FIRST_PAGE * SNAPSHOT_PAGE_SIZE);
 }
 
-void fixed_ram_change_memory(QTestState *who)
+void frt_change_memory(QTestState *qts)
 {
-    qtest_memset(who, PATTERN_START, 0x55, MiB);
+    qtest_memset(qts, PATTERN_START, 0x55, MiB);
 }
 
-const SnapshotBlock *fixed_ram_pattern_block(FixedRamTest *t,
-                                             const Snapshot *s)
+const SnapshotBlock *frt_pattern_block(FixedRamTest *t,
+                                       const Snapshot *s)
 {
     return t->pattern_block ? snapshot_block(s, t->pattern_block)
                             : snapshot_largest_block(s);
 }
 
 /* That the snapshot holds what we know the guest to hold. */
-void fixed_ram_check_pattern(FixedRamTest *t, const Snapshot *s)
+void frt_check_pattern(FixedRamTest *t, const Snapshot *s)
 {
-    const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
+    const SnapshotBlock *block = frt_pattern_block(t, s);
     uint64_t offset = t->pattern_block ? t->pattern_offset : PATTERN_START;
     uint64_t page[SNAPSHOT_PAGE_SIZE / sizeof(uint64_t)];
 
@@ -107,10 +107,10 @@ void fixed_ram_check_pattern(FixedRamTest *t, const Snapshot *s)
 /* The snapshot of the block with the pattern, against the guest's memory. */
 static void compare_with_source(FixedRamTest *t, const Snapshot *saved)
 {
-    const SnapshotBlock *block = fixed_ram_pattern_block(t, saved);
+    const SnapshotBlock *block = frt_pattern_block(t, saved);
     uint64_t offset = t->pattern_block ? t->pattern_offset : PATTERN_START;
     uint64_t addr = PATTERN_START - offset;
-    g_autofree char *path = fixed_ram_path("source");
+    g_autofree char *path = frt_path("source");
     GMappedFile *map;
 
     qtest_qmp_assert_success(t->from, "{ 'execute': 'pmemsave', 'arguments': "
@@ -136,12 +136,12 @@ static void check_file_head(const FixedRamTest *t, const Snapshot *s)
 }
 
 /* Is it what a snapshot should be? */
-void fixed_ram_check_saved(FixedRamTest *t)
+void frt_check_saved(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) saved = snapshot_open(path, t->offset);
 
-    fixed_ram_check_pattern(t, saved);
+    frt_check_pattern(t, saved);
     check_file_head(t, saved);
     g_assert_true(snapshot_has_capability(saved, "mapped-ram"));
     g_assert_false(snapshot_has_capability(saved, "fixed-ram"));

@@ -15,59 +15,59 @@
 #define ROUNDS                  10
 #define ROUND_USEC              30000
 
-void fixed_ram_begin_crawl(FixedRamTest *t)
+void frt_begin_crawl(FixedRamTest *t)
 {
     g_assert(t->crawl && t->start.oob);
-    fixed_ram_load_begin(t);
-    fixed_ram_wait_status(t->to, "postcopy-active");
+    frt_load_begin(t);
+    frt_wait_status(t->to, "postcopy-active");
 }
 
-void fixed_ram_pause(FixedRamTest *t)
+void frt_pause(FixedRamTest *t)
 {
     qtest_qmp_assert_success(t->to, "{ 'exec-oob': 'migrate-pause', "
                              "'id': 'pause' }");
-    fixed_ram_wait_status(t->to, "postcopy-paused");
+    frt_wait_status(t->to, "postcopy-paused");
 }
 
-void fixed_ram_recover(FixedRamTest *t)
+void frt_recover(FixedRamTest *t)
 {
     migrate_recover(t->to, t->uri);
-    fixed_ram_wait_status(t->to, "postcopy-active");
+    frt_wait_status(t->to, "postcopy-active");
 }
 
-bool fixed_ram_in_both_states(FixedRamTest *t, FixedRamAction *action)
+bool frt_in_both_states(FixedRamTest *t, FixedRamAction *action)
 {
-    if (!fixed_ram_prepare(t)) {
+    if (!frt_prepare(t)) {
         return false;
     }
-    fixed_ram_begin_crawl(t);
+    frt_begin_crawl(t);
     action(t, false);
-    fixed_ram_pause(t);
+    frt_pause(t);
     action(t, true);
-    fixed_ram_recover(t);
+    frt_recover(t);
     return true;
 }
 
-void fixed_ram_finish(FixedRamTest *t)
+void frt_finish(FixedRamTest *t)
 {
-    fixed_ram_load_rest(t);
-    fixed_ram_check(t);
-    fixed_ram_end(t);
+    frt_load_rest(t);
+    frt_check(t);
+    frt_end(t);
 }
 
-void fixed_ram_compare_ram_up_to(FixedRamTest *t, uint64_t end)
+void frt_compare_ram_up_to(FixedRamTest *t, uint64_t end)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *again = fixed_ram_path("again");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *again = frt_path("again");
     g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
     g_autoptr(Snapshot) have = NULL;
 
-    fixed_ram_save_again(t->to, t->load, "again");
+    frt_save_again(t->to, t->load, "again");
     have = snapshot_open(again, 0);
     for (size_t i = 0; i < want->blocks->len; i++) {
         const SnapshotBlock *block = &g_array_index(want->blocks,
                                                     SnapshotBlock, i);
-        uint64_t length = block == fixed_ram_pattern_block(t, want)
+        uint64_t length = block == frt_pattern_block(t, want)
             ? end : block->length;
 
         if (snapshot_block(have, block->name)) {
@@ -78,17 +78,17 @@ void fixed_ram_compare_ram_up_to(FixedRamTest *t, uint64_t end)
 }
 
 /* A job: its error is found where jobs are. */
-void fixed_ram_snapshot_job(QTestState *who, const char *command,
-                            const char *refusal)
+void frt_snapshot_job(QTestState *qts, const char *command,
+                      const char *refusal)
 {
     QDict *rsp = NULL, *job;
 
-    qtest_qmp_assert_success(who, "{ 'execute': %s, 'arguments': { 'job-id': "
+    qtest_qmp_assert_success(qts, "{ 'execute': %s, 'arguments': { 'job-id': "
                              "'job0', 'tag': 'x', 'vmstate': 'disk0', "
                              "'devices': [ 'disk0' ] } }", command);
     do {
         qobject_unref(rsp);
-        rsp = qtest_qmp(who, "{ 'execute': 'query-jobs' }");
+        rsp = qtest_qmp(qts, "{ 'execute': 'query-jobs' }");
         job = qobject_to(QDict, qlist_peek(qdict_get_qlist(rsp, "return")));
         g_assert_nonnull(job);
     } while (!g_str_equal(qdict_get_str(job, "status"), "concluded"));
@@ -98,28 +98,28 @@ void fixed_ram_snapshot_job(QTestState *who, const char *command,
         g_assert_cmpstr(qdict_get_try_str(job, "error"), ==, NULL);
     }
     qobject_unref(rsp);
-    qtest_qmp_assert_success(who, "{ 'execute': 'job-dismiss', "
+    qtest_qmp_assert_success(qts, "{ 'execute': 'job-dismiss', "
                              "'arguments': { 'id': 'job0' } }");
 }
 
-void fixed_ram_start_waiting_cpu(FixedRamTest *t)
+void frt_start_waiting_cpu(FixedRamTest *t)
 {
-    int64_t before = fixed_ram_figure(t->to, "faults");
+    int64_t before = frt_figure(t->to, "faults");
 
     qtest_qmp_assert_success(t->to, "{ 'execute': 'cont' }");
-    while (fixed_ram_figure(t->to, "faults") == before) {
+    while (frt_figure(t->to, "faults") == before) {
         g_usleep(1000);
     }
 }
 
 /* Takes replies until @last; returns a letter for each, in order. */
-static char *take_replies(QTestState *who, const char *last)
+static char *take_replies(QTestState *qts, const char *last)
 {
     GString *seen = g_string_new(NULL);
     bool done = false;
 
     while (!done) {
-        QDict *reply = qtest_qmp_receive(who);
+        QDict *reply = qtest_qmp_receive(qts);
         const char *id = qdict_get_str(reply, "id");
 
         if (!qdict_haskey(reply, "return")) {
@@ -134,7 +134,7 @@ static char *take_replies(QTestState *who, const char *last)
     return g_string_free(seen, false);
 }
 
-void fixed_ram_assert_waits(FixedRamTest *t, const char *fmt, ...)
+void frt_assert_waits(FixedRamTest *t, const char *fmt, ...)
 {
     g_autofree char *rest = NULL;
     va_list ap;
@@ -158,5 +158,5 @@ void fixed_ram_assert_waits(FixedRamTest *t, const char *fmt, ...)
     if (!strchr(rest, 'r')) {
         g_free(take_replies(t->to, "recover"));
     }
-    fixed_ram_wait_status(t->to, "postcopy-active");
+    frt_wait_status(t->to, "postcopy-active");
 }

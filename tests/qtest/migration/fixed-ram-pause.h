@@ -15,41 +15,41 @@
  */
 
 /* A load that has begun: the guest runs, or waits for cont. */
-void fixed_ram_begin_crawl(FixedRamTest *t);
+void frt_begin_crawl(FixedRamTest *t);
 /* Both out-of-band. */
-void fixed_ram_pause(FixedRamTest *t);
-void fixed_ram_recover(FixedRamTest *t);
+void frt_pause(FixedRamTest *t);
+void frt_recover(FixedRamTest *t);
 
 /* What is done in both states. */
 typedef void FixedRamAction(FixedRamTest *t, bool paused);
 
 /* From the start to a load that has been paused and goes on. */
-bool fixed_ram_in_both_states(FixedRamTest *t, FixedRamAction *action);
+bool frt_in_both_states(FixedRamTest *t, FixedRamAction *action);
 /* From there to the end; the guest has not run. */
-void fixed_ram_finish(FixedRamTest *t);
+void frt_finish(FixedRamTest *t);
 /*
  * Is the paused guest's memory as in the snapshot?  If some of it has gone, or
  * come, since: all blocks that are left, and of the largest one what lies
  * before @end.
  */
-void fixed_ram_compare_ram_up_to(FixedRamTest *t, uint64_t end);
+void frt_compare_ram_up_to(FixedRamTest *t, uint64_t end);
 
 /*
  * snapshot-save or snapshot-load, of the node disk0, to its end: an error that
  * says @refusal, or none if that is NULL.
  */
-void fixed_ram_snapshot_job(QTestState *who, const char *command,
-                            const char *refusal);
+void frt_snapshot_job(QTestState *qts, const char *command,
+                      const char *refusal);
 
 /* The load is paused.  A vCPU is started and waits for a page. */
-void fixed_ram_start_waiting_cpu(FixedRamTest *t);
+void frt_start_waiting_cpu(FixedRamTest *t);
 
 /*
  * The load is paused.  The command must wait for memory; so does the main
  * thread, yet out-of-band commands are answered.  Then the load goes on, and
  * the command succeeds.
  */
-void fixed_ram_assert_waits(FixedRamTest *t, const char *fmt, ...)
+void frt_assert_waits(FixedRamTest *t, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
 
 #endif

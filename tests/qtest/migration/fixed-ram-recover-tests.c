@@ -12,37 +12,37 @@
 #include "migration/migration-qmp.h"
 
 /* While memory is missing nobody may copy it. */
-static void assert_not_saved(QTestState *who)
+static void assert_not_saved(QTestState *qts)
 {
-    g_autofree char *uri = fixed_ram_file_uri("other");
+    g_autofree char *uri = frt_file_uri("other");
 
-    fixed_ram_assert_refused(who, "still being loaded",
-                             "{ 'execute': 'migrate', "
-                             "'arguments': { 'uri': %s } }", uri);
-    fixed_ram_hmp_says(who, "savevm x", "still being loaded");
-    fixed_ram_snapshot_job(who, "snapshot-save", "still being loaded");
+    frt_assert_refused(qts, "still being loaded",
+                       "{ 'execute': 'migrate', "
+                       "'arguments': { 'uri': %s } }", uri);
+    frt_hmp_says(qts, "savevm x", "still being loaded");
+    frt_snapshot_job(qts, "snapshot-save", "still being loaded");
 }
 
 static void assert_recover_refused(FixedRamTest *t, const char *what,
                                    const char *file)
 {
-    g_autofree char *uri = fixed_ram_file_uri(file);
+    g_autofree char *uri = frt_file_uri(file);
 
-    fixed_ram_assert_refused(t->to, what, "{ 'exec-oob': 'migrate-recover', "
-                             "'id': 'recover', 'arguments': { 'uri': %s } }",
-                             uri);
-    fixed_ram_wait_status(t->to, "postcopy-paused");
+    frt_assert_refused(t->to, what, "{ 'exec-oob': 'migrate-recover', "
+                       "'id': 'recover', 'arguments': { 'uri': %s } }",
+                       uri);
+    frt_wait_status(t->to, "postcopy-paused");
 }
 
 static void pause_load(FixedRamTest *t)
 {
     QDict *info;
 
-    fixed_ram_load_begin(t);
-    fixed_ram_wait_status(t->to, "postcopy-active");
+    frt_load_begin(t);
+    frt_wait_status(t->to, "postcopy-active");
     assert_not_saved(t->to);
     migrate_pause(t->to);
-    fixed_ram_wait_status(t->to, "postcopy-paused");
+    frt_wait_status(t->to, "postcopy-paused");
     info = migrate_query(t->to);
     g_assert_nonnull(strstr(qdict_get_str(info, "error-desc"), "paused"));
     qobject_unref(info);
@@ -58,25 +58,25 @@ static void test_recover(void)
         .load = FR_DEMAND,
         .crawl = true,
     };
-    g_autofree char *uri = fixed_ram_file_uri("copy");
+    g_autofree char *uri = frt_file_uri("copy");
     QDict *info;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     pause_load(&args);
     assert_recover_refused(&args, "other|No such file", "other");
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
     migrate_recover(args.to, uri);
-    fixed_ram_load_rest(&args);
+    frt_load_rest(&args);
     g_assert_cmpstr(args.events->str, ==,
                     "setup active postcopy-active postcopy-paused "
                     "postcopy-recover postcopy-active completed");
     info = migrate_query(args.to);
     g_assert_false(qdict_haskey(info, "error-desc"));
     qobject_unref(info);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /* A snapshot of another machine, of the same type as the guest. */
@@ -85,7 +85,7 @@ static void save_other(const char *options)
     const char *type = g_getenv("QTEST_QEMU_MACHINE_TYPE") ?: "q35";
     QTestState *other = qtest_initf("-machine %s %s", type, options);
 
-    fixed_ram_save_again(other, 0, "other");
+    frt_save_again(other, 0, "other");
     qtest_quit(other);
 }
 
@@ -103,17 +103,17 @@ static void test_recover_other(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     /* The loading side makes it: it holds the same, and then a little else. */
-    fixed_ram_set_mode(args.to, FR_FIXED);
-    fixed_ram_incoming(&args, args.uri);
-    fixed_ram_wait_status(args.to, "completed");
-    fixed_ram_change_memory(args.to);
-    fixed_ram_save_again(args.to, FR_FIXED, "copy");
+    frt_set_mode(args.to, FR_FIXED);
+    frt_incoming(&args, args.uri);
+    frt_wait_status(args.to, "completed");
+    frt_change_memory(args.to);
+    frt_save_again(args.to, FR_FIXED, "copy");
 
-    fixed_ram_restart_target(&args, "defer", "");
+    frt_restart_target(&args, "defer", "");
     pause_load(&args);
     assert_recover_refused(&args, "copy|'pc.ram': the bitmap at offset",
                            "copy");
@@ -123,9 +123,9 @@ static void test_recover_other(void)
     save_other("-m 32M");
     assert_recover_refused(&args, "other|block 'pc.ram' is not as", "other");
     migrate_recover(args.to, args.uri);
-    fixed_ram_load_rest(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /* The guest runs, waits for a page, and goes on after the pause. */
@@ -140,21 +140,21 @@ static void test_recover_identity(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_set_mode(args.to, FR_FIXED);
-    fixed_ram_incoming(&args, args.uri);
-    fixed_ram_wait_status(args.to, "completed");
-    fixed_ram_save_again(args.to, FR_FIXED, "copy");
+    frt_set_mode(args.to, FR_FIXED);
+    frt_incoming(&args, args.uri);
+    frt_wait_status(args.to, "completed");
+    frt_save_again(args.to, FR_FIXED, "copy");
 
-    fixed_ram_restart_target(&args, "defer", "");
+    frt_restart_target(&args, "defer", "");
     pause_load(&args);
     assert_recover_refused(&args, "copy|identities differ", "copy");
     migrate_recover(args.to, args.uri);
-    fixed_ram_load_rest(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_recover_run(void)
@@ -169,15 +169,15 @@ static void test_recover_run(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_begin_crawl(&args);
-    fixed_ram_pause(&args);
+    frt_begin_crawl(&args);
+    frt_pause(&args);
     migrate_recover(args.to, args.uri);
-    fixed_ram_load_rest(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /* The process can be ended while the guest waits for a page. */
@@ -193,13 +193,13 @@ static void test_quit(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_begin_crawl(&args);
-    fixed_ram_pause(&args);
+    frt_begin_crawl(&args);
+    frt_pause(&args);
     args.run = false;
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 /* Some of it cannot be had: the guest stays, but goes nowhere else. */
@@ -216,32 +216,32 @@ static void give_up(unsigned save, int64_t bytes)
     const char *command = "{ 'exec-oob': 'fixed-ram-give-up', 'id': 'g', "
                           "'arguments': { 'block': %s, 'offset': %" PRIu64
                           " } }";
-    g_autofree char *uri = fixed_ram_file_uri("other");
+    g_autofree char *uri = frt_file_uri("other");
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_load_begin(&args);
-    fixed_ram_wait_status(args.to, "postcopy-active");
-    fixed_ram_assert_refused(args.to, "No load is paused", command, "pc.ram",
-                             lost);
+    frt_load_begin(&args);
+    frt_wait_status(args.to, "postcopy-active");
+    frt_assert_refused(args.to, "No load is paused", command, "pc.ram",
+                       lost);
     migrate_pause(args.to);
-    fixed_ram_wait_status(args.to, "postcopy-paused");
-    fixed_ram_assert_refused(args.to, "'no.ram'", command, "no.ram", lost);
+    frt_wait_status(args.to, "postcopy-paused");
+    frt_assert_refused(args.to, "'no.ram'", command, "no.ram", lost);
     qtest_qmp_assert_success(args.to, command, "pc.ram", lost);
-    fixed_ram_assert_refused(args.to, "the page is there", command, "pc.ram",
-                             lost + 1);
-    g_assert_cmpint(fixed_ram_figure(args.to, "lost-bytes"), ==, bytes);
+    frt_assert_refused(args.to, "the page is there", command, "pc.ram",
+                       lost + 1);
+    g_assert_cmpint(frt_figure(args.to, "lost-bytes"), ==, bytes);
     migrate_recover(args.to, args.uri);
-    fixed_ram_load_rest(&args);
-    g_assert_cmpint(fixed_ram_figure(args.to, "lost-bytes"), ==, bytes);
-    fixed_ram_assert_refused(args.to, "given up", "{ 'execute': 'migrate', "
-                             "'arguments': { 'uri': %s } }", uri);
-    fixed_ram_assert_refused(args.to, "given up",
-                             "{ 'execute': 'snapshot-load', 'arguments': "
-                             "{ 'job-id': 'job0', 'tag': 'x', 'vmstate': "
-                             "'none', 'devices': [] } }");
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    g_assert_cmpint(frt_figure(args.to, "lost-bytes"), ==, bytes);
+    frt_assert_refused(args.to, "given up", "{ 'execute': 'migrate', "
+                       "'arguments': { 'uri': %s } }", uri);
+    frt_assert_refused(args.to, "given up",
+                       "{ 'execute': 'snapshot-load', 'arguments': "
+                       "{ 'job-id': 'job0', 'tag': 'x', 'vmstate': "
+                       "'none', 'devices': [] } }");
+    frt_end(&args);
 }
 
 static void test_give_up_page(void)
@@ -256,16 +256,16 @@ static void test_give_up_cluster(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "recover/copy", test_recover },
-    { "recover/other", test_recover_other, true },
-    { "recover/identity", test_recover_identity, true },
-    { "recover/run", test_recover_run, true },
-    { "recover/quit", test_quit },
-    { "recover/give-up/page", test_give_up_page },
-    { "recover/give-up/cluster", test_give_up_cluster, true },
+    { "copy", test_recover },
+    { "other", test_recover_other, true },
+    { "identity", test_recover_identity, true },
+    { "run", test_recover_run, true },
+    { "quit", test_quit },
+    { "give-up/page", test_give_up_page },
+    { "give-up/cluster", test_give_up_cluster, true },
 };
 
-void fixed_ram_add_recover_tests(const MigrationTestEnv *env)
+void frt_add_recover_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "recover", cases, ARRAY_SIZE(cases));
 }

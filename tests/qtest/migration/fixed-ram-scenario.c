@@ -22,9 +22,9 @@
  */
 
 /* Member @name of query-migrate's member @group. */
-static int64_t figure_of(QTestState *who, const char *group, const char *name)
+static int64_t figure_of(QTestState *qts, const char *group, const char *name)
 {
-    QDict *info = migrate_query(who);
+    QDict *info = migrate_query(qts);
     int64_t value;
 
     g_assert(qdict_haskey(info, group));
@@ -33,22 +33,22 @@ static int64_t figure_of(QTestState *who, const char *group, const char *name)
     return value;
 }
 
-int64_t fixed_ram_figure(QTestState *who, const char *name)
+int64_t frt_figure(QTestState *qts, const char *name)
 {
-    return figure_of(who, "fixed-ram", name);
+    return figure_of(qts, "fixed-ram", name);
 }
 
-int64_t fixed_ram_ram_figure(QTestState *who, const char *name)
+int64_t frt_ram_figure(QTestState *qts, const char *name)
 {
-    return figure_of(who, "ram", name);
+    return figure_of(qts, "ram", name);
 }
 
-void fixed_ram_wait_status(QTestState *who, const char *status)
+void frt_wait_status(QTestState *qts, const char *status)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
 
     while (true) {
-        QDict *info = migrate_query_not_failed(who);
+        QDict *info = migrate_query_not_failed(qts);
         const char *now = qdict_get_try_str(info, "status");
         bool there = !g_strcmp0(now, status);
         bool completed = !g_strcmp0(now, "completed");
@@ -63,7 +63,7 @@ void fixed_ram_wait_status(QTestState *who, const char *status)
     }
 }
 
-static bool record_event(QTestState *who, const char *name, QDict *event,
+static bool record_event(QTestState *qts, const char *name, QDict *event,
                          void *opaque)
 {
     GString *events = opaque;
@@ -77,7 +77,7 @@ static bool record_event(QTestState *who, const char *name, QDict *event,
     return true;
 }
 
-void fixed_ram_wait_event(FixedRamTest *t, const char *event)
+void frt_wait_event(FixedRamTest *t, const char *event)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
 
@@ -88,7 +88,7 @@ void fixed_ram_wait_event(FixedRamTest *t, const char *event)
     }
 }
 
-void fixed_ram_wait_told(FixedRamTest *t, const char *event)
+void frt_wait_told(FixedRamTest *t, const char *event)
 {
     while (!strstr(t->events->str, event)) {
         QDict *told = qtest_qmp_receive_dict(t->to);
@@ -99,25 +99,25 @@ void fixed_ram_wait_told(FixedRamTest *t, const char *event)
     }
 }
 
-bool fixed_ram_running(QTestState *who)
+bool frt_running(QTestState *qts)
 {
     QDict *status = qtest_qmp_assert_success_ref(
-        who, "{ 'execute': 'query-status' }");
+        qts, "{ 'execute': 'query-status' }");
     bool running = qdict_get_bool(status, "running");
 
     qobject_unref(status);
     return running;
 }
 
-void fixed_ram_assert_refused(QTestState *who, const char *what,
-                              const char *fmt, ...)
+void frt_assert_refused(QTestState *qts, const char *what,
+                        const char *fmt, ...)
 {
     g_auto(GStrv) parts = g_strsplit(what, "|", -1);
     va_list ap;
     QDict *rsp, *err;
 
     va_start(ap, fmt);
-    rsp = qtest_vqmp(who, fmt, ap);
+    rsp = qtest_vqmp(qts, fmt, ap);
     va_end(ap);
     if (!qdict_haskey(rsp, "error")) {
         g_test_message("not refused, though it should: %s", what);
@@ -134,10 +134,10 @@ void fixed_ram_assert_refused(QTestState *who, const char *what,
     qobject_unref(rsp);
 }
 
-void fixed_ram_hmp_says(QTestState *who, const char *command,
-                        const char *what)
+void frt_hmp_says(QTestState *qts, const char *command,
+                  const char *what)
 {
-    g_autofree char *text = qtest_hmp(who, "%s", command);
+    g_autofree char *text = qtest_hmp(qts, "%s", command);
 
     if (!strstr(text, what)) {
         g_test_message("%s does not say \"%s\": %s", command, what, text);
@@ -156,29 +156,29 @@ static const struct {
     { FR_BLOCKTIME, "postcopy-blocktime" },
 };
 
-void fixed_ram_set_mode(QTestState *who, unsigned mode)
+void frt_set_mode(QTestState *qts, unsigned mode)
 {
     for (size_t i = 0; i < ARRAY_SIZE(mode_capabilities); i++) {
         if (mode & mode_capabilities[i].bit) {
-            migrate_set_capability(who, mode_capabilities[i].name, true);
+            migrate_set_capability(qts, mode_capabilities[i].name, true);
         }
     }
     if (mode & FR_MULTIFD) {
-        migrate_set_parameter_int(who, "multifd-channels", MULTIFD_CHANNELS);
+        migrate_set_parameter_int(qts, "multifd-channels", MULTIFD_CHANNELS);
     }
     if (mode & FR_DIRECT) {
-        migrate_set_parameter_bool(who, "direct-io", true);
+        migrate_set_parameter_bool(qts, "direct-io", true);
     }
 }
 
-static void clear_mode(QTestState *who, unsigned mode)
+static void clear_mode(QTestState *qts, unsigned mode)
 {
     if (mode & FR_DIRECT) {
-        migrate_set_parameter_bool(who, "direct-io", false);
+        migrate_set_parameter_bool(qts, "direct-io", false);
     }
     for (size_t i = ARRAY_SIZE(mode_capabilities); i-- > 0; ) {
         if (mode & mode_capabilities[i].bit) {
-            migrate_set_capability(who, mode_capabilities[i].name, false);
+            migrate_set_capability(qts, mode_capabilities[i].name, false);
         }
     }
 }
@@ -206,7 +206,7 @@ static bool can_run(const FixedRamTest *t)
 static char *make_uri(const FixedRamTest *t)
 {
     g_autofree char *path = t->fds ? g_strdup_printf("/dev/fdset/%d", FDSET)
-                                   : fixed_ram_path(FILE_TEST_FILENAME);
+                                   : frt_path(FILE_TEST_FILENAME);
 
     return t->offset ? g_strdup_printf("file:%s,offset=%" PRIu64, path,
                                        t->offset)
@@ -216,7 +216,7 @@ static char *make_uri(const FixedRamTest *t)
 /* What stands before the stream belongs to somebody else. */
 static void make_file(const FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autofree char *head = g_malloc(t->offset);
 
     memset(head, FILE_TEST_MARKER, t->offset);
@@ -253,21 +253,21 @@ static int start_guests(FixedRamTest *t, const char *uri, const char *opts)
     return ret;
 }
 
-void fixed_ram_restart_target(FixedRamTest *t, const char *uri,
-                              const char *opts)
+void frt_restart_target(FixedRamTest *t, const char *uri,
+                        const char *opts)
 {
     qtest_quit(t->to);
     t->start.only_target = true;
     g_assert_cmpint(start_guests(t, uri, opts), ==, 0);
 }
 
-bool fixed_ram_start(FixedRamTest *t)
+bool frt_start(FixedRamTest *t)
 {
     if (!can_run(t)) {
         return false;
     }
     t->events = g_string_new(NULL);
-    qtest_add_abrt_handler(fixed_ram_remove_files, t);
+    qtest_add_abrt_handler(frt_remove_files, t);
     if (start_guests(t, "defer", "")) {
         qtest_remove_abrt_handler(t);
         g_string_free(t->events, true);
@@ -277,19 +277,19 @@ bool fixed_ram_start(FixedRamTest *t)
     return true;
 }
 
-void fixed_ram_fill(FixedRamTest *t)
+void frt_fill(FixedRamTest *t)
 {
     wait_for_serial("src_serial");
     if (!t->live) {
         qtest_qmp_assert_success(t->from, "{ 'execute': 'stop' }");
         wait_for_stop(t->from, get_src());
     }
-    fixed_ram_write_pattern(t->from);
+    frt_write_pattern(t->from);
 }
 
-static void hand_over_fds(FixedRamTest *t, QTestState *who, int flags)
+static void hand_over_fds(FixedRamTest *t, QTestState *qts, int flags)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
 
     for (unsigned i = 0; i < t->fds; i++) {
 #ifdef O_DIRECT
@@ -300,7 +300,7 @@ static void hand_over_fds(FixedRamTest *t, QTestState *who, int flags)
         int fd = open(path, flags | direct);
 
         g_assert_cmpint(fd, >=, 0);
-        qtest_qmp_fds_assert_success(who, &fd, 1, "{ 'execute': 'add-fd', "
+        qtest_qmp_fds_assert_success(qts, &fd, 1, "{ 'execute': 'add-fd', "
                                      "'arguments': { 'fdset-id': %d } }",
                                      FDSET);
         close(fd);
@@ -308,15 +308,15 @@ static void hand_over_fds(FixedRamTest *t, QTestState *who, int flags)
 }
 
 /* The guest may go on a moment after its migration has completed. */
-static void wait_saved(QTestState *who)
+static void wait_saved(QTestState *qts)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
     bool over = false;
 
-    wait_for_migration_complete(who);
+    wait_for_migration_complete(qts);
     while (!over) {
         QDict *status = qtest_qmp_assert_success_ref(
-            who, "{ 'execute': 'query-status' }");
+            qts, "{ 'execute': 'query-status' }");
 
         over = g_str_equal(qdict_get_str(status, "status"), "postmigrate");
         qobject_unref(status);
@@ -333,17 +333,17 @@ static void wipe_while_saving(FixedRamTest *t)
         g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_usleep(1000);
     }
-    fixed_ram_wipe_pattern(t->from);
+    frt_wipe_pattern(t->from);
     migrate_ensure_converge(t->from);
 }
 
-void fixed_ram_save(FixedRamTest *t)
+void frt_save(FixedRamTest *t)
 {
     if (t->fds || t->offset) {
         make_file(t);
         hand_over_fds(t, t->from, O_WRONLY);
     }
-    fixed_ram_set_mode(t->from, t->save);
+    frt_set_mode(t->from, t->save);
     if (t->wipe) {
         migrate_set_parameter_int(t->from, "max-bandwidth", 100 * MiB);
         migrate_set_parameter_int(t->from, "downtime-limit", 1);
@@ -355,19 +355,19 @@ void fixed_ram_save(FixedRamTest *t)
         wipe_while_saving(t);
     }
     wait_saved(t->from);
-    fixed_ram_check_saved(t);
+    frt_check_saved(t);
 }
 
-void fixed_ram_incoming(FixedRamTest *t, const char *uri)
+void frt_incoming(FixedRamTest *t, const char *uri)
 {
     qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-incoming', "
                              "'arguments': { 'uri': %s } }", uri);
 }
 
-void fixed_ram_load_begin(FixedRamTest *t)
+void frt_load_begin(FixedRamTest *t)
 {
     hand_over_fds(t, t->to, O_RDONLY);
-    fixed_ram_set_mode(t->to, t->load);
+    frt_set_mode(t->to, t->load);
     if (t->percent) {
         migrate_set_parameter_int(t->to, "fixed-ram-precopy-percent",
                                   t->percent);
@@ -375,31 +375,31 @@ void fixed_ram_load_begin(FixedRamTest *t)
     if (t->crawl) {
         migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 1);
     }
-    fixed_ram_incoming(t, t->uri);
+    frt_incoming(t, t->uri);
 }
 
-void fixed_ram_load(FixedRamTest *t)
+void frt_load(FixedRamTest *t)
 {
-    fixed_ram_load_begin(t);
-    fixed_ram_wait_status(t->to, "completed");
+    frt_load_begin(t);
+    frt_wait_status(t->to, "completed");
 }
 
-void fixed_ram_load_rest(FixedRamTest *t)
+void frt_load_rest(FixedRamTest *t)
 {
     migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 0);
-    fixed_ram_wait_status(t->to, "completed");
+    frt_wait_status(t->to, "completed");
 }
 
-void fixed_ram_save_again(QTestState *who, unsigned mode, const char *name)
+void frt_save_again(QTestState *qts, unsigned mode, const char *name)
 {
-    g_autofree char *uri = fixed_ram_file_uri(name);
+    g_autofree char *uri = frt_file_uri(name);
 
-    clear_mode(who, mode);
-    migrate_set_capability(who, "mapped-ram", true);
-    migrate_ensure_converge(who);
-    migrate_qmp(who, NULL, uri, NULL, "{}");
-    wait_saved(who);
-    migrate_set_capability(who, "mapped-ram", false);
+    clear_mode(qts, mode);
+    migrate_set_capability(qts, "mapped-ram", true);
+    migrate_ensure_converge(qts);
+    migrate_qmp(qts, NULL, uri, NULL, "{}");
+    wait_saved(qts);
+    migrate_set_capability(qts, "mapped-ram", false);
 }
 
 /* Only what is placed on demand comes by units. */
@@ -409,20 +409,20 @@ static uint64_t loaded_by(const FixedRamTest *t)
 }
 
 /* Every page that is data came once, by a fault or by a loader. */
-void fixed_ram_check_figures(FixedRamTest *t)
+void frt_check_figures(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
-    const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
+    const SnapshotBlock *block = frt_pattern_block(t, s);
     int64_t bytes = snapshot_data(s) -
                     snapshot_block_data(block, SNAPSHOT_PAGE_SIZE) +
                     snapshot_block_data(block, loaded_by(t));
-    int64_t by_fault = fixed_ram_figure(t->to, "fault-bytes");
+    int64_t by_fault = frt_figure(t->to, "fault-bytes");
 
-    g_assert_cmpint(by_fault + fixed_ram_figure(t->to, "loader-bytes"), ==,
+    g_assert_cmpint(by_fault + frt_figure(t->to, "loader-bytes"), ==,
                     bytes);
-    g_assert_cmpint(fixed_ram_ram_figure(t->to, "transferred"), ==, bytes);
-    g_assert_cmpint(fixed_ram_ram_figure(t->to, "remaining"), ==, 0);
+    g_assert_cmpint(frt_ram_figure(t->to, "transferred"), ==, bytes);
+    g_assert_cmpint(frt_ram_figure(t->to, "remaining"), ==, 0);
     if (!(t->load & FR_POSTCOPY) || t->percent == 100) {
         g_assert_cmpint(by_fault, ==, 0);
     }
@@ -436,30 +436,30 @@ void fixed_ram_check_figures(FixedRamTest *t)
 static void compare_with_base(FixedRamTest *t, const char *path,
                               const Snapshot *have)
 {
-    g_autofree char *file = fixed_ram_path("base");
+    g_autofree char *file = frt_path("base");
     g_autofree char *uri = g_strdup_printf("file:%s,offset=%" PRIu64, path,
                                            t->offset);
     g_autoptr(Snapshot) base = NULL;
 
     t->stock_load = true;
-    fixed_ram_restart_target(t, "defer", "");
-    fixed_ram_set_mode(t->to, FR_MAPPED);
-    fixed_ram_incoming(t, uri);
-    fixed_ram_wait_status(t->to, "completed");
-    fixed_ram_save_again(t->to, FR_MAPPED, "base");
+    frt_restart_target(t, "defer", "");
+    frt_set_mode(t->to, FR_MAPPED);
+    frt_incoming(t, uri);
+    frt_wait_status(t->to, "completed");
+    frt_save_again(t->to, FR_MAPPED, "base");
     base = snapshot_open(file, 0);
     snapshot_assert_same_ram(base, have);
     g_assert_true(snapshot_same_devices(base, have, false));
 }
 
-void fixed_ram_compare(FixedRamTest *t)
+void frt_compare(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *again = fixed_ram_path("again");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *again = frt_path("again");
     g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
     g_autoptr(Snapshot) have = NULL;
 
-    fixed_ram_save_again(t->to, t->load, "again");
+    frt_save_again(t->to, t->load, "again");
     have = snapshot_open(again, 0);
     snapshot_assert_same_ram(want, have);
     /* A guest saved running is compared paused. */
@@ -471,16 +471,16 @@ void fixed_ram_compare(FixedRamTest *t)
 /* The guest has gone on; what it does not use must be as it was. */
 static void compare_running(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *again = fixed_ram_path("again");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *again = frt_path("again");
     g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
     g_autoptr(Snapshot) have = NULL;
 
     qtest_qmp_assert_success(t->to, "{ 'execute': 'stop' }");
-    fixed_ram_save_again(t->to, t->load, "again");
+    frt_save_again(t->to, t->load, "again");
     have = snapshot_open(again, 0);
     snapshot_assert_same_range(want, have,
-                               fixed_ram_pattern_block(t, want)->name,
+                               frt_pattern_block(t, want)->name,
                                X86_TEST_MEM_END / SNAPSHOT_PAGE_SIZE,
                                (PATTERN_START + PATTERN_BYTES) /
                                SNAPSHOT_PAGE_SIZE);
@@ -492,91 +492,78 @@ static bool by_our_engine(const FixedRamTest *t)
     return t->load & (FR_FIXED | FR_POSTCOPY);
 }
 
-void fixed_ram_check(FixedRamTest *t)
+void frt_check(FixedRamTest *t)
 {
     if (by_our_engine(t)) {
-        fixed_ram_check_figures(t);
+        frt_check_figures(t);
     }
     if (t->run) {
         wait_for_serial("dest_serial");
         compare_running(t);
     } else {
-        fixed_ram_compare(t);
+        frt_compare(t);
     }
 }
 
 /* A running guest goes on to the end and is looked at there once more. */
-void fixed_ram_end(FixedRamTest *t)
+void frt_end(FixedRamTest *t)
 {
     qtest_remove_abrt_handler(t);
     migrate_end(t->from, t->to, t->run);
-    fixed_ram_remove_files(NULL);
+    frt_remove_files(NULL);
     g_string_free(t->events, true);
     g_free(t->uri);
 }
 
-bool fixed_ram_prepare(FixedRamTest *t)
+bool frt_prepare(FixedRamTest *t)
 {
-    if (!fixed_ram_start(t)) {
+    if (!frt_start(t)) {
         return false;
     }
-    fixed_ram_fill(t);
-    fixed_ram_save(t);
+    frt_fill(t);
+    frt_save(t);
     return true;
 }
 
-void fixed_ram_test(FixedRamTest *t)
+void frt_test(FixedRamTest *t)
 {
-    if (!fixed_ram_prepare(t)) {
+    if (!frt_prepare(t)) {
         return;
     }
-    fixed_ram_load(t);
-    fixed_ram_check(t);
-    fixed_ram_end(t);
+    frt_load(t);
+    frt_check(t);
+    frt_end(t);
 }
 
-void fixed_ram_add_cases(const MigrationTestEnv *env,
-                         const FixedRamCase *cases, size_t count)
+void frt_save_begin(FixedRamTest *t, const char *uri)
 {
-    for (size_t i = 0; i < count; i++) {
-        g_autofree char *path = g_strdup_printf("/migration/fixed-ram/%s",
-                                                cases[i].name);
-
-        if (env->full_set || !cases[i].full) {
-            migration_test_add(path, cases[i].test);
-        }
-    }
-}
-
-void fixed_ram_save_begin(FixedRamTest *t, const char *uri)
-{
-    fixed_ram_set_mode(t->from, t->save);
+    frt_set_mode(t->from, t->save);
     migrate_ensure_non_converge(t->from);
     migrate_qmp(t->from, NULL, uri, NULL, "{}");
     wait_for_migration_status(t->from, "active", NULL);
 }
 
-void fixed_ram_wait_rounds(QTestState *who, uint64_t rounds)
+void frt_wait_rounds(QTestState *qts, uint64_t rounds)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
 
-    while (get_migration_pass(who) < rounds) {
+    while (get_migration_pass(qts) < rounds) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_usleep(1000);
     }
 }
 
-SnapshotSuperblock fixed_ram_superblock(const char *name)
+SnapshotSuperblock frt_superblock(const char *name)
 {
-    g_autofree char *path = fixed_ram_path(name);
+    g_autofree char *path = frt_path(name);
     SnapshotSuperblock sb;
 
     g_assert_true(snapshot_find_superblock(path, &sb));
     return sb;
 }
 
-void fixed_ram_assert_being_written(const char *name)
+void frt_assert_being_written(const char *name)
 {
-    g_assert_cmpuint(fixed_ram_superblock(name).state, ==,
+    g_assert_cmpuint(frt_superblock(name).state, ==,
                      SUPERBLOCK_BEING_WRITTEN);
 }

@@ -53,7 +53,7 @@ typedef struct FixedRamTest {
     /* Loaders crawl as soon as the guest runs */
     bool crawl;
 
-    /* Below: filled in by fixed_ram_start() */
+    /* Below: filled in by frt_start() */
     QTestState *from;
     QTestState *to;
     char *uri;
@@ -62,37 +62,37 @@ typedef struct FixedRamTest {
 } FixedRamTest;
 
 /* The steps of a scenario, in order.  Returns false if it is skipped. */
-bool fixed_ram_start(FixedRamTest *t);
-void fixed_ram_fill(FixedRamTest *t);
-void fixed_ram_save(FixedRamTest *t);
-void fixed_ram_load_begin(FixedRamTest *t);
-void fixed_ram_load(FixedRamTest *t);
+bool frt_start(FixedRamTest *t);
+void frt_fill(FixedRamTest *t);
+void frt_save(FixedRamTest *t);
+void frt_load_begin(FixedRamTest *t);
+void frt_load(FixedRamTest *t);
 /* After a load_begin with @crawl: at full speed to the end. */
-void fixed_ram_load_rest(FixedRamTest *t);
-void fixed_ram_check(FixedRamTest *t);
-void fixed_ram_end(FixedRamTest *t);
+void frt_load_rest(FixedRamTest *t);
+void frt_check(FixedRamTest *t);
+void frt_end(FixedRamTest *t);
 
 /* Up to a saved snapshot; false if the scenario is skipped. */
-bool fixed_ram_prepare(FixedRamTest *t);
+bool frt_prepare(FixedRamTest *t);
 /* All of them. */
-void fixed_ram_test(FixedRamTest *t);
+void frt_test(FixedRamTest *t);
 
 /* A save that has no end until migrate_ensure_converge(). */
-void fixed_ram_save_begin(FixedRamTest *t, const char *uri);
-void fixed_ram_wait_rounds(QTestState *who, uint64_t rounds);
+void frt_save_begin(FixedRamTest *t, const char *uri);
+void frt_wait_rounds(QTestState *qts, uint64_t rounds);
 
 /* Parts of steps, for scenarios that go their own way. */
-void fixed_ram_set_mode(QTestState *who, unsigned mode);
-void fixed_ram_save_again(QTestState *who, unsigned mode, const char *name);
-void fixed_ram_check_figures(FixedRamTest *t);
-void fixed_ram_incoming(FixedRamTest *t, const char *uri);
+void frt_set_mode(QTestState *qts, unsigned mode);
+void frt_save_again(QTestState *qts, unsigned mode, const char *name);
+void frt_check_figures(FixedRamTest *t);
+void frt_incoming(FixedRamTest *t, const char *uri);
 /* The paused guest against this snapshot. */
-void fixed_ram_compare(FixedRamTest *t);
+void frt_compare(FixedRamTest *t);
 /* Is the snapshot what the source's guest holds? */
-void fixed_ram_check_saved(FixedRamTest *t);
+void frt_check_saved(FixedRamTest *t);
 /* Another loading side, with more options and -incoming @uri. */
-void fixed_ram_restart_target(FixedRamTest *t, const char *uri,
-                              const char *opts);
+void frt_restart_target(FixedRamTest *t, const char *uri,
+                        const char *opts);
 /*
  * Memory that the guest does not use, where each page has a content of its
  * own and some are zero
@@ -100,50 +100,50 @@ void fixed_ram_restart_target(FixedRamTest *t, const char *uri,
 #define PATTERN_START           (104 * MiB)
 #define PATTERN_BYTES           (8 * MiB)
 
-void fixed_ram_write_pattern(QTestState *who);
+void frt_write_pattern(QTestState *qts);
 /* The part that has no zero pages becomes zero. */
-void fixed_ram_wipe_pattern(QTestState *who);
-void fixed_ram_check_pattern(FixedRamTest *t, const Snapshot *s);
+void frt_wipe_pattern(QTestState *qts);
+void frt_check_pattern(FixedRamTest *t, const Snapshot *s);
 /* The block that holds it. */
-const SnapshotBlock *fixed_ram_pattern_block(FixedRamTest *t,
-                                             const Snapshot *s);
+const SnapshotBlock *frt_pattern_block(FixedRamTest *t,
+                                       const Snapshot *s);
 /* Another snapshot would be different then. */
-void fixed_ram_change_memory(QTestState *who);
+void frt_change_memory(QTestState *qts);
 
 /*
  * Files that go when the test ends: the snapshot, "again", "base", "source"
  * are used by the steps, "faults" says which reads fail, "other", "copy" and
  * "disk" are for scenarios.  The last one lies in memory, for backends.
  */
-char *fixed_ram_path(const char *name);
-char *fixed_ram_file_uri(const char *name);
-char *fixed_ram_shm_path(void);
-void fixed_ram_remove_files(void *opaque);
+char *frt_path(const char *name);
+char *frt_file_uri(const char *name);
+char *frt_shm_path(void);
+void frt_remove_files(void *opaque);
 /* The file's superblock. */
-SnapshotSuperblock fixed_ram_superblock(const char *name);
+SnapshotSuperblock frt_superblock(const char *name);
 /* It says that its save is not complete. */
-void fixed_ram_assert_being_written(const char *name);
-void fixed_ram_copy_file(const char *from, const char *to);
+void frt_assert_being_written(const char *name);
+void frt_copy_file(const char *from, const char *to);
 
 /* From query-migrate; a missing member ends the test. */
-int64_t fixed_ram_figure(QTestState *who, const char *name);
-int64_t fixed_ram_ram_figure(QTestState *who, const char *name);
+int64_t frt_figure(QTestState *qts, const char *name);
+int64_t frt_ram_figure(QTestState *qts, const char *name);
 /* Polls until query-migrate says so; another end of the load ends the test. */
-void fixed_ram_wait_status(QTestState *who, const char *status);
+void frt_wait_status(QTestState *qts, const char *status);
 /* Polls until the loading side has told it, whatever it told then. */
-void fixed_ram_wait_event(FixedRamTest *t, const char *event);
+void frt_wait_event(FixedRamTest *t, const char *event);
 /* The same without asking: its main loop may not answer. */
-void fixed_ram_wait_told(FixedRamTest *t, const char *event);
+void frt_wait_told(FixedRamTest *t, const char *event);
 /* The command must fail and say all of what. */
-void fixed_ram_assert_refused(QTestState *who, const char *what,
-                              const char *fmt, ...) G_GNUC_PRINTF(3, 4);
+void frt_assert_refused(QTestState *qts, const char *what,
+                        const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 
 /* What the HMP command prints must have @what in it. */
-void fixed_ram_hmp_says(QTestState *who, const char *command,
-                        const char *what);
+void frt_hmp_says(QTestState *qts, const char *command,
+                  const char *what);
 
 /* Whether the guest runs. */
-bool fixed_ram_running(QTestState *who);
+bool frt_running(QTestState *qts);
 
 typedef struct FixedRamCase {
     const char *name;
@@ -151,31 +151,33 @@ typedef struct FixedRamCase {
     bool full;                  /* run with --full only */
 } FixedRamCase;
 
-void fixed_ram_add_cases(const MigrationTestEnv *env,
-                         const FixedRamCase *cases, size_t count);
+/* Adds the tests of fixed-ram-NAME-tests.c as /migration/fixed-ram/NAME/... */
+void frt_add_cases(const MigrationTestEnv *env, const char *name,
+                   const FixedRamCase *cases, size_t count);
 
 void migration_test_add_fixed_ram(MigrationTestEnv *env);
-void fixed_ram_add_memory_tests(const MigrationTestEnv *env);
-void fixed_ram_add_recover_tests(const MigrationTestEnv *env);
-void fixed_ram_add_state_tests(const MigrationTestEnv *env);
-void fixed_ram_add_option_tests(const MigrationTestEnv *env);
-void fixed_ram_add_error_tests(const MigrationTestEnv *env);
-void fixed_ram_add_action_tests(const MigrationTestEnv *env);
-void fixed_ram_add_read_tests(const MigrationTestEnv *env);
-void fixed_ram_add_host_tests(const MigrationTestEnv *env);
-void fixed_ram_add_plug_tests(const MigrationTestEnv *env);
-void fixed_ram_add_virtio_tests(const MigrationTestEnv *env);
-void fixed_ram_add_vhost_tests(const MigrationTestEnv *env);
-void fixed_ram_add_lock_tests(const MigrationTestEnv *env);
-void fixed_ram_add_disk_tests(const MigrationTestEnv *env);
-void fixed_ram_add_disk_early_tests(const MigrationTestEnv *env);
-void fixed_ram_add_exit_tests(const MigrationTestEnv *env);
-void fixed_ram_add_bulk_tests(const MigrationTestEnv *env);
-void fixed_ram_add_bulk_end_tests(const MigrationTestEnv *env);
-void fixed_ram_add_index_tests(const MigrationTestEnv *env);
-void fixed_ram_add_index_end_tests(const MigrationTestEnv *env);
-void fixed_ram_add_hostile_tests(const MigrationTestEnv *env);
-void fixed_ram_add_hostile_index_tests(const MigrationTestEnv *env);
-void fixed_ram_add_verify_tests(const MigrationTestEnv *env);
+void frt_add_roundtrip_tests(const MigrationTestEnv *env);
+void frt_add_memory_backend_tests(const MigrationTestEnv *env);
+void frt_add_recover_tests(const MigrationTestEnv *env);
+void frt_add_lifecycle_tests(const MigrationTestEnv *env);
+void frt_add_option_tests(const MigrationTestEnv *env);
+void frt_add_bad_file_tests(const MigrationTestEnv *env);
+void frt_add_commands_tests(const MigrationTestEnv *env);
+void frt_add_monitor_access_tests(const MigrationTestEnv *env);
+void frt_add_host_memory_tests(const MigrationTestEnv *env);
+void frt_add_hotplug_tests(const MigrationTestEnv *env);
+void frt_add_virtio_tests(const MigrationTestEnv *env);
+void frt_add_vhost_tests(const MigrationTestEnv *env);
+void frt_add_lock_tests(const MigrationTestEnv *env);
+void frt_add_read_error_tests(const MigrationTestEnv *env);
+void frt_add_read_error_early_tests(const MigrationTestEnv *env);
+void frt_add_exit_tests(const MigrationTestEnv *env);
+void frt_add_bulk_tests(const MigrationTestEnv *env);
+void frt_add_bulk_interrupted_tests(const MigrationTestEnv *env);
+void frt_add_save_metadata_tests(const MigrationTestEnv *env);
+void frt_add_save_failure_tests(const MigrationTestEnv *env);
+void frt_add_hostile_tests(const MigrationTestEnv *env);
+void frt_add_hostile_index_tests(const MigrationTestEnv *env);
+void frt_add_verify_tests(const MigrationTestEnv *env);
 
 #endif

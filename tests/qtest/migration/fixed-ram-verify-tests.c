@@ -11,48 +11,48 @@
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
 
-static void set_verify(QTestState *who, bool on)
+static void set_verify(QTestState *qts, bool on)
 {
-    qtest_qmp_assert_success(who, "{ 'execute': 'migrate-set-parameters', "
+    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-set-parameters', "
                              "'arguments': { 'fixed-ram-verify': %i } }", on);
 }
 
-static void assert_parameter(QTestState *who, bool on)
+static void assert_parameter(QTestState *qts, bool on)
 {
     QDict *params = qtest_qmp_assert_success_ref(
-        who, "{ 'execute': 'query-migrate-parameters' }");
+        qts, "{ 'execute': 'query-migrate-parameters' }");
 
     g_assert_cmpint(qdict_get_bool(params, "fixed-ram-verify"), ==, on);
     qobject_unref(params);
 }
 
-static void assert_verified(QTestState *who, bool yes)
+static void assert_verified(QTestState *qts, bool yes)
 {
-    QDict *info = migrate_query(who);
+    QDict *info = migrate_query(qts);
 
     g_assert_cmpint(qdict_get_bool(qdict_get_qdict(info, "fixed-ram"),
                                    "verified"), ==, yes);
     qobject_unref(info);
-    fixed_ram_hmp_says(who, "info migrate", yes ? "verified by checksums: yes"
-                                                : "verified by checksums: no");
+    frt_hmp_says(qts, "info migrate", yes ? "verified by checksums: yes"
+                                          : "verified by checksums: no");
 }
 
 static void test_parameter(void)
 {
-    QTestState *who = qtest_init("-machine none");
+    QTestState *qts = qtest_init("-machine none");
 
-    assert_parameter(who, true);
-    set_verify(who, false);
-    assert_parameter(who, false);
-    fixed_ram_hmp_says(who, "info migrate_parameters",
-                       "fixed-ram-verify: off");
-    fixed_ram_hmp_says(who, "migrate_set_parameter fixed-ram-verify on", "");
-    assert_parameter(who, true);
-    qtest_quit(who);
+    assert_parameter(qts, true);
+    set_verify(qts, false);
+    assert_parameter(qts, false);
+    frt_hmp_says(qts, "info migrate_parameters",
+                 "fixed-ram-verify: off");
+    frt_hmp_says(qts, "migrate_set_parameter fixed-ram-verify on", "");
+    assert_parameter(qts, true);
+    qtest_quit(qts);
 
-    who = qtest_init("-machine none -global migration.fixed-ram-verify=off");
-    assert_parameter(who, false);
-    qtest_quit(who);
+    qts = qtest_init("-machine none -global migration.fixed-ram-verify=off");
+    assert_parameter(qts, false);
+    qtest_quit(qts);
 }
 
 /* A load that is right; is it verified? */
@@ -65,17 +65,17 @@ static void load_says(unsigned save, bool save_verify, unsigned load,
         .no_sums = !save_verify,
     };
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
     set_verify(args.from, save_verify);
-    fixed_ram_fill(&args);
-    fixed_ram_save(&args);
+    frt_fill(&args);
+    frt_save(&args);
     set_verify(args.to, load_verify);
-    fixed_ram_load(&args);
+    frt_load(&args);
     assert_verified(args.to, verified);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_on(void)
@@ -106,9 +106,9 @@ static void test_mapped(void)
 /* The byte that was in the middle of the pattern is another one now. */
 static void spoil_pattern(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = snapshot_open(path, 0);
-    uint64_t at = fixed_ram_pattern_block(t, s)->pages_offset +
+    uint64_t at = frt_pattern_block(t, s)->pages_offset +
                   PATTERN_START + PATTERN_BYTES / 4 * 3 + 100;
     int fd = open(path, O_RDWR);
     uint8_t byte = ~s->data[at];
@@ -128,24 +128,24 @@ static void test_spoiled(void)
     };
     QDict *info;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     spoil_pattern(&args);
-    fixed_ram_set_mode(args.to, args.load);
-    fixed_ram_incoming(&args, args.uri);
-    fixed_ram_wait_status(args.to, "postcopy-paused");
+    frt_set_mode(args.to, args.load);
+    frt_incoming(&args, args.uri);
+    frt_wait_status(args.to, "postcopy-paused");
     info = migrate_query(args.to);
     g_assert_nonnull(strstr(qdict_get_str(info, "error-desc"), "expected 0x"));
     qobject_unref(info);
 
-    fixed_ram_restart_target(&args, "defer", "");
-    fixed_ram_set_mode(args.to, args.load);
+    frt_restart_target(&args, "defer", "");
+    frt_set_mode(args.to, args.load);
     set_verify(args.to, false);
-    fixed_ram_incoming(&args, args.uri);
-    fixed_ram_wait_status(args.to, "completed");
+    frt_incoming(&args, args.uri);
+    frt_wait_status(args.to, "completed");
     assert_verified(args.to, false);
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 /* What was saved, and what this is. */
@@ -159,44 +159,44 @@ static void test_machine(void)
     const char *incoming = "{ 'execute': 'migrate-incoming', 'arguments': "
                            "{ 'uri': %s, 'exit-on-error': false } }";
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_restart_target(&args, "defer", "-m 96M");
-    fixed_ram_set_mode(args.to, args.load);
-    fixed_ram_assert_refused(args.to, "was saved from pc-|MiB of RAM, this is "
-                             "pc-|with 96 MiB|the sizes of RAM differ",
-                             incoming, args.uri);
+    frt_restart_target(&args, "defer", "-m 96M");
+    frt_set_mode(args.to, args.load);
+    frt_assert_refused(args.to, "was saved from pc-|MiB of RAM, this is "
+                       "pc-|with 96 MiB|the sizes of RAM differ",
+                       incoming, args.uri);
 
-    fixed_ram_restart_target(&args, "defer", "-machine isapc");
-    fixed_ram_set_mode(args.to, args.load);
-    fixed_ram_assert_refused(args.to, "was saved from pc-|this is isapc|the "
-                             "machine types differ", incoming, args.uri);
+    frt_restart_target(&args, "defer", "-machine isapc");
+    frt_set_mode(args.to, args.load);
+    frt_assert_refused(args.to, "was saved from pc-|this is isapc|the "
+                       "machine types differ", incoming, args.uri);
 
     /* The same machine but for one block more. */
-    fixed_ram_restart_target(&args, "defer", "-device isa-vga");
-    fixed_ram_set_mode(args.to, args.load);
-    fixed_ram_assert_refused(args.to, "was saved from pc-|RAM block", incoming,
-                             args.uri);
+    frt_restart_target(&args, "defer", "-device isa-vga");
+    frt_set_mode(args.to, args.load);
+    frt_assert_refused(args.to, "was saved from pc-|RAM block", incoming,
+                       args.uri);
 
-    fixed_ram_restart_target(&args, "defer", "");
-    fixed_ram_load(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_restart_target(&args, "defer", "");
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static const FixedRamCase cases[] = {
-    { "verify/parameter", test_parameter },
-    { "verify/on", test_on },
-    { "verify/on-eager", test_on_eager, true },
-    { "verify/off", test_off, true },
-    { "verify/off-save", test_off_save },
-    { "verify/mapped", test_mapped },
-    { "verify/spoiled", test_spoiled },
-    { "verify/machine", test_machine, true },
+    { "parameter", test_parameter },
+    { "on", test_on },
+    { "on-eager", test_on_eager, true },
+    { "off", test_off, true },
+    { "off-save", test_off_save },
+    { "mapped", test_mapped },
+    { "spoiled", test_spoiled },
+    { "machine", test_machine, true },
 };
 
-void fixed_ram_add_verify_tests(const MigrationTestEnv *env)
+void frt_add_verify_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "verify", cases, ARRAY_SIZE(cases));
 }

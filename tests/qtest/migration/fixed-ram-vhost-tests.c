@@ -94,7 +94,7 @@ static void *backend_thread(void *opaque)
 static void backend_start(Backend *b, bool hang_up)
 {
     *b = (Backend) {
-        .path = fixed_ram_path("copy"),
+        .path = frt_path("copy"),
         .hang_up = hang_up,
     };
     b->sock = qtest_socket_server(b->path);
@@ -124,27 +124,27 @@ static void test_user_before(void)
     g_autofree char *opts = NULL;
     Backend backend;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     backend_start(&backend, false);
     opts = g_strdup_printf("-chardev socket,id=chr0,path=%s -netdev vhost-user,"
                            "id=net0,chardev=chr0", backend.path);
-    fixed_ram_restart_target(&args, "defer", opts);
-    fixed_ram_set_mode(args.to, FR_DEMAND);
-    fixed_ram_assert_refused(args.to, "vhost-user",
-                             "{ 'execute': 'migrate-incoming', "
-                             "'arguments': { 'uri': %s } }", args.uri);
+    frt_restart_target(&args, "defer", opts);
+    frt_set_mode(args.to, FR_DEMAND);
+    frt_assert_refused(args.to, "vhost-user",
+                       "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", args.uri);
     g_assert_cmpstr(args.events->str, ==, "");
-    g_assert_false(fixed_ram_running(args.to));
-    fixed_ram_end(&args);
+    g_assert_false(frt_running(args.to));
+    frt_end(&args);
     backend_end(&backend);
 }
 
-static void add_chardev(QTestState *who, const char *path)
+static void add_chardev(QTestState *qts, const char *path)
 {
     qtest_qmp_assert_success(
-        who, "{ 'execute': 'chardev-add', 'arguments': { 'id': 'chr0', "
+        qts, "{ 'execute': 'chardev-add', 'arguments': { 'id': 'chr0', "
         "'backend': { 'type': 'socket', 'data': { 'server': false, 'addr': "
         "{ 'type': 'unix', 'data': { 'path': %s } } } } } }", path);
 }
@@ -158,12 +158,12 @@ static void user_action(FixedRamTest *t, bool paused)
 
     backend_start(&backend, false);
     add_chardev(t->to, backend.path);
-    fixed_ram_assert_refused(t->to, "still being loaded", ADD_VSOCK);
+    frt_assert_refused(t->to, "still being loaded", ADD_VSOCK);
     /* Its reason goes to standard error, and the chardev goes with it. */
-    fixed_ram_assert_refused(t->to, "vhost-user",
-                             "{ 'execute': 'netdev_add', 'arguments': "
-                             "{ 'type': 'vhost-user', 'id': 'net0', "
-                             "'chardev': 'chr0' } }");
+    frt_assert_refused(t->to, "vhost-user",
+                       "{ 'execute': 'netdev_add', 'arguments': "
+                       "{ 'type': 'vhost-user', 'id': 'net0', "
+                       "'chardev': 'chr0' } }");
     backend_end(&backend);
 }
 
@@ -178,8 +178,8 @@ static void test_user_plugged(void)
         .crawl = true,
     };
 
-    if (fixed_ram_in_both_states(&args, user_action)) {
-        fixed_ram_finish(&args);
+    if (frt_in_both_states(&args, user_action)) {
+        frt_finish(&args);
     }
 }
 
@@ -188,7 +188,7 @@ static void load_begin_without_backend(FixedRamTest *t)
 {
     bool refused = true;
 
-    fixed_ram_set_mode(t->to, t->load);
+    frt_set_mode(t->to, t->load);
     migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 1);
     while (refused) {
         QDict *rsp = qtest_qmp(t->to, "{ 'execute': 'migrate-incoming', "
@@ -198,7 +198,7 @@ static void load_begin_without_backend(FixedRamTest *t)
         qobject_unref(rsp);
         g_usleep(1000);
     }
-    fixed_ram_wait_status(t->to, "postcopy-active");
+    frt_wait_status(t->to, "postcopy-active");
 }
 
 /* A device whose back end has gone, and comes back during the load. */
@@ -214,14 +214,14 @@ static void test_user_again(void)
     g_autofree char *opts = NULL;
     Backend backend;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     backend_start(&backend, false);
     opts = g_strdup_printf("-chardev socket,id=chr0,path=%s,reconnect-ms=50 "
                            "-device vhost-user-blk-pci,chardev=chr0",
                            backend.path);
-    fixed_ram_restart_target(&args, "defer", opts);
+    frt_restart_target(&args, "defer", opts);
     shutdown(qatomic_read(&backend.conn), SHUT_RDWR);
     backend_end(&backend);
     load_begin_without_backend(&args);
@@ -231,13 +231,13 @@ static void test_user_again(void)
         backend_end(&backend);
         g_assert_cmpuint(backend.messages, ==, 0);
         if (!paused) {
-            fixed_ram_pause(&args);
+            frt_pause(&args);
         }
     }
-    fixed_ram_recover(&args);
-    fixed_ram_load_rest(&args);
-    fixed_ram_compare_ram_up_to(&args, 150 * MiB);
-    fixed_ram_end(&args);
+    frt_recover(&args);
+    frt_load_rest(&args);
+    frt_compare_ram_up_to(&args, 150 * MiB);
+    frt_end(&args);
 }
 
 #ifdef CONFIG_LINUX
@@ -282,33 +282,33 @@ static void test_net(void)
         g_test_skip("/dev/vhost-net or /dev/net/tun cannot be used");
         return;
     }
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_begin_crawl(&args);
-    fixed_ram_driver_start(&d, args.to, 0, 2);
+    frt_begin_crawl(&args);
+    frt_driver_start(&d, args.to, 0, 2);
     /* Nobody but the device asks for the pages that are sent. */
     for (unsigned i = 0; i < 4; i++) {
-        fixed_ram_driver_send(&d, NET_TX, PATTERN_START + i * MiB, NET_PACKET,
-                              false);
+        frt_driver_send(&d, NET_TX, PATTERN_START + i * MiB, NET_PACKET,
+                        false);
     }
-    fixed_ram_load_rest(&args);
-    fixed_ram_driver_end(&d);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    frt_driver_end(&d);
+    frt_check(&args);
+    frt_end(&args);
 }
 #endif
 
 static const FixedRamCase cases[] = {
-    { "vhost/user-before", test_user_before },
-    { "vhost/user-plugged", test_user_plugged },
-    { "vhost/user-again", test_user_again },
+    { "user-before", test_user_before },
+    { "user-plugged", test_user_plugged },
+    { "user-again", test_user_again },
 #ifdef CONFIG_LINUX
-    { "vhost/net", test_net },
+    { "net", test_net },
 #endif
 };
 
-void fixed_ram_add_vhost_tests(const MigrationTestEnv *env)
+void frt_add_vhost_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "vhost", cases, ARRAY_SIZE(cases));
 }

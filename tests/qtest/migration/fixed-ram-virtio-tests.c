@@ -29,20 +29,20 @@ enum { INFLATE, DEFLATE, STATS, REPORT };
 
 static void balloon_pfn(FixedRamDriver *d, int queue, uint64_t addr)
 {
-    qtest_writel(d->who, d->page, addr >> VIRTIO_BALLOON_PFN_SHIFT);
-    fixed_ram_driver_send(d, queue, d->page, 4, false);
+    qtest_writel(d->qts, d->page, addr >> VIRTIO_BALLOON_PFN_SHIFT);
+    frt_driver_send(d, queue, d->page, 4, false);
 }
 
 static void balloon_report(FixedRamDriver *d, uint64_t addr)
 {
-    fixed_ram_driver_send(d, REPORT, addr, SNAPSHOT_PAGE_SIZE, true);
+    frt_driver_send(d, REPORT, addr, SNAPSHOT_PAGE_SIZE, true);
 }
 
-static bool page_is_zero(QTestState *who, uint64_t addr)
+static bool page_is_zero(QTestState *qts, uint64_t addr)
 {
     g_autofree uint8_t *page = g_malloc(SNAPSHOT_PAGE_SIZE);
 
-    qtest_bufread(who, addr, page, SNAPSHOT_PAGE_SIZE);
+    qtest_bufread(qts, addr, page, SNAPSHOT_PAGE_SIZE);
     return buffer_is_zero(page, SNAPSHOT_PAGE_SIZE);
 }
 
@@ -52,7 +52,7 @@ static void balloon_action(FixedRamTest *t, bool paused)
     uint64_t pos = paused ? MiB / 2 : 0;
     FixedRamDriver d;
 
-    fixed_ram_driver_start(&d, t->to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+    frt_driver_start(&d, t->to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
     qtest_qmp_assert_success(t->to, "{ 'execute': 'balloon', "
                              "'arguments': { 'value': %d } }", 100 << 20);
     balloon_pfn(&d, INFLATE, INFLATED + pos);
@@ -64,7 +64,7 @@ static void balloon_action(FixedRamTest *t, bool paused)
     }
     balloon_pfn(&d, INFLATE, INFLATED);
     balloon_report(&d, REPORTED);
-    fixed_ram_driver_end(&d);
+    frt_driver_end(&d);
 }
 
 /* Nothing is given back during the load; afterwards it is. */
@@ -81,19 +81,19 @@ static void test_balloon(void)
     };
     FixedRamDriver d;
 
-    if (!fixed_ram_in_both_states(&args, balloon_action)) {
+    if (!frt_in_both_states(&args, balloon_action)) {
         return;
     }
-    fixed_ram_load_rest(&args);
-    fixed_ram_compare_ram_up_to(&args, FIXED_RAM_DRIVER_START);
-    fixed_ram_driver_start(&d, args.to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+    frt_load_rest(&args);
+    frt_compare_ram_up_to(&args, FRT_DRIVER_START);
+    frt_driver_start(&d, args.to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
     balloon_pfn(&d, INFLATE, INFLATED);
     balloon_report(&d, REPORTED);
     g_assert_true(page_is_zero(args.to, INFLATED));
     g_assert_true(page_is_zero(args.to, REPORTED));
     g_assert_false(page_is_zero(args.to, INFLATED + SNAPSHOT_PAGE_SIZE));
-    fixed_ram_driver_end(&d);
-    fixed_ram_end(&args);
+    frt_driver_end(&d);
+    frt_end(&args);
 }
 
 /*
@@ -119,16 +119,16 @@ static uint16_t mem_request(FixedRamDriver *d, uint16_t type, uint64_t addr,
     QVirtQueue *vq = d->queues[0];
     uint32_t head;
 
-    qtest_memwrite(d->who, d->page, &req, sizeof(req));
-    head = qvirtqueue_add(d->who, vq, d->page, sizeof(req), false, true);
-    qvirtqueue_add(d->who, vq, resp, sizeof(struct virtio_mem_resp), true,
+    qtest_memwrite(d->qts, d->page, &req, sizeof(req));
+    head = qvirtqueue_add(d->qts, vq, d->page, sizeof(req), false, true);
+    qvirtqueue_add(d->qts, vq, resp, sizeof(struct virtio_mem_resp), true,
                    false);
-    fixed_ram_driver_kick(d, vq, head);
+    frt_driver_kick(d, vq, head);
     if (state) {
-        *state = qtest_readw(d->who, resp +
+        *state = qtest_readw(d->qts, resp +
                              offsetof(struct virtio_mem_resp, u.state.state));
     }
-    return qtest_readw(d->who, resp);
+    return qtest_readw(d->qts, resp);
 }
 
 static uint64_t mem_addr(FixedRamDriver *d)
@@ -137,10 +137,10 @@ static uint64_t mem_addr(FixedRamDriver *d)
                                 offsetof(struct virtio_mem_config, addr));
 }
 
-static void mem_start(FixedRamDriver *d, QTestState *who)
+static void mem_start(FixedRamDriver *d, QTestState *qts)
 {
-    fixed_ram_driver_start(d, who,
-                           1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE, 1);
+    frt_driver_start(d, qts,
+                     1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE, 1);
 }
 
 static void mem_action(FixedRamTest *t, bool paused)
@@ -162,7 +162,7 @@ static void mem_action(FixedRamTest *t, bool paused)
     g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_PLUG, mem_addr(&d) +
                                  MEM_PLUGGED, 1, NULL), ==,
                      VIRTIO_MEM_RESP_BUSY);
-    fixed_ram_driver_end(&d);
+    frt_driver_end(&d);
 }
 
 static void test_mem(const char *prealloc)
@@ -181,25 +181,25 @@ static void test_mem(const char *prealloc)
     uint64_t addr;
     FixedRamDriver d;
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
+    frt_fill(&args);
     mem_start(&d, args.from);
     addr = mem_addr(&d);
     g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_PLUG, addr, 2, NULL),
                      ==, VIRTIO_MEM_RESP_ACK);
     qtest_memset(args.from, addr, 0x5a, MEM_PLUGGED);
-    fixed_ram_driver_end(&d);
-    fixed_ram_save(&args);
+    frt_driver_end(&d);
+    frt_save(&args);
 
-    fixed_ram_begin_crawl(&args);
+    frt_begin_crawl(&args);
     mem_action(&args, false);
-    fixed_ram_pause(&args);
+    frt_pause(&args);
     mem_action(&args, true);
-    fixed_ram_recover(&args);
-    fixed_ram_load_rest(&args);
-    fixed_ram_compare_ram_up_to(&args, FIXED_RAM_DRIVER_START);
+    frt_recover(&args);
+    frt_load_rest(&args);
+    frt_compare_ram_up_to(&args, FRT_DRIVER_START);
 
     mem_start(&d, args.to);
     g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_UNPLUG, addr, 1, NULL),
@@ -208,8 +208,8 @@ static void test_mem(const char *prealloc)
                                  1, NULL), ==, VIRTIO_MEM_RESP_ACK);
     g_assert_true(page_is_zero(args.to, addr + MEM_PLUGGED));
     g_assert_false(page_is_zero(args.to, addr + MEM_BLOCK));
-    fixed_ram_driver_end(&d);
-    fixed_ram_end(&args);
+    frt_driver_end(&d);
+    frt_end(&args);
 }
 
 static void test_mem_plain(void)
@@ -223,12 +223,12 @@ static void test_mem_prealloc(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "virtio/balloon", test_balloon },
-    { "virtio/mem", test_mem_plain },
-    { "virtio/mem-prealloc", test_mem_prealloc },
+    { "balloon", test_balloon },
+    { "mem", test_mem_plain },
+    { "mem-prealloc", test_mem_prealloc },
 };
 
-void fixed_ram_add_virtio_tests(const MigrationTestEnv *env)
+void frt_add_virtio_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "virtio", cases, ARRAY_SIZE(cases));
 }

@@ -28,7 +28,7 @@
 
 static void recover_in_band(FixedRamTest *t, const char *name)
 {
-    g_autofree char *uri = fixed_ram_file_uri(name);
+    g_autofree char *uri = frt_file_uri(name);
 
     g_string_truncate(t->events, 0);
     qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-recover', "
@@ -37,7 +37,7 @@ static void recover_in_band(FixedRamTest *t, const char *name)
 
 static void recover_out_of_band(FixedRamTest *t, const char *name)
 {
-    g_autofree char *uri = fixed_ram_file_uri(name);
+    g_autofree char *uri = frt_file_uri(name);
 
     g_string_truncate(t->events, 0);
     migrate_recover(t->to, uri);
@@ -46,15 +46,15 @@ static void recover_out_of_band(FixedRamTest *t, const char *name)
 static void assert_recover_refused(FixedRamTest *t, const char *name,
                                    const char *what)
 {
-    g_autofree char *uri = fixed_ram_file_uri(name);
+    g_autofree char *uri = frt_file_uri(name);
 
-    fixed_ram_assert_refused(t->to, what, "{ 'execute': 'migrate-recover', "
-                             "'arguments': { 'uri': %s } }", uri);
-    fixed_ram_assert_refused(t->to, what, "{ 'exec-oob': 'migrate-recover', "
-                             "'id': 'refused', 'arguments': { 'uri': %s } }",
-                             uri);
+    frt_assert_refused(t->to, what, "{ 'execute': 'migrate-recover', "
+                       "'arguments': { 'uri': %s } }", uri);
+    frt_assert_refused(t->to, what, "{ 'exec-oob': 'migrate-recover', "
+                       "'id': 'refused', 'arguments': { 'uri': %s } }",
+                       uri);
     g_assert_cmpstr(t->events->str, ==, "");
-    fixed_ram_wait_status(t->to, "postcopy-paused");
+    frt_wait_status(t->to, "postcopy-paused");
 }
 
 /* The file is still bad: every recovery ends in another pause. */
@@ -66,7 +66,7 @@ static void recover_in_vain(FixedRamTest *t, int error)
         } else {
             recover_in_band(t, FILE_TEST_FILENAME);
         }
-        fixed_ram_wait_paused(t, strerror(error));
+        frt_wait_paused(t, strerror(error));
         g_assert_cmpstr(t->events->str, ==, AFTER_PAUSE " postcopy-paused");
     }
 }
@@ -74,7 +74,7 @@ static void recover_in_vain(FixedRamTest *t, int error)
 /* A file that is none of this guest's, one that is not there. */
 static void recover_wrongly(FixedRamTest *t)
 {
-    g_autofree char *other = fixed_ram_path("other");
+    g_autofree char *other = frt_path("other");
 
     g_string_truncate(t->events, 0);
     assert_recover_refused(t, "other", "other|No such file");
@@ -84,9 +84,9 @@ static void recover_wrongly(FixedRamTest *t)
 
 static void complete(FixedRamTest *t)
 {
-    fixed_ram_wait_status(t->to, "completed");
+    frt_wait_status(t->to, "completed");
     g_assert_cmpstr(t->events->str, ==, AFTER_PAUSE " completed");
-    fixed_ram_check(t);
+    frt_check(t);
 }
 
 static void test_error(int error)
@@ -98,19 +98,19 @@ static void test_error(int error)
         .load = FR_DEMAND,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_load_hanging(&args);
-    fixed_ram_load_failing(&args, error);
+    frt_load_hanging(&args);
+    frt_load_failing(&args, error);
     g_assert_cmpstr(args.events->str, ==,
                     "setup active postcopy-active postcopy-paused");
     recover_in_vain(&args, error);
     recover_wrongly(&args);
-    fixed_ram_faults_off(0);
+    frt_faults_off(0);
     recover_in_band(&args, FILE_TEST_FILENAME);
     complete(&args);
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 static void test_eio(void)
@@ -143,30 +143,30 @@ static void test_copy(void)
         .load = FR_DEMAND | FR_MULTIFD,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
-    fixed_ram_load_hanging(&args);
-    fixed_ram_load_failing(&args, EIO);
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
+    frt_load_hanging(&args);
+    frt_load_failing(&args, EIO);
     g_string_truncate(args.events, 0);
-    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+    frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_ERROR,
         .error = ESTALE,
     });
     assert_recover_refused(&args, FILE_TEST_FILENAME,
                            FILE_TEST_FILENAME "|Stale");
     recover_out_of_band(&args, "copy");
-    fixed_ram_wait_status(args.to, "completed");
+    frt_wait_status(args.to, "completed");
     /* Others read the snapshot now. */
-    fixed_ram_faults_off(0);
+    frt_faults_off(0);
     complete(&args);
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 static bool guest_has_gone_round(void)
 {
-    g_autofree char *path = fixed_ram_path("dest_serial");
+    g_autofree char *path = frt_path("dest_serial");
     g_autofree char *text = NULL;
 
     g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
@@ -185,23 +185,23 @@ static void test_vcpu(void)
         .run = true,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_load_hanging(&args);
-    while (!fixed_ram_ram_figure(args.to, "postcopy-requests")) {
+    frt_load_hanging(&args);
+    while (!frt_ram_figure(args.to, "postcopy-requests")) {
         g_usleep(1000);
     }
-    fixed_ram_load_failing(&args, EIO);
+    frt_load_failing(&args, EIO);
     recover_in_vain(&args, EIO);
     recover_wrongly(&args);
-    g_assert_true(fixed_ram_running(args.to));
+    g_assert_true(frt_running(args.to));
     /* It goes through all its memory before it says so. */
     g_assert_false(guest_has_gone_round());
-    fixed_ram_faults_off(0);
+    frt_faults_off(0);
     recover_out_of_band(&args, FILE_TEST_FILENAME);
     complete(&args);
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 /* The reply to a command that was sent, or to one sent before it. */
@@ -221,7 +221,7 @@ static void assert_reply(FixedRamTest *t, const char *id, const char *member)
 
 static void send_recover(FixedRamTest *t, const char *name)
 {
-    g_autofree char *uri = fixed_ram_file_uri(name);
+    g_autofree char *uri = frt_file_uri(name);
 
     g_string_truncate(t->events, 0);
     qtest_qmp_send(t->to, "{ 'exec-oob': 'migrate-recover', 'id': 'recover', "
@@ -264,26 +264,26 @@ static void test_main_loop(void)
         .load = FR_DEMAND,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_load_hanging(&args);
-    fixed_ram_load_failing(&args, EIO);
-    fixed_ram_occupy_main_loop(&args);
+    frt_load_hanging(&args);
+    frt_load_failing(&args, EIO);
+    frt_occupy_main_loop(&args);
     qtest_qmp_send(args.to, "{ 'execute': 'query-status', 'id': 'status' }");
     for (int i = 0; i < 3; i++) {
         send_recover(&args, "copy");
         assert_reply(&args, "recover", "error");
         send_recover(&args, FILE_TEST_FILENAME);
         assert_reply(&args, "recover", "return");
-        fixed_ram_wait_told(&args, AFTER_PAUSE " postcopy-paused");
+        frt_wait_told(&args, AFTER_PAUSE " postcopy-paused");
     }
-    fixed_ram_faults_off(0);
+    frt_faults_off(0);
     send_recover(&args, FILE_TEST_FILENAME);
     assert_all_answered(&args);
-    fixed_ram_check_other(&args);
+    frt_check_other(&args);
     complete(&args);
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 /*
@@ -294,12 +294,12 @@ static void test_main_loop(void)
 /* The paused guest against the snapshot, by itself: it must not end. */
 static void compare_ram(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *again = fixed_ram_path("again");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *again = frt_path("again");
     g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
     g_autoptr(Snapshot) have = NULL;
 
-    fixed_ram_save_again(t->to, t->load, "again");
+    frt_save_again(t->to, t->load, "again");
     have = snapshot_open(again, 0);
     snapshot_assert_same_ram(want, have);
 }
@@ -307,22 +307,22 @@ static void compare_ram(FixedRamTest *t)
 /* What hangs is the file, not all that bear its name. */
 static void complete_hanging(FixedRamTest *t)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *copy = fixed_ram_path("copy");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *copy = frt_path("copy");
 
-    fixed_ram_wait_status(t->to, "completed");
+    frt_wait_status(t->to, "completed");
     g_assert_cmpint(rename(copy, path), ==, 0);
-    fixed_ram_check_figures(t);
-    fixed_ram_faults_wait_hanging(0, 1);
+    frt_check_figures(t);
+    frt_faults_wait_hanging(0, 1);
 }
 
 static void quit_hanging(FixedRamTest *t)
 {
-    fixed_ram_faults_wait_hanging(0, 1);
+    frt_faults_wait_hanging(0, 1);
     qtest_qmp_assert_success(t->to, "{ 'execute': 'quit' }");
     qtest_wait_qemu(t->to);
     t->run = false;
-    fixed_ram_faults_forget();
+    frt_faults_forget();
 }
 
 static void test_hanging_run(bool run)
@@ -336,25 +336,25 @@ static void test_hanging_run(bool run)
         .run = run,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
-    fixed_ram_load_hanging(&args);
-    while (run && !fixed_ram_ram_figure(args.to, "postcopy-requests")) {
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
+    frt_load_hanging(&args);
+    while (run && !frt_ram_figure(args.to, "postcopy-requests")) {
         g_usleep(1000);
     }
     migrate_pause(args.to);
-    fixed_ram_wait_paused(&args, "paused by the user");
+    frt_wait_paused(&args, "paused by the user");
     recover_out_of_band(&args, "copy");
     complete_hanging(&args);
     if (run) {
-        fixed_ram_check(&args);
+        frt_check(&args);
     } else {
         compare_ram(&args);
     }
     quit_hanging(&args);
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 static void test_hanging(void)
@@ -377,25 +377,25 @@ static void test_hanging_main_loop(void)
         .load = FR_DEMAND | FR_MULTIFD,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
-    fixed_ram_load_hanging(&args);
-    fixed_ram_occupy_main_loop(&args);
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
+    frt_load_hanging(&args);
+    frt_occupy_main_loop(&args);
     qtest_qmp_send(args.to, "{ 'execute': 'query-status', 'id': 'status' }");
     qtest_qmp_send(args.to, "{ 'exec-oob': 'migrate-pause', 'id': 'pause' }");
     assert_reply(&args, "pause", "return");
-    fixed_ram_wait_told(&args, "postcopy-paused");
+    frt_wait_told(&args, "postcopy-paused");
     send_recover(&args, "copy");
     assert_all_answered(&args);
-    fixed_ram_check_other(&args);
+    frt_check_other(&args);
     complete_hanging(&args);
     /* What they have read goes nowhere. */
-    fixed_ram_faults_turn(0, FIXED_RAM_FAULTS_OFF, 0);
-    fixed_ram_faults_wait_none_hanging(0);
+    frt_faults_turn(0, FIXED_RAM_FAULTS_OFF, 0);
+    frt_faults_wait_none_hanging(0);
     compare_ram(&args);
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 /* The file gets shorter than it was. */
@@ -407,24 +407,24 @@ static void test_truncated(void)
         .save = FR_FIXED,
         .load = FR_DEMAND,
     };
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *copy = fixed_ram_path("copy");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *copy = frt_path("copy");
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
-    fixed_ram_load_hanging(&args);
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
+    frt_load_hanging(&args);
     g_assert_cmpint(truncate(path, 50 * MiB), ==, 0);
-    fixed_ram_faults_off(0);
-    fixed_ram_wait_paused(&args, FILE_TEST_FILENAME "|pc.ram|ends at offset");
+    frt_faults_off(0);
+    frt_wait_paused(&args, FILE_TEST_FILENAME "|pc.ram|ends at offset");
     g_string_truncate(args.events, 0);
     assert_recover_refused(&args, FILE_TEST_FILENAME,
                            FILE_TEST_FILENAME "|pc.ram|end");
     recover_in_band(&args, "copy");
     g_assert_cmpint(rename(copy, path), ==, 0);
     complete(&args);
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 /* What is open can be read, though nobody can find it any more. */
@@ -435,29 +435,29 @@ static void test_vanished(void)
         .save = FR_FIXED,
         .load = FR_DEMAND,
     };
-    g_autofree char *folder = fixed_ram_path("folder");
-    g_autofree char *away = fixed_ram_path("folder/away");
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *copy = fixed_ram_path("copy");
+    g_autofree char *folder = frt_path("folder");
+    g_autofree char *away = frt_path("folder/away");
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *copy = frt_path("copy");
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "copy");
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
     g_assert_cmpint(mkdir(folder, 0700), ==, 0);
     g_assert_cmpint(link(path, away), ==, 0);
     g_free(args.uri);
-    args.uri = fixed_ram_file_uri("folder/away");
-    fixed_ram_load_hanging(&args);
+    args.uri = frt_file_uri("folder/away");
+    frt_load_hanging(&args);
     g_assert_cmpint(unlink(away), ==, 0);
     g_assert_cmpint(rmdir(folder), ==, 0);
     g_assert_cmpint(rename(copy, path), ==, 0);
-    fixed_ram_faults_off(0);
-    fixed_ram_wait_status(args.to, "completed");
+    frt_faults_off(0);
+    frt_wait_status(args.to, "completed");
     g_assert_cmpstr(args.events->str, ==,
                     "setup active postcopy-active completed");
-    fixed_ram_check(&args);
-    fixed_ram_faults_end(&args);
+    frt_check(&args);
+    frt_faults_end(&args);
 }
 
 /*
@@ -471,21 +471,21 @@ static void test_transient(int error, unsigned load, uint64_t first)
         .load = load,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+    frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_ERROR,
         .error = error,
         .every = 2,
         .first = first,
     });
-    fixed_ram_load(&args);
-    g_assert_cmpint(fixed_ram_faults_injected(0), >, 0);
+    frt_load(&args);
+    g_assert_cmpint(frt_faults_injected(0), >, 0);
     g_assert_null(strstr(args.events->str, "paused"));
-    fixed_ram_faults_off(0);
-    fixed_ram_check(&args);
-    fixed_ram_faults_end(&args);
+    frt_faults_off(0);
+    frt_check(&args);
+    frt_faults_end(&args);
 }
 
 static void test_eintr(void)
@@ -504,25 +504,25 @@ static void test_eagain(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "disk/pause/eio", test_eio },
-    { "disk/pause/estale", test_estale, true },
-    { "disk/pause/enospc", test_enospc, true },
-    { "disk/pause/enolink", test_enolink, true },
-    { "disk/pause/copy", test_copy },
-    { "disk/pause/vcpu", test_vcpu },
-    { "disk/pause/main-loop", test_main_loop },
-    { "disk/pause/hanging", test_hanging },
-    { "disk/pause/hanging-vcpu", test_hanging_vcpu, true },
-    { "disk/pause/hanging-main-loop", test_hanging_main_loop, true },
-    { "disk/pause/truncated", test_truncated },
-    { "disk/vanished", test_vanished },
+    { "pause/eio", test_eio },
+    { "pause/estale", test_estale, true },
+    { "pause/enospc", test_enospc, true },
+    { "pause/enolink", test_enolink, true },
+    { "pause/copy", test_copy },
+    { "pause/vcpu", test_vcpu },
+    { "pause/main-loop", test_main_loop },
+    { "pause/hanging", test_hanging },
+    { "pause/hanging-vcpu", test_hanging_vcpu, true },
+    { "pause/hanging-main-loop", test_hanging_main_loop, true },
+    { "pause/truncated", test_truncated },
+    { "vanished", test_vanished },
 
-    { "disk/transient/eintr", test_eintr },
-    { "disk/transient/eintr-eager", test_eintr_eager, true },
-    { "disk/transient/eagain", test_eagain, true },
+    { "transient/eintr", test_eintr },
+    { "transient/eintr-eager", test_eintr_eager, true },
+    { "transient/eagain", test_eagain, true },
 };
 
-void fixed_ram_add_disk_tests(const MigrationTestEnv *env)
+void frt_add_read_error_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "read-error", cases, ARRAY_SIZE(cases));
 }

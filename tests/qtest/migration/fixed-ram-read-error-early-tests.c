@@ -20,26 +20,26 @@ static void test_preflight(unsigned load)
         .load = load,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_set_mode(args.to, load);
+    frt_set_mode(args.to, load);
     for (uint64_t after = 0; after < 3; after++) {
-        fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+        frt_faults_set(0, &(FixedRamFaultsRule) {
             .mode = FIXED_RAM_FAULTS_ERROR,
             .error = EIO,
             .after = after,
         });
-        fixed_ram_assert_refused(args.to, FILE_TEST_FILENAME "|offset|"
-                                 "Input/output error",
-                                 "{ 'execute': 'migrate-incoming', "
-                                 "'arguments': { 'uri': %s } }", args.uri);
+        frt_assert_refused(args.to, FILE_TEST_FILENAME "|offset|"
+                           "Input/output error",
+                           "{ 'execute': 'migrate-incoming', "
+                           "'arguments': { 'uri': %s } }", args.uri);
         g_assert_cmpstr(args.events->str, ==, "");
     }
-    fixed_ram_faults_off(0);
-    fixed_ram_load(&args);
-    fixed_ram_check(&args);
-    fixed_ram_faults_end(&args);
+    frt_faults_off(0);
+    frt_load(&args);
+    frt_check(&args);
+    frt_faults_end(&args);
 }
 
 static void test_preflight_demand(void)
@@ -55,7 +55,7 @@ static void test_preflight_eager(void)
 /* Begin a load that has no second chance; does QEMU stay? */
 static void load_in_vain(FixedRamTest *t, bool stays)
 {
-    fixed_ram_set_mode(t->to, t->load);
+    frt_set_mode(t->to, t->load);
     if (t->percent) {
         migrate_set_parameter_int(t->to, "fixed-ram-precopy-percent",
                                   t->percent);
@@ -84,7 +84,7 @@ static void assert_failed(FixedRamTest *t, bool stays, const char *what)
     g_assert_nonnull(strstr(qdict_get_str(info, "error-desc"), what));
     qobject_unref(info);
     g_assert_null(strstr(t->events->str, "postcopy-active"));
-    g_assert_false(fixed_ram_running(t->to));
+    g_assert_false(frt_running(t->to));
 }
 
 /* The share that comes first, or all. */
@@ -97,13 +97,13 @@ static void test_share(unsigned load, bool stays)
         .percent = load & FR_POSTCOPY ? 50 : 0,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_faults_set_pages(&args, FIXED_RAM_FAULTS_ERROR, EIO);
+    frt_faults_set_pages(&args, FIXED_RAM_FAULTS_ERROR, EIO);
     load_in_vain(&args, stays);
     assert_failed(&args, stays, "Input/output error");
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 static void test_share_demand(void)
@@ -139,21 +139,21 @@ static void test_devices_page(bool stays)
     };
     uint64_t before;
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_faults_set_devices(&args, FIXED_RAM_FAULTS_HANG, 0);
-    fixed_ram_faults_set_pages(&args, FIXED_RAM_FAULTS_HANG, 0);
+    frt_faults_set_devices(&args, FIXED_RAM_FAULTS_HANG, 0);
+    frt_faults_set_pages(&args, FIXED_RAM_FAULTS_HANG, 0);
     load_in_vain(&args, stays);
-    fixed_ram_faults_wait_hanging(0, 1);
-    fixed_ram_faults_wait_hanging(1, 1);
-    before = fixed_ram_faults_injected(0);
-    fixed_ram_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
+    frt_faults_wait_hanging(0, 1);
+    frt_faults_wait_hanging(1, 1);
+    before = frt_faults_injected(0);
+    frt_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
     /* What is read in one go is tried again page by page. */
-    fixed_ram_faults_wait_injected(0, before + 2);
-    fixed_ram_faults_off(1);
+    frt_faults_wait_injected(0, before + 2);
+    frt_faults_off(1);
     assert_failed(&args, stays, "Input/output error");
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 static void test_devices_page_stay(void)
@@ -175,13 +175,13 @@ static void test_devices_state(bool stays)
         .load = FR_DEMAND,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_faults_set_devices(&args, FIXED_RAM_FAULTS_ERROR, EIO);
+    frt_faults_set_devices(&args, FIXED_RAM_FAULTS_ERROR, EIO);
     load_in_vain(&args, stays);
     assert_failed(&args, stays, "Input/output error");
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 static void test_devices_state_stay(void)
@@ -202,23 +202,23 @@ static void test_device_waits(bool stays)
 {
     FixedRamTest args = {
         .start.hide_stderr = true,
-        .start.opts_source = FIXED_RAM_QUEUE,
-        .start.opts_target = FIXED_RAM_QUEUE,
+        .start.opts_source = FRT_QUEUE,
+        .start.opts_target = FRT_QUEUE,
         .save = FR_FIXED,
         .load = FR_DEMAND,
     };
 
-    if (!fixed_ram_faults_begin(&args)) {
+    if (!frt_faults_begin(&args)) {
         return;
     }
-    fixed_ram_load_device_hanging(&args, !stays);
-    fixed_ram_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
+    frt_load_device_hanging(&args, !stays);
+    frt_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
     assert_failed(&args, stays, "Input/output error");
     if (stays) {
-        g_assert_cmpint(fixed_ram_ram_figure(args.to, "postcopy-requests"), >,
+        g_assert_cmpint(frt_ram_figure(args.to, "postcopy-requests"), >,
                         0);
     }
-    fixed_ram_faults_end(&args);
+    frt_faults_end(&args);
 }
 
 static void test_device_waits_stay(void)
@@ -232,21 +232,21 @@ static void test_device_waits_exit(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "disk-early/preflight", test_preflight_demand },
-    { "disk-early/preflight-eager", test_preflight_eager, true },
-    { "disk-early/share", test_share_demand },
-    { "disk-early/share-exit", test_share_demand_exit, true },
-    { "disk-early/eager", test_share_eager, true },
-    { "disk-early/eager-exit", test_share_eager_exit },
-    { "disk-early/devices-page", test_devices_page_stay },
-    { "disk-early/devices-page-exit", test_devices_page_exit, true },
-    { "disk-early/devices-state", test_devices_state_stay, true },
-    { "disk-early/devices-state-exit", test_devices_state_exit, true },
-    { "disk-early/device-waits", test_device_waits_stay },
-    { "disk-early/device-waits-exit", test_device_waits_exit, true },
+    { "preflight", test_preflight_demand },
+    { "preflight-eager", test_preflight_eager, true },
+    { "share", test_share_demand },
+    { "share-exit", test_share_demand_exit, true },
+    { "eager", test_share_eager, true },
+    { "eager-exit", test_share_eager_exit },
+    { "devices-page", test_devices_page_stay },
+    { "devices-page-exit", test_devices_page_exit, true },
+    { "devices-state", test_devices_state_stay, true },
+    { "devices-state-exit", test_devices_state_exit, true },
+    { "device-waits", test_device_waits_stay },
+    { "device-waits-exit", test_device_waits_exit, true },
 };
 
-void fixed_ram_add_disk_early_tests(const MigrationTestEnv *env)
+void frt_add_read_error_early_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "read-error-early", cases, ARRAY_SIZE(cases));
 }

@@ -30,10 +30,10 @@
 #define ACPI_MEMORY_FLAGS       0xa14
 #define ACPI_MEMORY_EJECT       8
 
-static uint64_t dimm_address(QTestState *who, unsigned n)
+static uint64_t dimm_address(QTestState *qts, unsigned n)
 {
     g_autofree char *path = g_strdup_printf("dimm%u", n);
-    QDict *rsp = qtest_qmp(who, "{ 'execute': 'qom-get', 'arguments': "
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'qom-get', 'arguments': "
                            "{ 'path': %s, 'property': 'addr' } }", path);
     uint64_t addr = qdict_get_int(rsp, "return");
 
@@ -41,34 +41,34 @@ static uint64_t dimm_address(QTestState *who, unsigned n)
     return addr;
 }
 
-static void plug_dimm(QTestState *who, unsigned n)
+static void plug_dimm(QTestState *qts, unsigned n)
 {
     g_autofree char *mem = g_strdup_printf("mem%u", n);
     g_autofree char *dimm = g_strdup_printf("dimm%u", n);
     uint64_t addr;
 
-    qtest_qmp_assert_success(who, "{ 'execute': 'object-add', 'arguments': "
+    qtest_qmp_assert_success(qts, "{ 'execute': 'object-add', 'arguments': "
                              "{ 'qom-type': 'memory-backend-ram', 'id': %s, "
                              "'size': %" PRIu64 " } }", mem, DIMM_BYTES);
-    qtest_qmp_device_add(who, "pc-dimm", dimm, "{ 'memdev': %s, 'slot': %u }",
+    qtest_qmp_device_add(qts, "pc-dimm", dimm, "{ 'memdev': %s, 'slot': %u }",
                          mem, n);
     /* It is like any memory. */
-    addr = dimm_address(who, n);
-    g_assert_cmphex(qtest_readq(who, addr), ==, 0);
-    qtest_writeq(who, addr, 0x1122334455667788);
-    g_assert_cmphex(qtest_readq(who, addr), ==, 0x1122334455667788);
+    addr = dimm_address(qts, n);
+    g_assert_cmphex(qtest_readq(qts, addr), ==, 0);
+    qtest_writeq(qts, addr, 0x1122334455667788);
+    g_assert_cmphex(qtest_readq(qts, addr), ==, 0x1122334455667788);
 }
 
-static void unplug_dimm(QTestState *who, unsigned n)
+static void unplug_dimm(QTestState *qts, unsigned n)
 {
     g_autofree char *mem = g_strdup_printf("mem%u", n);
     g_autofree char *dimm = g_strdup_printf("dimm%u", n);
 
-    qtest_qmp_device_del_send(who, dimm);
-    qtest_outl(who, ACPI_MEMORY_SLOT, n);
-    qtest_outb(who, ACPI_MEMORY_FLAGS, ACPI_MEMORY_EJECT);
-    qtest_qmp_eventwait(who, "DEVICE_DELETED");
-    qtest_qmp_assert_success(who, "{ 'execute': 'object-del', "
+    qtest_qmp_device_del_send(qts, dimm);
+    qtest_outl(qts, ACPI_MEMORY_SLOT, n);
+    qtest_outb(qts, ACPI_MEMORY_FLAGS, ACPI_MEMORY_EJECT);
+    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'object-del', "
                              "'arguments': { 'id': %s } }", mem);
 }
 
@@ -100,26 +100,26 @@ static void test_memory(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
+    frt_fill(&args);
     for (unsigned n = 1; n <= 3; n++) {
         qtest_memset(args.from, dimm_address(args.from, n), 0xa0 + n,
                      DIMM_BYTES);
     }
-    fixed_ram_save(&args);
-    fixed_ram_begin_crawl(&args);
+    frt_save(&args);
+    frt_begin_crawl(&args);
     memory_action(&args, false);
-    fixed_ram_pause(&args);
+    frt_pause(&args);
     memory_action(&args, true);
-    fixed_ram_recover(&args);
-    fixed_ram_load_rest(&args);
+    frt_recover(&args);
+    frt_load_rest(&args);
     g_assert_cmphex(qtest_readq(args.to, dimm_address(args.to, 1)), ==,
                     0x1122334455667788);
     unplug_dimm(args.to, 1);
-    fixed_ram_compare_ram_up_to(&args, PATTERN_START + PATTERN_BYTES);
-    fixed_ram_end(&args);
+    frt_compare_ram_up_to(&args, PATTERN_START + PATTERN_BYTES);
+    frt_end(&args);
 }
 
 /*
@@ -128,14 +128,14 @@ static void test_memory(void)
 
 #define NIC(n) " -device e1000,id=nic" #n ",addr=" #n
 
-static void replug_nic(QTestState *who, unsigned slot)
+static void replug_nic(QTestState *qts, unsigned slot)
 {
     g_autofree char *id = g_strdup_printf("nic%u", slot);
     g_autofree char *addr = g_strdup_printf("%u", slot);
 
-    qpci_unplug_acpi_device_test(who, id, slot);
+    qpci_unplug_acpi_device_test(qts, id, slot);
     /* The same place, so a RAM block of the same name. */
-    qtest_qmp_device_add(who, "e1000", id, "{ 'addr': %s }", addr);
+    qtest_qmp_device_add(qts, "e1000", id, "{ 'addr': %s }", addr);
 }
 
 static void pci_action(FixedRamTest *t, bool paused)
@@ -162,12 +162,12 @@ static void test_pci(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_in_both_states(&args, pci_action)) {
+    if (!frt_in_both_states(&args, pci_action)) {
         return;
     }
-    fixed_ram_load_rest(&args);
-    fixed_ram_compare_ram_up_to(&args, PATTERN_START + PATTERN_BYTES);
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    frt_compare_ram_up_to(&args, PATTERN_START + PATTERN_BYTES);
+    frt_end(&args);
 }
 
 /*
@@ -195,12 +195,12 @@ static void test_cpu(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_in_both_states(&args, cpu_action)) {
+    if (!frt_in_both_states(&args, cpu_action)) {
         return;
     }
-    fixed_ram_load_rest(&args);
-    fixed_ram_compare_ram_up_to(&args, PATTERN_START + PATTERN_BYTES);
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    frt_compare_ram_up_to(&args, PATTERN_START + PATTERN_BYTES);
+    frt_end(&args);
 }
 
 /*
@@ -212,7 +212,7 @@ static void test_cpu(void)
 
 static char *many_tables(void)
 {
-    g_autofree char *path = fixed_ram_path("other");
+    g_autofree char *path = frt_path("other");
     GString *opts = g_string_new(NULL);
 
     g_assert(g_file_set_contents(path, "0123456789abcdef", 16, NULL));
@@ -224,21 +224,21 @@ static char *many_tables(void)
 
 static uint64_t block_length(const char *file, const char *block)
 {
-    g_autofree char *path = fixed_ram_path(file);
+    g_autofree char *path = frt_path(file);
     g_autoptr(Snapshot) s = snapshot_open(path, 0);
 
     g_assert_nonnull(snapshot_block(s, block));
     return snapshot_block(s, block)->length;
 }
 
-static void reset_and_read_tables(QTestState *who)
+static void reset_and_read_tables(QTestState *qts)
 {
     g_autofree char *buf = g_malloc(64 * KiB);
     QFWCFG *fw_cfg;
 
-    qtest_qmp_assert_success(who, "{ 'execute': 'system_reset' }");
-    qtest_qmp_eventwait(who, "RESET");
-    fw_cfg = pc_fw_cfg_init(who);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'system_reset' }");
+    qtest_qmp_eventwait(qts, "RESET");
+    fw_cfg = pc_fw_cfg_init(qts);
     g_assert_cmpuint(qfw_cfg_get_file(fw_cfg, "etc/table-loader", buf,
                                       64 * KiB), >, 0);
     pc_fw_cfg_uninit(fw_cfg);
@@ -261,14 +261,14 @@ static void test_resize(const char *source, const char *target)
         .crawl = true,
     };
 
-    if (!fixed_ram_in_both_states(&args, resize_action)) {
+    if (!frt_in_both_states(&args, resize_action)) {
         return;
     }
-    fixed_ram_load_rest(&args);
-    fixed_ram_save_again(args.to, args.load, "again");
+    frt_load_rest(&args);
+    frt_save_again(args.to, args.load, "again");
     {
-        g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-        g_autofree char *again = fixed_ram_path("again");
+        g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+        g_autofree char *again = frt_path("again");
         g_autoptr(Snapshot) want = snapshot_open(path, 0);
         g_autoptr(Snapshot) have = snapshot_open(again, 0);
 
@@ -279,7 +279,7 @@ static void test_resize(const char *source, const char *target)
                            FILE_TEST_FILENAME, LOADER),
                        block_length("again", LOADER));
     }
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 static void test_grow(void)
@@ -297,14 +297,14 @@ static void test_shrink(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "plug/memory", test_memory },
-    { "plug/pci", test_pci },
-    { "plug/cpu", test_cpu },
-    { "plug/grow", test_grow },
-    { "plug/shrink", test_shrink },
+    { "memory", test_memory },
+    { "pci", test_pci },
+    { "cpu", test_cpu },
+    { "grow", test_grow },
+    { "shrink", test_shrink },
 };
 
-void fixed_ram_add_plug_tests(const MigrationTestEnv *env)
+void frt_add_hotplug_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "hotplug", cases, ARRAY_SIZE(cases));
 }

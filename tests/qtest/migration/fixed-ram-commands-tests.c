@@ -18,58 +18,58 @@
  * Saving, migrating, loading something else
  */
 
-static void assert_migrate_refused(QTestState *who, const char *mode)
+static void assert_migrate_refused(QTestState *qts, const char *mode)
 {
-    g_autofree char *uri = fixed_ram_file_uri("other");
+    g_autofree char *uri = frt_file_uri("other");
 
-    migrate_set_parameter_str(who, "mode", mode);
-    fixed_ram_assert_refused(who, LOADING, "{ 'execute': 'migrate', "
-                             "'arguments': { 'uri': %s } }", uri);
-    migrate_set_parameter_str(who, "mode", "normal");
+    migrate_set_parameter_str(qts, "mode", mode);
+    frt_assert_refused(qts, LOADING, "{ 'execute': 'migrate', "
+                       "'arguments': { 'uri': %s } }", uri);
+    migrate_set_parameter_str(qts, "mode", "normal");
 }
 
 /* It asks for a transport that a fixed layout excludes. */
-static void assert_cpr_transfer_refused(QTestState *who)
+static void assert_cpr_transfer_refused(QTestState *qts)
 {
-    migrate_set_parameter_str(who, "mode", "cpr-transfer");
+    migrate_set_parameter_str(qts, "mode", "cpr-transfer");
     for (int i = 0; i < 2; i++) {
-        g_autofree char *uri = i ? fixed_ram_file_uri("other")
+        g_autofree char *uri = i ? frt_file_uri("other")
                                  : g_strdup("unix:/nonexistent/socket");
 
-        fixed_ram_assert_refused(who, i ? "streamable" : "seekable",
-                                 "{ 'execute': 'migrate', "
-                                 "'arguments': { 'uri': %s } }", uri);
+        frt_assert_refused(qts, i ? "streamable" : "seekable",
+                           "{ 'execute': 'migrate', "
+                           "'arguments': { 'uri': %s } }", uri);
     }
-    migrate_set_parameter_str(who, "mode", "normal");
+    migrate_set_parameter_str(qts, "mode", "normal");
 }
 
-static void assert_vmstate_refused(QTestState *who, const char *refusal)
+static void assert_vmstate_refused(QTestState *qts, const char *refusal)
 {
-    fixed_ram_hmp_says(who, "savevm x", refusal);
-    fixed_ram_snapshot_job(who, "snapshot-save", refusal);
-    fixed_ram_hmp_says(who, "loadvm x", refusal);
-    fixed_ram_assert_refused(who, refusal, "{ 'execute': 'snapshot-load', "
-                             "'arguments': { 'job-id': 'job1', 'tag': 'x', "
-                             "'vmstate': 'disk0', 'devices': [ 'disk0' ] } }");
+    frt_hmp_says(qts, "savevm x", refusal);
+    frt_snapshot_job(qts, "snapshot-save", refusal);
+    frt_hmp_says(qts, "loadvm x", refusal);
+    frt_assert_refused(qts, refusal, "{ 'execute': 'snapshot-load', "
+                       "'arguments': { 'job-id': 'job1', 'tag': 'x', "
+                       "'vmstate': 'disk0', 'devices': [ 'disk0' ] } }");
 }
 
 static void save_action(FixedRamTest *t, bool paused)
 {
-    g_autofree char *uri = fixed_ram_file_uri("other");
+    g_autofree char *uri = frt_file_uri("other");
 
     assert_migrate_refused(t->to, "normal");
     assert_migrate_refused(t->to, "cpr-reboot");
     assert_cpr_transfer_refused(t->to);
-    fixed_ram_assert_refused(t->to, "no paused migration",
-                             "{ 'execute': 'migrate', 'arguments': "
-                             "{ 'uri': %s, 'resume': true } }", uri);
+    frt_assert_refused(t->to, "no paused migration",
+                       "{ 'execute': 'migrate', 'arguments': "
+                       "{ 'uri': %s, 'resume': true } }", uri);
     assert_vmstate_refused(t->to, LOADING);
-    fixed_ram_assert_refused(t->to, LOADING,
-                             "{ 'execute': 'xen-load-devices-state', "
-                             "'arguments': { 'filename': '/dev/null' } }");
-    fixed_ram_assert_refused(t->to, "already been started",
-                             "{ 'execute': 'migrate-incoming', "
-                             "'arguments': { 'uri': %s } }", t->uri);
+    frt_assert_refused(t->to, LOADING,
+                       "{ 'execute': 'xen-load-devices-state', "
+                       "'arguments': { 'filename': '/dev/null' } }");
+    frt_assert_refused(t->to, "already been started",
+                       "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", t->uri);
 }
 
 static void test_save(void)
@@ -82,15 +82,15 @@ static void test_save(void)
         .crawl = true,
     };
 
-    if (fixed_ram_in_both_states(&args, save_action)) {
-        fixed_ram_finish(&args);
+    if (frt_in_both_states(&args, save_action)) {
+        frt_finish(&args);
     }
 }
 
 /* After a load its capabilities stay set, and a disk image is no file. */
 static void test_vmstate(unsigned load)
 {
-    g_autofree char *disk = fixed_ram_path("disk");
+    g_autofree char *disk = frt_path("disk");
     g_autofree char *opts = g_strdup_printf(
         "-drive if=none,node-name=disk0,format=qcow2,file=%s", disk);
     FixedRamTest args = {
@@ -106,11 +106,11 @@ static void test_vmstate(unsigned load)
         g_test_skip("there is no qemu-img");
         return;
     }
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         unlink(disk);
         return;
     }
-    fixed_ram_load(&args);
+    frt_load(&args);
     wait_for_serial("dest_serial");
     assert_vmstate_refused(args.to, "is for files: clear it first");
 
@@ -118,13 +118,13 @@ static void test_vmstate(unsigned load)
     migrate_set_capability(args.to, load & FR_FIXED ? "fixed-ram"
                                                     : "mapped-ram", false);
     migrate_set_capability(args.to, "multifd", false);
-    fixed_ram_snapshot_job(args.to, "snapshot-save", NULL);
+    frt_snapshot_job(args.to, "snapshot-save", NULL);
     qtest_memset(args.to, PATTERN_START, 0x5a, MiB);
-    fixed_ram_snapshot_job(args.to, "snapshot-load", NULL);
+    frt_snapshot_job(args.to, "snapshot-load", NULL);
     /* Nothing is set any more, and there are no figures of a load. */
     args.load = 0;
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_vmstate_fixed(void)
@@ -146,15 +146,15 @@ static void test_vmstate_eager(void)
  * Capabilities, parameters and the other commands of a migration
  */
 
-static void set_capability(QTestState *who, const char *name, bool state,
+static void set_capability(QTestState *qts, const char *name, bool state,
                            const char *refusal)
 {
     if (!refusal) {
-        migrate_set_capability(who, name, state);
+        migrate_set_capability(qts, name, state);
         return;
     }
-    fixed_ram_assert_refused(
-        who, refusal, "{ 'execute': 'migrate-set-capabilities', 'arguments': "
+    frt_assert_refused(
+        qts, refusal, "{ 'execute': 'migrate-set-capabilities', 'arguments': "
         "{ 'capabilities': [ { 'capability': %s, 'state': %i } ] } }",
         name, state);
 }
@@ -170,9 +170,9 @@ static void settings_action(FixedRamTest *t, bool paused)
     set_capability(t->to, "auto-converge", true, NULL);
     set_capability(t->to, "auto-converge", false, NULL);
 
-    fixed_ram_assert_refused(t->to, "multifd-compression",
-                             "{ 'execute': 'migrate-set-parameters', "
-                             "'arguments': { 'multifd-compression': 'zlib' } }");
+    frt_assert_refused(t->to, "multifd-compression",
+                       "{ 'execute': 'migrate-set-parameters', "
+                       "'arguments': { 'multifd-compression': 'zlib' } }");
     migrate_set_parameter_int(t->to, "fixed-ram-precopy-percent", 30);
     migrate_set_parameter_int(t->to, "multifd-channels", 7);
     migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 2);
@@ -184,12 +184,12 @@ static void settings_action(FixedRamTest *t, bool paused)
     qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-start-postcopy' }");
     qtest_qmp_assert_success(t->to, "{ 'execute': 'system_powerdown' }");
     if (!paused) {
-        fixed_ram_assert_refused(t->to, "paused", "{ 'exec-oob': "
-                                 "'migrate-recover', 'id': 'recover', "
-                                 "'arguments': { 'uri': %s } }", t->uri);
+        frt_assert_refused(t->to, "paused", "{ 'exec-oob': "
+                           "'migrate-recover', 'id': 'recover', "
+                           "'arguments': { 'uri': %s } }", t->uri);
     } else {
-        fixed_ram_assert_refused(t->to, "postcopy-active",
-                                 "{ 'execute': 'migrate-pause' }");
+        frt_assert_refused(t->to, "postcopy-active",
+                           "{ 'execute': 'migrate-pause' }");
     }
 }
 
@@ -203,15 +203,15 @@ static void test_settings(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_in_both_states(&args, settings_action)) {
+    if (!frt_in_both_states(&args, settings_action)) {
         return;
     }
-    fixed_ram_load_rest(&args);
+    frt_load_rest(&args);
     g_assert_cmpstr(args.events->str, ==,
                     "setup active postcopy-active postcopy-paused "
                     "postcopy-recover postcopy-active completed");
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /*
@@ -229,28 +229,28 @@ static void test_stop(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_begin_crawl(&args);
-    fixed_ram_pause(&args);
-    fixed_ram_start_waiting_cpu(&args);
-    fixed_ram_assert_waits(&args, "{ 'execute': 'stop', 'id': 'waits' }");
-    g_assert_false(fixed_ram_running(args.to));
+    frt_begin_crawl(&args);
+    frt_pause(&args);
+    frt_start_waiting_cpu(&args);
+    frt_assert_waits(&args, "{ 'execute': 'stop', 'id': 'waits' }");
+    g_assert_false(frt_running(args.to));
 
     qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
     wait_for_serial("dest_serial");
     qtest_qmp_assert_success(args.to, "{ 'execute': 'stop' }");
-    g_assert_false(fixed_ram_running(args.to));
+    g_assert_false(frt_running(args.to));
     qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
     args.run = true;
-    fixed_ram_finish(&args);
+    frt_finish(&args);
 }
 
 /* The guest says 'A' when it starts. */
 static void wait_for_boot(void)
 {
-    g_autofree char *path = fixed_ram_path("dest_serial");
+    g_autofree char *path = frt_path("dest_serial");
     bool booted = false;
 
     while (!booted) {
@@ -273,30 +273,30 @@ static void test_reset(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_begin_crawl(&args);
-    fixed_ram_pause(&args);
-    fixed_ram_start_waiting_cpu(&args);
-    fixed_ram_assert_waits(&args, "{ 'execute': 'system_reset', "
-                           "'id': 'waits' }");
+    frt_begin_crawl(&args);
+    frt_pause(&args);
+    frt_start_waiting_cpu(&args);
+    frt_assert_waits(&args, "{ 'execute': 'system_reset', "
+                     "'id': 'waits' }");
     qtest_qmp_eventwait(args.to, "RESET");
     wait_for_boot();
     qtest_qmp_assert_success(args.to, "{ 'execute': 'system_reset' }");
     qtest_qmp_eventwait(args.to, "RESET");
-    fixed_ram_load_rest(&args);
+    frt_load_rest(&args);
     args.run = true;
-    fixed_ram_check(&args);
+    frt_check(&args);
     /* It does not count on from where it was. */
     args.run = false;
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 /* PIIX4's PM1a control register, set up by the firmware: go to S5. */
-static void guest_shutdown(QTestState *who)
+static void guest_shutdown(QTestState *qts)
 {
-    qtest_outw(who, 0x604, 0x2000);
+    qtest_outw(qts, 0x604, 0x2000);
 }
 
 static void test_shutdown(void)
@@ -310,21 +310,21 @@ static void test_shutdown(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_begin_crawl(&args);
+    frt_begin_crawl(&args);
     qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
     guest_shutdown(args.to);
     qtest_wait_qemu(args.to);
 
-    fixed_ram_restart_target(&args, "defer", "");
-    fixed_ram_begin_crawl(&args);
-    fixed_ram_pause(&args);
-    fixed_ram_start_waiting_cpu(&args);
+    frt_restart_target(&args, "defer", "");
+    frt_begin_crawl(&args);
+    frt_pause(&args);
+    frt_start_waiting_cpu(&args);
     guest_shutdown(args.to);
     qtest_wait_qemu(args.to);
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 static void shutdown_action(FixedRamTest *t, bool paused)
@@ -344,27 +344,27 @@ static void test_no_shutdown(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_in_both_states(&args, shutdown_action)) {
+    if (!frt_in_both_states(&args, shutdown_action)) {
         return;
     }
-    fixed_ram_load_rest(&args);
-    fixed_ram_compare_ram_up_to(&args, 150 * MiB);
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    frt_compare_ram_up_to(&args, 150 * MiB);
+    frt_end(&args);
 }
 
 static const FixedRamCase cases[] = {
-    { "action/save", test_save },
-    { "action/vmstate-fixed", test_vmstate_fixed },
-    { "action/vmstate-mapped", test_vmstate_mapped, true },
-    { "action/vmstate-eager", test_vmstate_eager, true },
-    { "action/settings", test_settings },
-    { "action/stop", test_stop },
-    { "action/reset", test_reset },
-    { "action/shutdown", test_shutdown },
-    { "action/no-shutdown", test_no_shutdown },
+    { "save", test_save },
+    { "vmstate-fixed", test_vmstate_fixed },
+    { "vmstate-mapped", test_vmstate_mapped, true },
+    { "vmstate-eager", test_vmstate_eager, true },
+    { "settings", test_settings },
+    { "stop", test_stop },
+    { "reset", test_reset },
+    { "shutdown", test_shutdown },
+    { "no-shutdown", test_no_shutdown },
 };
 
-void fixed_ram_add_action_tests(const MigrationTestEnv *env)
+void frt_add_commands_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "commands", cases, ARRAY_SIZE(cases));
 }

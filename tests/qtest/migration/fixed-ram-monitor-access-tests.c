@@ -21,11 +21,11 @@
 static void assert_file_holds(FixedRamTest *t, const char *name, uint64_t pos,
                               uint64_t addr, uint64_t size)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
-    g_autofree char *file = fixed_ram_path(name);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *file = frt_path(name);
     g_autofree char *text = NULL;
     g_autoptr(Snapshot) s = snapshot_open(path, 0);
-    const SnapshotBlock *block = fixed_ram_pattern_block(t, s);
+    const SnapshotBlock *block = frt_pattern_block(t, s);
     gsize length;
 
     g_assert(g_file_get_contents(file, &text, &length, NULL));
@@ -46,36 +46,36 @@ static void test_memory(void)
         .load = FR_DEMAND,
         .crawl = true,
     };
-    g_autofree char *path = fixed_ram_path("other");
+    g_autofree char *path = frt_path("other");
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_begin_crawl(&args);
+    frt_begin_crawl(&args);
     qtest_qmp_assert_success(args.to, "{ 'execute': 'pmemsave', 'arguments': "
                              "{ 'val': %" PRIu64 ", 'size': %" PRIu64
                              ", 'filename': %s } }", PATTERN_START, MiB,
                              path);
     assert_file_holds(&args, "other", 0, PATTERN_START, MiB);
-    fixed_ram_pause(&args);
-    fixed_ram_assert_waits(&args, "{ 'execute': 'pmemsave', 'id': 'waits', "
-                           "'arguments': { 'val': %" PRIu64 ", 'size': %"
-                           PRIu64 ", 'filename': %s } }",
-                           PATTERN_START + MiB, MiB, path);
+    frt_pause(&args);
+    frt_assert_waits(&args, "{ 'execute': 'pmemsave', 'id': 'waits', "
+                     "'arguments': { 'val': %" PRIu64 ", 'size': %"
+                     PRIu64 ", 'filename': %s } }",
+                     PATTERN_START + MiB, MiB, path);
     assert_file_holds(&args, "other", 0, PATTERN_START + MiB, MiB);
-    fixed_ram_pause(&args);
-    fixed_ram_assert_waits(&args, "{ 'execute': 'memsave', 'id': 'waits', "
-                           "'arguments': { 'val': %" PRIu64 ", 'size': %"
-                           PRIu64 ", 'filename': %s } }",
-                           PATTERN_START + 2 * MiB, MiB, path);
+    frt_pause(&args);
+    frt_assert_waits(&args, "{ 'execute': 'memsave', 'id': 'waits', "
+                     "'arguments': { 'val': %" PRIu64 ", 'size': %"
+                     PRIu64 ", 'filename': %s } }",
+                     PATTERN_START + 2 * MiB, MiB, path);
     assert_file_holds(&args, "other", 0, PATTERN_START + 2 * MiB, MiB);
-    fixed_ram_finish(&args);
+    frt_finish(&args);
 }
 
 /* An ELF file has the range as a segment of its own. */
 static uint64_t find_segment(const char *name, uint64_t addr, uint64_t size)
 {
-    g_autofree char *file = fixed_ram_path(name);
+    g_autofree char *file = frt_path(name);
     g_autofree char *text = NULL;
     const Elf64_Ehdr *head;
     const Elf64_Phdr *segment;
@@ -103,9 +103,9 @@ static void assert_dumped(FixedRamTest *t, uint64_t addr)
     "'arguments': { 'paging': false, 'protocol': %s, 'begin': %" PRIu64 ", " \
     "'length': %" PRIu64 ", 'detach': %i } }"
 
-static bool dump_is(QTestState *who, const char *what)
+static bool dump_is(QTestState *qts, const char *what)
 {
-    QDict *rsp = qtest_qmp_assert_success_ref(who,
+    QDict *rsp = qtest_qmp_assert_success_ref(qts,
                                               "{ 'execute': 'query-dump' }");
     const char *status = qdict_get_str(rsp, "status");
     bool is = g_str_equal(status, what);
@@ -124,58 +124,58 @@ static void test_dump(void)
         .load = FR_DEMAND,
         .crawl = true,
     };
-    g_autofree char *uri = fixed_ram_file_uri("other");
+    g_autofree char *uri = frt_file_uri("other");
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_begin_crawl(&args);
+    frt_begin_crawl(&args);
     qtest_qmp_assert_success(args.to, DUMP, uri, PATTERN_START, MiB, false);
     assert_dumped(&args, PATTERN_START);
 
-    fixed_ram_pause(&args);
-    fixed_ram_assert_waits(&args, DUMP, uri, PATTERN_START + MiB, MiB, false);
+    frt_pause(&args);
+    frt_assert_waits(&args, DUMP, uri, PATTERN_START + MiB, MiB, false);
     assert_dumped(&args, PATTERN_START + MiB);
 
     /* A thread of its own waits. */
-    fixed_ram_pause(&args);
+    frt_pause(&args);
     qtest_qmp_assert_success(args.to, DUMP, uri, PATTERN_START + 2 * MiB, MiB,
                              true);
     g_usleep(300000);
     g_assert_true(dump_is(args.to, "active"));
-    fixed_ram_recover(&args);
+    frt_recover(&args);
     while (!dump_is(args.to, "completed")) {
         g_usleep(1000);
     }
     assert_dumped(&args, PATTERN_START + 2 * MiB);
-    fixed_ram_finish(&args);
+    frt_finish(&args);
 }
 
 /*
  * The rate at which the guest changes its memory
  */
 
-static bool dirty_rate_is(QTestState *who, const char *what)
+static bool dirty_rate_is(QTestState *qts, const char *what)
 {
     QDict *rsp = qtest_qmp_assert_success_ref(
-        who, "{ 'execute': 'query-dirty-rate' }");
+        qts, "{ 'execute': 'query-dirty-rate' }");
     bool is = g_str_equal(qdict_get_str(rsp, "status"), what);
 
     qobject_unref(rsp);
     return is;
 }
 
-static void begin_dirty_rate(QTestState *who, const char *mode)
+static void begin_dirty_rate(QTestState *qts, const char *mode)
 {
-    qtest_qmp_assert_success(who, "{ 'execute': 'calc-dirty-rate', "
+    qtest_qmp_assert_success(qts, "{ 'execute': 'calc-dirty-rate', "
                              "'arguments': { 'calc-time': 50, "
                              "'calc-time-unit': 'millisecond', "
                              "'mode': %s } }", mode);
 }
 
-static void wait_dirty_rate(QTestState *who)
+static void wait_dirty_rate(QTestState *qts)
 {
-    while (!dirty_rate_is(who, "measured")) {
+    while (!dirty_rate_is(qts, "measured")) {
         g_usleep(1000);
     }
 }
@@ -190,25 +190,25 @@ static void test_dirty_rate(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_begin_crawl(&args);
+    frt_begin_crawl(&args);
     begin_dirty_rate(args.to, "page-sampling");
     wait_dirty_rate(args.to);
     begin_dirty_rate(args.to, "dirty-bitmap");
     wait_dirty_rate(args.to);
 
-    fixed_ram_pause(&args);
+    frt_pause(&args);
     begin_dirty_rate(args.to, "dirty-bitmap");
     wait_dirty_rate(args.to);
     /* This one looks at memory, in a thread of its own. */
     begin_dirty_rate(args.to, "page-sampling");
     g_usleep(500000);
     g_assert_true(dirty_rate_is(args.to, "measuring"));
-    fixed_ram_recover(&args);
+    frt_recover(&args);
     wait_dirty_rate(args.to);
-    fixed_ram_finish(&args);
+    frt_finish(&args);
 }
 
 /*
@@ -216,20 +216,20 @@ static void test_dirty_rate(void)
  */
 
 /* QEMU's end of a socket, as a character device. */
-static int gdb_connect(QTestState *who)
+static int gdb_connect(QTestState *qts)
 {
     g_autofree char *text = NULL;
     int fd[2];
 
     g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), ==, 0);
-    qtest_qmp_fds_assert_success(who, &fd[1], 1, "{ 'execute': 'getfd', "
+    qtest_qmp_fds_assert_success(qts, &fd[1], 1, "{ 'execute': 'getfd', "
                                  "'arguments': { 'fdname': 'gdb' } }");
     close(fd[1]);
     qtest_qmp_assert_success(
-        who, "{ 'execute': 'chardev-add', 'arguments': { 'id': 'gdb0', "
+        qts, "{ 'execute': 'chardev-add', 'arguments': { 'id': 'gdb0', "
         "'backend': { 'type': 'socket', 'data': { 'server': false, 'addr': "
         "{ 'type': 'fd', 'data': { 'str': 'gdb' } } } } } }");
-    text = qtest_hmp(who, "gdbserver chardev:gdb0");
+    text = qtest_hmp(qts, "gdbserver chardev:gdb0");
     return fd[0];
 }
 
@@ -266,9 +266,9 @@ static char *gdb_reply(int fd)
 /* The 8 bytes there, as the protocol writes them. */
 static char *hex_bytes(FixedRamTest *t, uint64_t addr)
 {
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = snapshot_open(path, 0);
-    const uint8_t *page = snapshot_page(fixed_ram_pattern_block(t, s),
+    const uint8_t *page = snapshot_page(frt_pattern_block(t, s),
                                         addr / SNAPSHOT_PAGE_SIZE);
 
     return g_strdup_printf("%016" PRIx64, ldq_be_p(page));
@@ -334,31 +334,31 @@ static void test_gdb(void)
     char *before[2];
     int fd;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     before[0] = hex_bytes(&args, written);
     before[1] = hex_bytes(&args, written + MiB);
-    fixed_ram_begin_crawl(&args);
+    frt_begin_crawl(&args);
     fd = gdb_connect(args.to);
     gdb_request_read(fd, PATTERN_START);
     gdb_assert_reads(&args, fd, PATTERN_START);
     gdb_write(fd, written, "0123456789abcdef");
 
-    fixed_ram_pause(&args);
+    frt_pause(&args);
     gdb_request_read(fd, PATTERN_START + MiB);
     assert_no_reply(fd);
     migrate_recover(args.to, args.uri);
     gdb_assert_reads(&args, fd, PATTERN_START + MiB);
-    fixed_ram_wait_status(args.to, "postcopy-active");
+    frt_wait_status(args.to, "postcopy-active");
 
-    fixed_ram_pause(&args);
+    frt_pause(&args);
     gdb_request_write(fd, written + MiB, "0123456789abcdef");
     assert_no_reply(fd);
     migrate_recover(args.to, args.uri);
     gdb_assert_reply(fd, "OK");
 
-    fixed_ram_load_rest(&args);
+    frt_load_rest(&args);
     for (int i = 0; i < 2; i++) {
         gdb_request_read(fd, written + i * MiB);
         gdb_assert_reply(fd, "0123456789abcdef");
@@ -366,18 +366,18 @@ static void test_gdb(void)
         g_free(before[i]);
     }
     close(fd);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static const FixedRamCase cases[] = {
-    { "read/memory", test_memory },
-    { "read/dump", test_dump },
-    { "read/dirty-rate", test_dirty_rate },
-    { "read/gdb", test_gdb },
+    { "memory", test_memory },
+    { "dump", test_dump },
+    { "dirty-rate", test_dirty_rate },
+    { "gdb", test_gdb },
 };
 
-void fixed_ram_add_read_tests(const MigrationTestEnv *env)
+void frt_add_monitor_access_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "monitor-access", cases, ARRAY_SIZE(cases));
 }

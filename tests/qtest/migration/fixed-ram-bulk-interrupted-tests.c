@@ -21,18 +21,18 @@
 
 static void begin_slowly(FixedRamTest *t, uint64_t bandwidth)
 {
-    fixed_ram_set_mode(t->from, t->save);
+    frt_set_mode(t->from, t->save);
     migrate_set_parameter_int(t->from, "max-bandwidth", bandwidth);
     migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
 }
 
-static void wait_transferred(QTestState *who, uint64_t bytes)
+static void wait_transferred(QTestState *qts, uint64_t bytes)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
     bool there = false;
 
     while (!there) {
-        QDict *info = migrate_query_not_failed(who);
+        QDict *info = migrate_query_not_failed(qts);
         QDict *ram = qdict_get_qdict(info, "ram");
 
         there = ram && qdict_get_int(ram, "transferred") >= bytes;
@@ -60,11 +60,11 @@ static void save_the_rest(FixedRamTest *t)
 }
 
 /* Whether it has the snapshot open with O_DIRECT. */
-static bool writes_directly(QTestState *who)
+static bool writes_directly(QTestState *qts)
 {
-    g_autofree char *snapshot = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *snapshot = frt_path(FILE_TEST_FILENAME);
     g_autofree char *fds = g_strdup_printf("/proc/%d/fd",
-                                           (int)qtest_pid(who));
+                                           (int)qtest_pid(qts));
     GDir *dir = g_dir_open(fds, 0, NULL);
     const char *fd;
     bool found = false;
@@ -98,19 +98,19 @@ static void test_progress(void)
     int64_t remaining, pages, total;
     QDict *info;
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
+    frt_fill(&args);
     begun = g_get_monotonic_time();
     begin_slowly(&args, SLOW);
     wait_transferred(args.from, SLOW);
     g_assert_cmpint(g_get_monotonic_time() - begun, >, G_USEC_PER_SEC / 2);
     g_assert_true(writes_directly(args.from));
-    remaining = fixed_ram_ram_figure(args.from, "remaining");
+    remaining = frt_ram_figure(args.from, "remaining");
     g_assert_cmpint(remaining, >, 0);
     wait_transferred(args.from, 2 * SLOW);
-    g_assert_cmpint(fixed_ram_ram_figure(args.from, "remaining"), <,
+    g_assert_cmpint(frt_ram_figure(args.from, "remaining"), <,
                     remaining);
     info = migrate_query(args.from);
     g_assert_cmpstr(qdict_get_str(info, "status"), ==, "active");
@@ -118,22 +118,22 @@ static void test_progress(void)
                       >, 0);
     qobject_unref(info);
     save_the_rest(&args);
-    pages = fixed_ram_ram_figure(args.from, "normal") +
-            fixed_ram_ram_figure(args.from, "duplicate");
-    total = fixed_ram_ram_figure(args.from, "total");
+    pages = frt_ram_figure(args.from, "normal") +
+            frt_ram_figure(args.from, "duplicate");
+    total = frt_ram_figure(args.from, "total");
     g_assert_cmpint(pages * SNAPSHOT_PAGE_SIZE, >=, total);
     /* None of them twice; a device may have written to a few. */
     g_assert_cmpint(pages * SNAPSHOT_PAGE_SIZE, <, total + total / 8);
-    g_assert_cmpint(fixed_ram_ram_figure(args.from, "remaining"), ==, 0);
-    fixed_ram_check_saved(&args);
-    fixed_ram_end(&args);
+    g_assert_cmpint(frt_ram_figure(args.from, "remaining"), ==, 0);
+    frt_check_saved(&args);
+    frt_end(&args);
 }
 
 /* How many threads write. */
-static unsigned count_workers(QTestState *who)
+static unsigned count_workers(QTestState *qts)
 {
     g_autofree char *tasks = g_strdup_printf("/proc/%d/task",
-                                             (int)qtest_pid(who));
+                                             (int)qtest_pid(qts));
     GDir *dir = g_dir_open(tasks, 0, NULL);
     const char *task;
     unsigned found = 0;
@@ -160,11 +160,11 @@ static void test_bandwidth(void)
         .save = FR_FIXED | FR_MULTIFD,
     };
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
-    fixed_ram_set_mode(args.from, args.save);
+    frt_fill(&args);
+    frt_set_mode(args.from, args.save);
     migrate_set_parameter_int(args.from, "max-bandwidth", CRAWLING);
     migrate_set_parameter_int(args.from, "multifd-channels", 5);
     migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
@@ -172,18 +172,18 @@ static void test_bandwidth(void)
     /* Until zeros are done with: they cost no bandwidth. */
     g_usleep(G_USEC_PER_SEC);
     g_assert_cmpuint(count_workers(args.from), ==, 5);
-    fixed_ram_assert_refused(args.from, "migrat", "{ 'execute': 'device_add', "
-                             "'arguments': { 'driver': 'virtio-rng-pci' } }");
+    frt_assert_refused(args.from, "migrat", "{ 'execute': 'device_add', "
+                       "'arguments': { 'driver': 'virtio-rng-pci' } }");
     save_the_rest(&args);
-    fixed_ram_check_saved(&args);
-    fixed_ram_end(&args);
+    frt_check_saved(&args);
+    frt_end(&args);
 }
 
 static void cancel(FixedRamTest *t)
 {
     migrate_cancel(t->from);
     wait_for_migration_status(t->from, "cancelled", NULL);
-    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
+    frt_assert_being_written(FILE_TEST_FILENAME);
 }
 
 static void test_cancel(unsigned save)
@@ -194,10 +194,10 @@ static void test_cancel(unsigned save)
         .save = save,
     };
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
+    frt_fill(&args);
     for (int i = 0; i < 5; i++) {
         begin_slowly(&args, i % 2 ? 2 * SLOW : SLOW);
         wait_transferred(args.from, g_rand_int_range(rand, 1, 30 * MiB));
@@ -208,8 +208,8 @@ static void test_cancel(unsigned save)
     wait_for_migration_status(args.from, "active", NULL);
     g_usleep(G_USEC_PER_SEC / 2);
     cancel(&args);
-    fixed_ram_save(&args);
-    fixed_ram_end(&args);
+    frt_save(&args);
+    frt_end(&args);
 }
 
 static void test_cancel_plain(void)
@@ -230,27 +230,27 @@ static void test_cancel_hanging(void)
         .save = FR_FIXED | FR_DIRECT,
     };
 
-    if (!fixed_ram_faults_begin_save(&args)) {
+    if (!frt_faults_begin_save(&args)) {
         return;
     }
-    fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+    frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_WRITE_HANG,
         .first = 20 * MiB,
         .end = 100 * MiB,
     });
-    fixed_ram_set_mode(args.from, args.save);
+    frt_set_mode(args.from, args.save);
     migrate_ensure_converge(args.from);
     migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
-    fixed_ram_faults_wait_hanging(0, 1);
+    frt_faults_wait_hanging(0, 1);
     migrate_cancel(args.from);
     for (int i = 0; i < 20; i++) {
-        g_assert_false(fixed_ram_running(args.from));
+        g_assert_false(frt_running(args.from));
         g_usleep(20000);
     }
-    fixed_ram_faults_off(0);
+    frt_faults_off(0);
     wait_for_migration_status(args.from, "cancelled", NULL);
-    fixed_ram_save(&args);
-    fixed_ram_faults_end(&args);
+    frt_save(&args);
+    frt_faults_end(&args);
 }
 
 static void test_no_space(unsigned save)
@@ -262,7 +262,7 @@ static void test_no_space(unsigned save)
         .save = save,
     };
 
-    if (!fixed_ram_faults_begin_save(&args)) {
+    if (!frt_faults_begin_save(&args)) {
         return;
     }
     for (int i = 0; i < 5; i++) {
@@ -270,14 +270,14 @@ static void test_no_space(unsigned save)
         const char *desc;
 
         /* Rounded to what a direct write may be cut to. */
-        fixed_ram_faults_set(0, &(FixedRamFaultsRule) {
+        frt_faults_set(0, &(FixedRamFaultsRule) {
             .mode = FIXED_RAM_FAULTS_WRITE_FULL,
             .error = ENOSPC,
             .first = g_rand_int_range(rand, 2 * 256, 100 * 256) *
                      SNAPSHOT_PAGE_SIZE,
             .end = 150 * MiB,
         });
-        fixed_ram_set_mode(args.from, args.save);
+        frt_set_mode(args.from, args.save);
         migrate_ensure_converge(args.from);
         migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
         wait_for_migration_status(args.from, "failed",
@@ -288,11 +288,11 @@ static void test_no_space(unsigned save)
         g_assert_nonnull(strstr(desc, "' offset 0x"));
         g_assert_nonnull(strstr(desc, "No space left on device"));
         qobject_unref(info);
-        fixed_ram_assert_being_written(FILE_TEST_FILENAME);
-        fixed_ram_faults_off(0);
+        frt_assert_being_written(FILE_TEST_FILENAME);
+        frt_faults_off(0);
     }
-    fixed_ram_save(&args);
-    fixed_ram_faults_end(&args);
+    frt_save(&args);
+    frt_faults_end(&args);
 }
 
 static void test_no_space_plain(void)
@@ -310,7 +310,7 @@ static void write_memory(FixedRamTest *t)
 {
     qtest_memset(t->from, PATTERN_START, 0x77, PATTERN_BYTES);
     qtest_memset(t->from, 0x200000, 0x78, MiB);
-    fixed_ram_write_pattern(t->from);
+    frt_write_pattern(t->from);
 }
 
 /* A device writes, though the guest stays stopped. */
@@ -320,16 +320,16 @@ static void test_written(void)
         .save = FR_FIXED,
     };
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
+    frt_fill(&args);
     begin_slowly(&args, SLOW);
     wait_transferred(args.from, 2 * SLOW);
     write_memory(&args);
     save_the_rest(&args);
-    fixed_ram_check_saved(&args);
-    fixed_ram_end(&args);
+    frt_check_saved(&args);
+    frt_end(&args);
 }
 
 /*
@@ -348,12 +348,12 @@ static void test_unplugged(void)
 
     /* Who asks for nothing reads all of it. */
     g_setenv("FIXED_RAM_NO_PAGEMAP", "1", true);
-    started = fixed_ram_start(&args);
+    started = frt_start(&args);
     g_unsetenv("FIXED_RAM_NO_PAGEMAP");
     if (!started) {
         return;
     }
-    fixed_ram_fill(&args);
+    frt_fill(&args);
     qtest_qmp_assert_success(args.from, "{ 'execute': 'device_del', "
                              "'arguments': { 'id': 'card' } }");
     begin_slowly(&args, SLOW);
@@ -364,9 +364,9 @@ static void test_unplugged(void)
     g_usleep(G_USEC_PER_SEC);
     migrate_ensure_converge(args.from);
     wait_for_migration_status(args.from, "failed", (const char **)none);
-    fixed_ram_assert_being_written(FILE_TEST_FILENAME);
-    fixed_ram_save(&args);
-    fixed_ram_end(&args);
+    frt_assert_being_written(FILE_TEST_FILENAME);
+    frt_save(&args);
+    frt_end(&args);
 }
 
 /* Somebody lets the guest go on: what has changed since comes again. */
@@ -376,18 +376,18 @@ static void test_go_on(unsigned save, uint64_t after)
         .save = save,
     };
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
+    frt_fill(&args);
     begin_slowly(&args, SLOW);
     wait_transferred(args.from, after);
     qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
     write_memory(&args);
     wait_transferred(args.from, after + SLOW / 4);
     save_the_rest(&args);
-    fixed_ram_check_saved(&args);
-    fixed_ram_end(&args);
+    frt_check_saved(&args);
+    frt_end(&args);
 }
 
 static void test_go_on_early(void)
@@ -406,21 +406,21 @@ static void test_go_on_late(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "bulk/progress", test_progress },
-    { "bulk/bandwidth", test_bandwidth },
-    { "bulk/cancel", test_cancel_plain },
-    { "bulk/cancel-multifd-dio", test_cancel_multifd_dio, true },
-    { "bulk/cancel-hanging", test_cancel_hanging },
-    { "bulk/no-space", test_no_space_plain },
-    { "bulk/no-space-direct", test_no_space_direct, true },
-    { "bulk/written", test_written },
-    { "bulk/unplugged", test_unplugged },
-    { "bulk/go-on-early", test_go_on_early, true },
-    { "bulk/go-on-late", test_go_on_late },
-    { "bulk/go-on-multifd-dio", test_go_on_multifd_dio, true },
+    { "progress", test_progress },
+    { "bandwidth", test_bandwidth },
+    { "cancel", test_cancel_plain },
+    { "cancel-multifd-dio", test_cancel_multifd_dio, true },
+    { "cancel-hanging", test_cancel_hanging },
+    { "no-space", test_no_space_plain },
+    { "no-space-direct", test_no_space_direct, true },
+    { "written", test_written },
+    { "unplugged", test_unplugged },
+    { "go-on-early", test_go_on_early, true },
+    { "go-on-late", test_go_on_late },
+    { "go-on-multifd-dio", test_go_on_multifd_dio, true },
 };
 
-void fixed_ram_add_bulk_end_tests(const MigrationTestEnv *env)
+void frt_add_bulk_interrupted_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "bulk-interrupted", cases, ARRAY_SIZE(cases));
 }

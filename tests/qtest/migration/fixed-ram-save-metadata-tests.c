@@ -6,7 +6,7 @@
 
 /*
  * Each save with fixed-ram in any scenario is verified against its index, see
- * fixed_ram_check_saved().  Here are saves of kinds that are not elsewhere, and
+ * frt_check_saved().  Here are saves of kinds that are not elsewhere, and
  * those that do not come to their end.
  */
 
@@ -26,8 +26,8 @@
 
 static void save_all(FixedRamTest *t)
 {
-    if (fixed_ram_prepare(t)) {
-        fixed_ram_end(t);
+    if (frt_prepare(t)) {
+        frt_end(t);
     }
 }
 
@@ -95,15 +95,15 @@ static void test_room(void)
         .start.opts_source = LARGE,
         .save = FR_FIXED,
     };
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = NULL;
     const SnapshotBlock *first;
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
-    fixed_ram_set_mode(args.from, args.save);
+    frt_fill(&args);
+    frt_set_mode(args.from, args.save);
     migrate_ensure_converge(args.from);
     migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
     wait_for_migration_complete(args.from);
@@ -112,7 +112,7 @@ static void test_room(void)
     g_assert_cmpuint(first->length, ==, 32704 * MiB);
     g_assert_cmpuint(first->pages_offset, ==, 2 * MiB);
     snapshot_check_index(s, true);
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 /*
@@ -127,23 +127,23 @@ static void test_rounds(unsigned save)
         .wipe = true,
     };
 
-    if (!fixed_ram_start(&args)) {
+    if (!frt_start(&args)) {
         return;
     }
-    fixed_ram_fill(&args);
-    fixed_ram_save_begin(&args, args.uri);
+    frt_fill(&args);
+    frt_save_begin(&args, args.uri);
     migrate_set_parameter_int(args.from, "max-bandwidth", 200 * MiB);
     for (unsigned round = 2; round <= ROUNDS; round += 2) {
-        fixed_ram_write_pattern(args.from);
-        fixed_ram_wait_rounds(args.from, round);
-        fixed_ram_wipe_pattern(args.from);
-        fixed_ram_wait_rounds(args.from, round + 1);
+        frt_write_pattern(args.from);
+        frt_wait_rounds(args.from, round);
+        frt_wipe_pattern(args.from);
+        frt_wait_rounds(args.from, round + 1);
     }
     migrate_ensure_converge(args.from);
     wait_for_migration_complete(args.from);
     wait_for_stop(args.from, get_src());
-    fixed_ram_check_saved(&args);
-    fixed_ram_end(&args);
+    frt_check_saved(&args);
+    frt_end(&args);
 }
 
 static void test_rounds_plain(void)
@@ -168,9 +168,9 @@ static void test_rounds_multifd_dio(void)
 #define NAME "a name \xc3\xa4\xe2\x82\xac"
 #define UUID "12345678-9abc-def0-1234-56789abcdef0"
 
-static char *machine_type(QTestState *who)
+static char *machine_type(QTestState *qts)
 {
-    QDict *rsp = qtest_qmp(who, "{ 'execute': 'qom-get', 'arguments': "
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'qom-get', 'arguments': "
                            "{ 'path': '/machine', 'property': 'type' } }");
     char *type = g_strdup(qdict_get_str(rsp, "return"));
 
@@ -180,10 +180,10 @@ static char *machine_type(QTestState *who)
     return type;
 }
 
-static char *qemu_version(QTestState *who)
+static char *qemu_version(QTestState *qts)
 {
     QDict *rsp = qtest_qmp_assert_success_ref(
-        who, "{ 'execute': 'query-version' }");
+        qts, "{ 'execute': 'query-version' }");
     QDict *v = qdict_get_qdict(rsp, "qemu");
     char *version = g_strdup_printf("%d.%d.%d",
                                     (int)qdict_get_int(v, "major"),
@@ -204,13 +204,13 @@ static void test_machine(void)
         .start.opts_source = "-name '" NAME "' -uuid " UUID,
         .save = FR_FIXED,
     };
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autofree char *type = NULL, *version = NULL;
     g_autoptr(SnapshotIndex) index = NULL;
     g_autoptr(Snapshot) s = NULL;
     time_t before = time(NULL);
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     type = machine_type(args.from);
@@ -224,7 +224,7 @@ static void test_machine(void)
     g_assert_cmpuint(index->ram_bytes, ==, 150 * MiB);
     g_assert_cmpint(index->time, >=, before);
     g_assert_cmpint(index->time, <=, time(NULL));
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 /* Each save has an id of its own, also of the same guest to the same file. */
@@ -236,34 +236,34 @@ static void test_identity(void)
     };
     SnapshotSuperblock first, second;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    first = fixed_ram_superblock(FILE_TEST_FILENAME);
+    first = frt_superblock(FILE_TEST_FILENAME);
     qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
     migrate_ensure_converge(args.from);
     migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
     wait_for_migration_complete(args.from);
-    second = fixed_ram_superblock(FILE_TEST_FILENAME);
+    second = frt_superblock(FILE_TEST_FILENAME);
     g_assert_cmpuint(second.state, ==, SUPERBLOCK_COMPLETE);
     g_assert_cmpint(memcmp(first.id, second.id, sizeof(first.id)), !=, 0);
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 static const FixedRamCase cases[] = {
-    { "index/plain", test_plain },
-    { "index/multifd-dio", test_multifd_dio },
-    { "index/fdset", test_fdset },
-    { "index/blocks", test_blocks },
-    { "index/room", test_room, true },
-    { "index/rounds", test_rounds_plain, true },
-    { "index/rounds-multifd", test_rounds_multifd },
-    { "index/rounds-multifd-dio", test_rounds_multifd_dio, true },
-    { "index/machine", test_machine },
-    { "index/identity", test_identity },
+    { "plain", test_plain },
+    { "multifd-dio", test_multifd_dio },
+    { "fdset", test_fdset },
+    { "blocks", test_blocks },
+    { "room", test_room, true },
+    { "rounds", test_rounds_plain, true },
+    { "rounds-multifd", test_rounds_multifd },
+    { "rounds-multifd-dio", test_rounds_multifd_dio, true },
+    { "machine", test_machine },
+    { "identity", test_identity },
 };
 
-void fixed_ram_add_index_tests(const MigrationTestEnv *env)
+void frt_add_save_metadata_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "save-metadata", cases, ARRAY_SIZE(cases));
 }

@@ -27,14 +27,14 @@ static void test_events_demand(void)
         .run = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_load(&args);
+    frt_load(&args);
     g_assert_cmpstr(args.events->str, ==,
                     "setup active postcopy-active RESUME completed");
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_events_eager(void)
@@ -46,18 +46,18 @@ static void test_events_eager(void)
         .run = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_load(&args);
+    frt_load(&args);
     g_assert_cmpstr(args.events->str, ==, "setup active RESUME completed");
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
-static void assert_latency(QTestState *who)
+static void assert_latency(QTestState *qts)
 {
-    QDict *info = migrate_query(who);
+    QDict *info = migrate_query(qts);
     QDict *latency = qdict_get_qdict(qdict_get_qdict(info, "fixed-ram"),
                                      "fault-latency");
     double p50, p99, max;
@@ -82,36 +82,36 @@ static void test_figures(void)
     };
     QDict *info;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     info = migrate_query(args.to);
     g_assert_false(qdict_haskey(info, "fixed-ram"));
     qobject_unref(info);
 
-    fixed_ram_load_begin(&args);
+    frt_load_begin(&args);
     wait_for_serial("dest_serial");
-    fixed_ram_wait_status(args.to, "postcopy-active");
-    g_assert_cmpint(fixed_ram_ram_figure(args.to, "remaining"), >, 0);
-    g_assert_cmpint(fixed_ram_ram_figure(args.to, "remaining"), <,
-                    fixed_ram_ram_figure(args.to, "total"));
-    g_assert_cmpint(fixed_ram_ram_figure(args.to, "transferred"), >, 0);
+    frt_wait_status(args.to, "postcopy-active");
+    g_assert_cmpint(frt_ram_figure(args.to, "remaining"), >, 0);
+    g_assert_cmpint(frt_ram_figure(args.to, "remaining"), <,
+                    frt_ram_figure(args.to, "total"));
+    g_assert_cmpint(frt_ram_figure(args.to, "transferred"), >, 0);
     assert_latency(args.to);
-    fixed_ram_hmp_says(args.to, "info migrate", "postcopy-active");
-    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram load: on demand");
+    frt_hmp_says(args.to, "info migrate", "postcopy-active");
+    frt_hmp_says(args.to, "info migrate", "fixed-ram load: on demand");
 
-    fixed_ram_load_rest(&args);
-    g_assert_cmpint(fixed_ram_ram_figure(args.to, "postcopy-requests"), ==,
-                    fixed_ram_figure(args.to, "faults"));
+    frt_load_rest(&args);
+    g_assert_cmpint(frt_ram_figure(args.to, "postcopy-requests"), ==,
+                    frt_figure(args.to, "faults"));
     assert_latency(args.to);
-    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram load: on demand");
-    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram faults: ");
-    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram loaded by faults: ");
-    fixed_ram_hmp_says(args.to, "info migrate",
-                       "fixed-ram loaded by loaders: ");
-    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram fault latency: ");
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_hmp_says(args.to, "info migrate", "fixed-ram load: on demand");
+    frt_hmp_says(args.to, "info migrate", "fixed-ram faults: ");
+    frt_hmp_says(args.to, "info migrate", "fixed-ram loaded by faults: ");
+    frt_hmp_says(args.to, "info migrate",
+                 "fixed-ram loaded by loaders: ");
+    frt_hmp_says(args.to, "info migrate", "fixed-ram fault latency: ");
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_figures_eager(void)
@@ -121,14 +121,14 @@ static void test_figures_eager(void)
         .load = FR_FIXED,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_load(&args);
-    g_assert_cmpint(fixed_ram_figure(args.to, "faults"), ==, 0);
-    fixed_ram_hmp_says(args.to, "info migrate", "fixed-ram load: eager");
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load(&args);
+    g_assert_cmpint(frt_figure(args.to, "faults"), ==, 0);
+    frt_hmp_says(args.to, "info migrate", "fixed-ram load: eager");
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_blocktime(void)
@@ -145,18 +145,18 @@ static void test_blocktime(void)
         g_test_skip("userfaultfd does not name threads here");
         return;
     }
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_load(&args);
+    frt_load(&args);
     info = migrate_query(args.to);
     g_assert_cmpint(qdict_get_int(info, "postcopy-blocktime"), >=, 0);
     g_assert_cmpuint(qlist_size(qdict_get_qlist(info,
                                                 "postcopy-vcpu-blocktime")),
                      ==, 1);
     qobject_unref(info);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /*
@@ -166,9 +166,9 @@ static void test_blocktime(void)
 /* Bytes that are missing when the guest could run; loaders crawl then. */
 static int64_t left_at_start(FixedRamTest *t)
 {
-    fixed_ram_load_begin(t);
-    fixed_ram_wait_event(t, "postcopy-active");
-    return fixed_ram_ram_figure(t->to, "remaining");
+    frt_load_begin(t);
+    frt_wait_event(t, "postcopy-active");
+    return frt_ram_figure(t->to, "remaining");
 }
 
 static void test_share_none(void)
@@ -180,15 +180,15 @@ static void test_share_none(void)
     };
     int64_t left;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     left = left_at_start(&args);
     g_assert_cmpint(left, >, 0);
     g_test_message("%" PRId64 " MiB left", left >> 20);
-    fixed_ram_load_rest(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_share_half(void)
@@ -201,15 +201,15 @@ static void test_share_half(void)
     };
     int64_t left;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     left = left_at_start(&args);
     g_test_message("%" PRId64 " MiB left", left >> 20);
-    g_assert_cmpint(left, <=, fixed_ram_ram_figure(args.to, "transferred"));
-    fixed_ram_load_rest(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    g_assert_cmpint(left, <=, frt_ram_figure(args.to, "transferred"));
+    frt_load_rest(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /* Nothing is left that could be held back. */
@@ -224,13 +224,13 @@ static void test_share_all(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_load(&args);
-    g_assert_cmpint(fixed_ram_figure(args.to, "fault-bytes"), ==, 0);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load(&args);
+    g_assert_cmpint(frt_figure(args.to, "fault-bytes"), ==, 0);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /*
@@ -246,20 +246,20 @@ static void test_start_postcopy(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_assert_refused(args.to, "postcopy",
-                             "{ 'execute': 'migrate-start-postcopy' }");
-    fixed_ram_load_begin(&args);
+    frt_assert_refused(args.to, "postcopy",
+                       "{ 'execute': 'migrate-start-postcopy' }");
+    frt_load_begin(&args);
     qtest_qmp_assert_success(args.to,
                              "{ 'execute': 'migrate-start-postcopy' }");
-    fixed_ram_load_rest(&args);
-    fixed_ram_assert_refused(args.to, "postcopy",
-                             "{ 'execute': 'migrate-start-postcopy' }");
+    frt_load_rest(&args);
+    frt_assert_refused(args.to, "postcopy",
+                       "{ 'execute': 'migrate-start-postcopy' }");
     args.percent = 0;
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /*
@@ -275,17 +275,17 @@ static void test_saved_paused(void)
         .crawl = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_load_begin(&args);
-    fixed_ram_wait_status(args.to, "postcopy-active");
-    g_assert_false(fixed_ram_running(args.to));
+    frt_load_begin(&args);
+    frt_wait_status(args.to, "postcopy-active");
+    g_assert_false(frt_running(args.to));
     qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
     wait_for_serial("dest_serial");
-    fixed_ram_load_rest(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load_rest(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_saved_paused_eager(void)
@@ -296,14 +296,14 @@ static void test_saved_paused_eager(void)
         .run = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_load(&args);
-    g_assert_false(fixed_ram_running(args.to));
+    frt_load(&args);
+    g_assert_false(frt_running(args.to));
     qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_no_autostart(void)
@@ -314,17 +314,17 @@ static void test_no_autostart(void)
         .live = true,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_load(&args);
+    frt_load(&args);
     g_assert_cmpstr(args.events->str, ==,
                     "setup active postcopy-active completed");
-    g_assert_false(fixed_ram_running(args.to));
+    g_assert_false(frt_running(args.to));
     qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
     args.run = true;
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_command_line(void)
@@ -332,17 +332,17 @@ static void test_command_line(void)
     FixedRamTest args = {
         .save = FR_FIXED,
     };
-    g_autofree char *uri = fixed_ram_file_uri(FILE_TEST_FILENAME);
+    g_autofree char *uri = frt_file_uri(FILE_TEST_FILENAME);
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_restart_target(&args, uri, "-global migration.fixed-ram=on "
-                             "-global migration.x-postcopy-ram=on");
+    frt_restart_target(&args, uri, "-global migration.fixed-ram=on "
+                       "-global migration.x-postcopy-ram=on");
     args.load = FR_DEMAND;
-    fixed_ram_wait_status(args.to, "completed");
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_wait_status(args.to, "completed");
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_command_line_eager(void)
@@ -350,16 +350,16 @@ static void test_command_line_eager(void)
     FixedRamTest args = {
         .save = FR_FIXED,
     };
-    g_autofree char *uri = fixed_ram_file_uri(FILE_TEST_FILENAME);
+    g_autofree char *uri = frt_file_uri(FILE_TEST_FILENAME);
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_restart_target(&args, uri, "-global migration.fixed-ram=on");
+    frt_restart_target(&args, uri, "-global migration.fixed-ram=on");
     args.load = FR_FIXED;
-    fixed_ram_wait_status(args.to, "completed");
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_wait_status(args.to, "completed");
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /*
@@ -373,10 +373,10 @@ static void test_sparse(void)
         .save = FR_FIXED,
         .load = FR_DEMAND,
     };
-    g_autofree char *path = fixed_ram_path(FILE_TEST_FILENAME);
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     struct stat st;
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     g_assert_cmpint(stat(path, &st), ==, 0);
@@ -388,9 +388,9 @@ static void test_sparse(void)
         g_assert_cmpuint(data, <, 200 * MiB);
         g_assert_cmpuint((uint64_t)st.st_blocks * 512, <, data + 8 * MiB);
     }
-    fixed_ram_load(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /*
@@ -399,8 +399,8 @@ static void test_sparse(void)
  */
 static void assert_same_files(const char *a, const char *b)
 {
-    g_autofree char *path_a = fixed_ram_path(a);
-    g_autofree char *path_b = fixed_ram_path(b);
+    g_autofree char *path_a = frt_path(a);
+    g_autofree char *path_b = frt_path(b);
     g_autoptr(Snapshot) sa = snapshot_open(path_a, 0);
     g_autoptr(Snapshot) sb = snapshot_open(path_b, 0);
     size_t devices = sa->end - sa->devices;
@@ -431,43 +431,43 @@ static void test_postcopy_on_saver(void)
         { "other", FR_FIXED | FR_POSTCOPY },
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     for (size_t i = 0; i < ARRAY_SIZE(saves); i++) {
-        g_autofree char *uri = fixed_ram_file_uri(saves[i].name);
+        g_autofree char *uri = frt_file_uri(saves[i].name);
 
-        fixed_ram_restart_target(&args, "defer", "");
-        fixed_ram_load(&args);
-        fixed_ram_set_mode(args.to, saves[i].mode);
+        frt_restart_target(&args, "defer", "");
+        frt_load(&args);
+        frt_set_mode(args.to, saves[i].mode);
         migrate_ensure_converge(args.to);
         migrate_qmp(args.to, NULL, uri, NULL, "{}");
         wait_for_migration_complete(args.to);
     }
     assert_same_files("copy", "other");
-    fixed_ram_end(&args);
+    frt_end(&args);
 }
 
 static const FixedRamCase cases[] = {
-    { "state/events-demand", test_events_demand },
-    { "state/events-eager", test_events_eager, true },
-    { "state/figures-demand", test_figures, true },
-    { "state/figures-eager", test_figures_eager, true },
-    { "state/blocktime", test_blocktime, true },
-    { "state/share-none", test_share_none, true },
-    { "state/share-half", test_share_half },
-    { "state/share-all", test_share_all, true },
-    { "state/start-postcopy", test_start_postcopy },
-    { "state/saved-paused-demand", test_saved_paused },
-    { "state/saved-paused-eager", test_saved_paused_eager, true },
-    { "state/no-autostart", test_no_autostart, true },
-    { "state/command-line-demand", test_command_line },
-    { "state/command-line-eager", test_command_line_eager, true },
-    { "save/sparse", test_sparse },
-    { "save/postcopy-ram", test_postcopy_on_saver, true },
+    { "events-demand", test_events_demand },
+    { "events-eager", test_events_eager, true },
+    { "figures-demand", test_figures, true },
+    { "figures-eager", test_figures_eager, true },
+    { "blocktime", test_blocktime, true },
+    { "share-none", test_share_none, true },
+    { "share-half", test_share_half },
+    { "share-all", test_share_all, true },
+    { "start-postcopy", test_start_postcopy },
+    { "saved-paused-demand", test_saved_paused },
+    { "saved-paused-eager", test_saved_paused_eager, true },
+    { "no-autostart", test_no_autostart, true },
+    { "command-line-demand", test_command_line },
+    { "command-line-eager", test_command_line_eager, true },
+    { "save-sparse", test_sparse },
+    { "save-postcopy-ram", test_postcopy_on_saver, true },
 };
 
-void fixed_ram_add_state_tests(const MigrationTestEnv *env)
+void frt_add_lifecycle_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "lifecycle", cases, ARRAY_SIZE(cases));
 }

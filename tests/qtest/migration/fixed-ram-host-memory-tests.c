@@ -18,9 +18,9 @@
  */
 
 /* A line of /proc/PID/status, in KiB. */
-static uint64_t process_kib(QTestState *who, const char *name)
+static uint64_t process_kib(QTestState *qts, const char *name)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/status", qtest_pid(who));
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", qtest_pid(qts));
     g_autofree char *text = NULL;
     const char *line;
     uint64_t value;
@@ -66,13 +66,13 @@ static void test_locked(const char *opts)
         g_test_skip("memory must not be locked here (RLIMIT_MEMLOCK)");
         return;
     }
-    if (!fixed_ram_in_both_states(&args, lock_action)) {
+    if (!frt_in_both_states(&args, lock_action)) {
         return;
     }
-    fixed_ram_load_rest(&args);
+    frt_load_rest(&args);
     g_assert_cmpuint(process_kib(args.to, "VmLck:"), >, 150 * KiB);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void test_mem_lock(void)
@@ -108,18 +108,18 @@ static void test_prealloc(void)
         .crawl = true,
     };
 
-    if (fixed_ram_in_both_states(&args, nothing)) {
-        fixed_ram_finish(&args);
+    if (frt_in_both_states(&args, nothing)) {
+        frt_finish(&args);
     }
 }
 
 static const FixedRamCase cases[] = {
-    { "host/mem-lock", test_mem_lock },
-    { "host/mem-lock-on-fault", test_mem_lock_on_fault, true },
-    { "host/prealloc", test_prealloc, true },
+    { "mem-lock", test_mem_lock },
+    { "mem-lock-on-fault", test_mem_lock_on_fault, true },
+    { "prealloc", test_prealloc, true },
 };
 
-void fixed_ram_add_host_tests(const MigrationTestEnv *env)
+void frt_add_host_memory_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "host-memory", cases, ARRAY_SIZE(cases));
 }

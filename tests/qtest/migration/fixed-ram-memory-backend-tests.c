@@ -24,7 +24,7 @@ static void test_eager_memfd(void)
         .load = FR_FIXED,
     };
 
-    fixed_ram_test(&args);
+    frt_test(&args);
 }
 
 static void test_demand_memfd(void)
@@ -37,7 +37,7 @@ static void test_demand_memfd(void)
         .load = FR_DEMAND,
     };
 
-    fixed_ram_test(&args);
+    frt_test(&args);
 }
 
 static void test_demand_anonymous(void)
@@ -50,13 +50,13 @@ static void test_demand_anonymous(void)
         .load = FR_DEMAND,
     };
 
-    fixed_ram_test(&args);
+    frt_test(&args);
 }
 
 /* The memory's file held something else before, in every byte. */
 static void test_reused_file(unsigned load)
 {
-    g_autofree char *path = fixed_ram_shm_path();
+    g_autofree char *path = frt_shm_path();
     g_autofree char *opts = g_strdup_printf(
         "-object memory-backend-file,id=mem0,size=150M,share=on,mem-path=%s",
         path);
@@ -75,7 +75,7 @@ static void test_reused_file(unsigned load)
     }
     memset(junk, 0xa5, 150 * MiB);
     g_assert(g_file_set_contents(path, junk, 150 * MiB, NULL));
-    fixed_ram_test(&args);
+    frt_test(&args);
 }
 
 static void test_eager_reused_file(void)
@@ -106,7 +106,7 @@ static void test_numa(unsigned load)
         .pattern_offset = 29 * MiB,
     };
 
-    fixed_ram_test(&args);
+    frt_test(&args);
 }
 
 static void test_eager_numa(void)
@@ -140,7 +140,7 @@ static void test_huge_pages(unsigned load)
                     "(vm.nr_hugepages)");
         return;
     }
-    fixed_ram_test(&args);
+    frt_test(&args);
 }
 
 static void test_eager_huge_pages(void)
@@ -154,18 +154,18 @@ static void test_demand_huge_pages(void)
 }
 
 static const FixedRamCase cases[] = {
-    { "memory/memfd-eager", test_eager_memfd, true },
-    { "memory/reused-file-eager", test_eager_reused_file },
-    { "memory/numa-eager", test_eager_numa, true },
-    { "memory/huge-pages-eager", test_eager_huge_pages, true },
-    { "memory/memfd-demand", test_demand_memfd, true },
-    { "memory/anonymous-demand", test_demand_anonymous, true },
-    { "memory/reused-file-demand", test_demand_reused_file },
-    { "memory/numa-demand", test_demand_numa },
-    { "memory/huge-pages-demand", test_demand_huge_pages, true },
+    { "memfd-eager", test_eager_memfd, true },
+    { "reused-file-eager", test_eager_reused_file },
+    { "numa-eager", test_eager_numa, true },
+    { "huge-pages-eager", test_eager_huge_pages, true },
+    { "memfd-demand", test_demand_memfd, true },
+    { "anonymous-demand", test_demand_anonymous, true },
+    { "reused-file-demand", test_demand_reused_file },
+    { "numa-demand", test_demand_numa },
+    { "huge-pages-demand", test_demand_huge_pages, true },
 };
 
-void fixed_ram_add_memory_tests(const MigrationTestEnv *env)
+void frt_add_memory_backend_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "memory-backend", cases, ARRAY_SIZE(cases));
 }

@@ -27,8 +27,8 @@
 static void assert_load_refused(FixedRamTest *t, const char *uri,
                                 const char *what)
 {
-    fixed_ram_assert_refused(t->to, what, "{ 'execute': 'migrate-incoming', "
-                             "'arguments': { 'uri': %s } }", uri);
+    frt_assert_refused(t->to, what, "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", uri);
     g_assert_cmpstr(t->events->str, ==, "");
 }
 
@@ -40,20 +40,20 @@ static void test_bad_file(unsigned load, void (*spoil)(const char *path),
         .save = FR_FIXED,
         .load = load,
     };
-    g_autofree char *path = fixed_ram_path("other");
-    g_autofree char *uri = fixed_ram_file_uri("other");
+    g_autofree char *path = frt_path("other");
+    g_autofree char *uri = frt_file_uri("other");
     g_autofree char *says = g_strdup_printf("other|%s", what);
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_copy_file(FILE_TEST_FILENAME, "other");
+    frt_copy_file(FILE_TEST_FILENAME, "other");
     spoil(path);
-    fixed_ram_set_mode(args.to, load);
+    frt_set_mode(args.to, load);
     assert_load_refused(&args, uri, says);
-    fixed_ram_load(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 static void spoil_missing(const char *path)
@@ -125,7 +125,7 @@ static void spoil_directory(const char *path)
 
 static void test_directory(void)
 {
-    g_autofree char *path = fixed_ram_path("other");
+    g_autofree char *path = frt_path("other");
 
     test_bad_file(FR_DEMAND, spoil_directory, "not a regular file");
     rmdir(path);
@@ -163,25 +163,25 @@ static void test_no_places(void)
         .save = FR_FIXED,
         .load = FR_DEMAND,
     };
-    g_autofree char *uri = fixed_ram_file_uri("copy");
+    g_autofree char *uri = frt_file_uri("copy");
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_set_mode(args.to, FR_FIXED);
-    fixed_ram_incoming(&args, args.uri);
-    fixed_ram_wait_status(args.to, "completed");
+    frt_set_mode(args.to, FR_FIXED);
+    frt_incoming(&args, args.uri);
+    frt_wait_status(args.to, "completed");
     migrate_set_capability(args.to, "fixed-ram", false);
     migrate_ensure_converge(args.to);
     migrate_qmp(args.to, NULL, uri, NULL, "{}");
-    fixed_ram_wait_status(args.to, "completed");
+    frt_wait_status(args.to, "completed");
 
-    fixed_ram_restart_target(&args, "defer", "");
-    fixed_ram_set_mode(args.to, FR_DEMAND);
+    frt_restart_target(&args, "defer", "");
+    frt_set_mode(args.to, FR_DEMAND);
     assert_load_refused(&args, uri, "copy|mapped-ram");
-    fixed_ram_load(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /* Without an index: what there is to go by is the list of blocks. */
@@ -192,15 +192,15 @@ static void test_ram_size(unsigned load)
         .load = load,
     };
 
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
     args.start.memory_backend = "-m 160M";
-    fixed_ram_restart_target(&args, "defer", "");
-    fixed_ram_set_mode(args.to, load);
+    frt_restart_target(&args, "defer", "");
+    frt_set_mode(args.to, load);
     assert_load_refused(&args, args.uri, FILE_TEST_FILENAME "|pc.ram");
-    g_assert_false(fixed_ram_running(args.to));
-    fixed_ram_end(&args);
+    g_assert_false(frt_running(args.to));
+    frt_end(&args);
 }
 
 static void test_ram_size_demand(void)
@@ -219,7 +219,7 @@ static void test_ram_size_eager(void)
 
 static void test_private_file(void)
 {
-    g_autofree char *path = fixed_ram_shm_path();
+    g_autofree char *path = frt_shm_path();
     g_autofree char *opts = g_strdup_printf(
         "-object memory-backend-file,id=mem0,size=150M,share=off,mem-path=%s",
         path);
@@ -235,15 +235,15 @@ static void test_private_file(void)
         g_test_skip("there is no /dev/shm");
         return;
     }
-    if (!fixed_ram_prepare(&args)) {
+    if (!frt_prepare(&args)) {
         return;
     }
-    fixed_ram_set_mode(args.to, FR_DEMAND);
+    frt_set_mode(args.to, FR_DEMAND);
     assert_load_refused(&args, args.uri, "mem0|private mapping");
     migrate_set_capability(args.to, "postcopy-ram", false);
-    fixed_ram_load(&args);
-    fixed_ram_check(&args);
-    fixed_ram_end(&args);
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 #ifdef CONFIG_LINUX
@@ -272,15 +272,15 @@ static bool forbid_userfaultfd(void)
 
 static void refused_without_userfaultfd(void)
 {
-    QTestState *who = qtest_init("-machine none -incoming defer");
+    QTestState *qts = qtest_init("-machine none -incoming defer");
 
-    migrate_set_capability(who, "fixed-ram", true);
-    fixed_ram_assert_refused(
-        who, "/dev/userfaultfd|vm.unprivileged_userfaultfd",
+    migrate_set_capability(qts, "fixed-ram", true);
+    frt_assert_refused(
+        qts, "/dev/userfaultfd|vm.unprivileged_userfaultfd",
         "{ 'execute': 'migrate-set-capabilities', 'arguments': "
         "{ 'capabilities': [ { 'capability': 'postcopy-ram', "
         "'state': true } ] } }");
-    qtest_quit(who);
+    qtest_quit(qts);
 }
 
 static void test_no_userfaultfd(void)
@@ -305,26 +305,26 @@ static void test_no_userfaultfd(void)
 #endif
 
 static const FixedRamCase cases[] = {
-    { "error/missing-demand", test_missing },
-    { "error/missing-eager", test_missing_eager, true },
-    { "error/empty", test_empty, true },
-    { "error/text", test_text, true },
-    { "error/directory", test_directory, true },
-    { "error/truncated-header", test_truncated_header, true },
-    { "error/truncated-pages-demand", test_truncated_pages },
-    { "error/truncated-pages-eager", test_truncated_pages_eager, true },
-    { "error/flipped-length-demand", test_flipped_length, true },
-    { "error/flipped-length-eager", test_flipped_length_eager, true },
-    { "error/no-places", test_no_places, true },
-    { "error/ram-size-demand", test_ram_size_demand, true },
-    { "error/ram-size-eager", test_ram_size_eager, true },
+    { "missing-demand", test_missing },
+    { "missing-eager", test_missing_eager, true },
+    { "empty", test_empty, true },
+    { "text", test_text, true },
+    { "directory", test_directory, true },
+    { "truncated-header", test_truncated_header, true },
+    { "truncated-pages-demand", test_truncated_pages },
+    { "truncated-pages-eager", test_truncated_pages_eager, true },
+    { "flipped-length-demand", test_flipped_length, true },
+    { "flipped-length-eager", test_flipped_length_eager, true },
+    { "no-places", test_no_places, true },
+    { "ram-size-demand", test_ram_size_demand, true },
+    { "ram-size-eager", test_ram_size_eager, true },
     { "refused/private-file", test_private_file },
 #ifdef CONFIG_LINUX
     { "refused/no-userfaultfd", test_no_userfaultfd },
 #endif
 };
 
-void fixed_ram_add_error_tests(const MigrationTestEnv *env)
+void frt_add_bad_file_tests(const MigrationTestEnv *env)
 {
-    fixed_ram_add_cases(env, cases, ARRAY_SIZE(cases));
+    frt_add_cases(env, "bad-file", cases, ARRAY_SIZE(cases));
 }
