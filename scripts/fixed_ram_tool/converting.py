@@ -92,14 +92,22 @@ def test_room(world):
 
 @test("convert/identity")
 def test_identity(world):
-    """New with each conversion, but a copy is the same snapshot"""
+    """A copy with the same pages at the same places has the same identity"""
     ids = [world.json("info", converted(world, kind))["id"]
            for kind in ("stream", "stream", "mapped-ram")]
     equal(len(set(ids)), 3, "different ids")
-    before = world.json("info", world.saved["fixed-ram"])
-    after = world.json("info", converted(world, "fixed-ram", "--sparse"))
+    path = world.saved["fixed-ram"]
+    before = world.json("info", path)
+    after = world.json("info", converted(world, "fixed-ram"))
     for key in ("id", "machine", "blocks", "devices"):
         equal(after[key], before[key], key)
+    sparse = world.json("info", converted(world, "fixed-ram", "--sparse"))
+    out = world.path("moved")
+    world.run("convert", path, f"file:{out},offset=3M")
+    moved = world.json("info", f"file:{out},offset=3M")
+    equal(len({i["id"] for i in (before, sparse, moved)}), 3, "different ids")
+    world.run("check", f"file:{out},offset=3M")
+    equal(moved["machine"], before["machine"], "machine")
 
 
 @test("convert/offset")
@@ -198,7 +206,7 @@ def test_locks(world):
     with open(path, "r+b") as f:
         fcntl.fcntl(f, fcntl.F_OFD_SETLK, lock)
         said = world.run("convert", world.saved["stream"], path, status=1)
-        true("being loaded" in said, said)
+        true("has locked it" in said, said)
         world.run("check", path)
     with open(path, "r+b") as f:
         fcntl.fcntl(f, fcntl.F_OFD_SETLK, struct.pack(
@@ -210,8 +218,8 @@ def test_locks(world):
 
 @test("convert/fails")
 def test_fails(world):
-    """A disk that is full, and a process that is killed half way"""
-    limit = 20 << 20
+    """A disk that is full at the end, and a process that is killed there"""
+    limit = os.stat(world.converted).st_size - 100
 
     def no_more(handler):
         def prepare():

@@ -21,9 +21,10 @@ class Vm:
     """Use it in a `with`, which ends it in any case
 
     content: a file that is put into its memory; None: it will be loaded
+    more: options of the command line
     """
 
-    def __init__(self, qemu, content=None, memory_mib=MEMORY_MIB):
+    def __init__(self, qemu, content=None, memory_mib=MEMORY_MIB, more=()):
         ours, its = socket.socketpair()
         command = [str(qemu)]
         for directory in FIRMWARE:
@@ -41,6 +42,7 @@ class Vm:
                         f"addr={CONTENT_AT:#x}"]
         else:
             command += ["-incoming", "defer"]
+        command += more
         self._stderr = tempfile.TemporaryFile()
         self._socket = ours
         self._process = subprocess.Popen(

@@ -401,7 +401,7 @@ const ToolCommand tool_check = {
 TOOL_HELP_OUTPUT
 TOOL_HELP_OFFSET
 "  FILE\n"
-"     what migrate has saved a VM to\n"
+"     the file that a VM was saved to\n"
 "\n"
 "The exit status is 0 if all is good, 1 if something could not be read, 2 if\n"
 "something is corrupt or the save was cut off, 3 if there is nothing to\n"

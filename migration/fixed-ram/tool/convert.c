@@ -5,152 +5,26 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/random.h>
+#include "crypto/random.h"
 #include "qapi/error.h"
-#include "qemu/bitmap.h"
-#include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/qemu-progress.h"
 #include "../save/file.h"
-#include "../save/page-sums.h"
-#include "block.h"
 #include "command.h"
+#include "copy.h"
 #include "description.h"
-#include "layout.h"
-#include "writer.h"
 
+/* All fields belong to the thread that runs the command. */
 typedef struct Convert {
+    bool sparse;                /* the user wants holes for all zero pages */
     ToolFile *in;
-    bool find_zeros;            /* look into pages, too */
-    uint64_t bytes;             /* of all blocks, for progress */
-    uint8_t *buf;
+    ToolLayout *layout;         /* of the new snapshot */
+    GPtrArray *copies;          /* of ToolCopy, as the blocks of @in */
+    uint8_t *buf;               /* TOOL_CHUNK_BYTES */
     ToolWriter *out;
-    ToolLayout *layout;
-    FixedRamSaveFile file;      /* superblock, index, sums */
+    FixedRamSaveFile file;      /* superblock, index and sums of @out */
     FixedRamIndex *index;
-    GPtrArray *sums;            /* of FixedRamSaveSums */
 } Convert;
-
-/* A block on its way to the output. */
-typedef struct Copy {
-    const ToolBlock *in;
-    const ToolLayoutBlock *out;
-    unsigned long *data;        /* bits of pages that were written */
-    FixedRamSaveSums *sums;     /* NULL: none are kept */
-} Copy;
-
-static void note_page(Convert *c, Copy *copy, uint64_t page,
-                      const uint8_t *bytes)
-{
-    size_t size = copy->in->page_size;
-
-    if (!test_bit(page, copy->in->data) ||
-        (c->find_zeros && buffer_is_zero(bytes, size))) {
-        return;
-    }
-    set_bit(page, copy->data);
-    if (copy->sums) {
-        fixed_ram_save_sums_set(copy->sums, page, fixed_ram_sum(bytes, size));
-    }
-}
-
-/* Those of the pages in @c->buf that hold data. */
-static bool write_pages(Convert *c, const Copy *copy, uint64_t first,
-                        uint64_t end, Error **errp)
-{
-    uint64_t size = copy->in->page_size;
-    uint64_t from = find_next_bit(copy->data, end, first);
-
-    while (from < end) {
-        uint64_t to = find_next_zero_bit(copy->data, end, from);
-
-        if (!tool_writer_put(c->out, c->buf + (from - first) * size,
-                             (to - from) * size,
-                             copy->out->pages_offset + from * size, errp)) {
-            return false;
-        }
-        from = find_next_bit(copy->data, end, to);
-    }
-    return true;
-}
-
-static bool copy_pages(Convert *c, Copy *copy, Error **errp)
-{
-    const ToolBlock *in = copy->in;
-    uint64_t chunk = TOOL_CHUNK_BYTES / in->page_size;
-
-    for (uint64_t first = 0; first < in->pages; first += chunk) {
-        uint64_t end = MIN(first + chunk, in->pages);
-
-        if (tool_block_has_data(in, first, end - first) || c->in->table) {
-            if (!tool_block_read_good(c->in, in, first, end - first, c->buf,
-                                      errp)) {
-                return false;
-            }
-            for (uint64_t page = first; page < end; page++) {
-                note_page(c, copy, page,
-                          c->buf + (page - first) * in->page_size);
-            }
-            if (!write_pages(c, copy, first, end, errp)) {
-                return false;
-            }
-        }
-        qemu_progress_print(100.0 * (end - first) * in->page_size / c->bytes,
-                            100);
-    }
-    return true;
-}
-
-static bool copy_bitmap(Convert *c, const Copy *copy, Error **errp)
-{
-    uint64_t length = copy->in->length;
-    uint64_t size = copy->in->page_size;
-    size_t bytes = fixed_ram_bitmap_bytes(length, size);
-    FixedRamIndexBlock entry = {
-        .length = length,
-        .page_size = size,
-        .bitmap_offset = copy->out->bitmap_offset,
-        .pages_offset = copy->out->pages_offset,
-        .pages = bitmap_count_one(copy->data, copy->in->pages),
-    };
-
-    pstrcpy(entry.name, sizeof(entry.name), copy->in->name);
-    if (copy->sums) {
-        fixed_ram_save_sums_close(copy->sums, copy->data, length);
-        entry.bitmap_sum = fixed_ram_sum(copy->data, bytes);
-    }
-    g_array_append_val(c->index->blocks, entry);
-    return tool_writer_put(c->out, copy->data, bytes,
-                           copy->out->bitmap_offset, errp);
-}
-
-static bool copy_block(Convert *c, size_t i, Error **errp)
-{
-    Copy copy = {
-        .in = tool_file_block(c->in, i),
-        .out = tool_layout_block(c->layout, i),
-    };
-    g_autofree unsigned long *data = bitmap_try_new(copy.in->pages);
-
-    if (!data) {
-        error_setg(errp, "block '%s': no memory for its bitmap",
-                   copy.in->name);
-        return false;
-    }
-    copy.data = data;
-    if (fixed_ram_sums_built()) {
-        copy.sums = fixed_ram_save_sums_new(copy.in->length,
-                                            copy.in->page_size, errp);
-        if (!copy.sums) {
-            return false;
-        }
-        g_ptr_array_add(c->sums, copy.sums);
-    }
-    return tool_writer_put(c->out, copy.out->header->data,
-                           copy.out->header->len, copy.out->header_offset,
-                           errp) &&
-           copy_pages(c, &copy, errp) && copy_bitmap(c, &copy, errp);
-}
 
 static bool write_head(Convert *c, Error **errp)
 {
@@ -216,10 +90,7 @@ static bool copy_tail(Convert *c, uint64_t *end, Error **errp)
     return ok;
 }
 
-/*
- * What an index says about the machine a stream does not: then the new one
- * says nothing.  The type is in the configuration.
- */
+/* The name and the like are only in an index; a stream has just the type. */
 static void copy_machine(FixedRamIndex *to, const FixedRamIndex *from)
 {
     if (from && from->has_machine) {
@@ -231,53 +102,57 @@ static void copy_machine(FixedRamIndex *to, const FixedRamIndex *from)
     }
 }
 
-/* A copy is the same snapshot, and one may take the other's place. */
-static bool choose_id(Convert *c, Error **errp)
+static bool same_places(const Convert *c)
 {
-    uint8_t *id = c->file.sb.id;
-
-    if (c->in->index) {
-        memcpy(id, c->in->index->id, FIXED_RAM_ID_BYTES);
-    } else if (getrandom(id, FIXED_RAM_ID_BYTES, 0) != FIXED_RAM_ID_BYTES) {
-        error_setg_errno(errp, errno, "no random numbers for an id");
-        return false;
-    }
-    memcpy(c->index->id, id, FIXED_RAM_ID_BYTES);
-    return true;
-}
-
-/* In the order of a save: who looks in between sees that it is not complete. */
-static bool write_all(Convert *c, Error **errp)
-{
-    uint64_t end;
-
-    c->file = (FixedRamSaveFile) {
-        .fd = c->out->fd,
-        .name = c->out->name,
-        .sb.start = c->out->start,
-        .sb_offset = c->layout->superblock,
-    };
-    c->index->has_sums = fixed_ram_sums_built();
-    copy_machine(c->index, c->in->index);
-    if (!choose_id(c, errp) || !fixed_ram_save_file_begin(&c->file, errp) ||
-        !write_head(c, errp)) {
-        return false;
-    }
     for (size_t i = 0; i < c->in->blocks->len; i++) {
-        c->bytes += tool_file_block(c->in, i)->length;
-    }
-    for (size_t i = 0; i < c->in->blocks->len; i++) {
-        if (!copy_block(c, i, errp)) {
+        if (tool_file_block(c->in, i)->pages_offset !=
+            tool_layout_block(c->layout, i)->pages_offset) {
             return false;
         }
     }
-    return copy_tail(c, &end, errp) &&
-           fixed_ram_save_file_index(&c->file, c->index, c->sums, end, errp) &&
-           fixed_ram_save_file_sync(&c->file, errp) &&
-           fixed_ram_save_file_complete(&c->file, errp);
+    return true;
 }
 
-static bool stream_end(const ToolFile *in, uint64_t *end, Error **errp)
+/*
+ * migrate-recover takes a snapshot with the same identity in place of another
+ * one.  So only a copy has it that has the same pages at the same places.
+ */
+static bool choose_id(Convert *c, uint8_t *id, Error **errp)
+{
+    if (c->in->index && !c->sparse && same_places(c)) {
+        memcpy(id, c->in->index->id, FIXED_RAM_ID_BYTES);
+        return true;
+    }
+    return qcrypto_random_init(errp) == 0 &&
+           qcrypto_random_bytes(id, FIXED_RAM_ID_BYTES, errp) == 0;
+}
+
+static bool make_index(Convert *c, Error **errp)
+{
+    c->index = fixed_ram_index_new();
+    c->index->has_sums = fixed_ram_sums_built();
+    copy_machine(c->index, c->in->index);
+    return choose_id(c, c->index->id, errp);
+}
+
+static bool make_copies(Convert *c, Error **errp)
+{
+    /* A save of a running VM leaves zero pages out, too. */
+    bool find_zeros = c->sparse || c->in->plain;
+
+    for (size_t i = 0; i < c->in->blocks->len; i++) {
+        ToolCopy *copy = tool_copy_new(c->in, c->layout, i, find_zeros, errp);
+
+        if (!copy) {
+            return false;
+        }
+        g_ptr_array_add(c->copies, copy);
+    }
+    return true;
+}
+
+/* Where the stream of the input ends. */
+static bool find_end(const ToolFile *in, uint64_t *end, Error **errp)
 {
     ERRP_GUARD();
     QDict *description;
@@ -292,49 +167,112 @@ static bool stream_end(const ToolFile *in, uint64_t *end, Error **errp)
     return !*errp;
 }
 
-static bool open_out(Convert *c, const char *name, Error **errp)
+/* What can fail without touching the output. */
+static bool prepare(Convert *c, uint64_t start, Error **errp)
 {
-    uint64_t start = 0, in_end;
-    g_autofree char *path = tool_file_parse_name(name, &start, errp);
+    uint64_t in_end;
 
-    if (!path || !stream_end(c->in, &in_end, errp)) {
+    if (!find_end(c->in, &in_end, errp)) {
         return false;
     }
     c->layout = tool_layout_new(c->in, start, in_end, errp);
-    if (!c->layout) {
-        return false;
-    }
+    return c->layout && make_index(c, errp) && make_copies(c, errp);
+}
+
+static bool open_out(Convert *c, const char *path, uint64_t start,
+                     Error **errp)
+{
     c->out = tool_writer_open(path, start, c->in->source, errp);
-    return c->out;
-}
-
-static void free_sums(void *opaque)
-{
-    fixed_ram_save_sums_free(opaque);
-}
-
-static bool convert(Convert *c, char **names, Error **errp)
-{
-    bool ok;
-
-    c->in = tool_file_open_good(names[0], 0, false, errp);
-    if (!c->in) {
+    if (c->out && c->out->is_stream) {
+        error_setg(errp, "cannot write a snapshot to '%s': it is not a regular "
+                   "file", path);
         return false;
     }
-    /* As a save does. */
-    c->find_zeros |= c->in->plain != NULL;
-    c->buf = tool_buffer_new();
-    c->index = fixed_ram_index_new();
-    c->sums = g_ptr_array_new_with_free_func(free_sums);
-    ok = open_out(c, names[1], errp) && write_all(c, errp);
-    ok = tool_writer_close(c->out, ok, ok ? errp : NULL) && ok;
-    g_ptr_array_unref(c->sums);
-    fixed_ram_index_free(c->index);
+    return c->out && tool_writer_empty(c->out, c->layout->ram_end, errp);
+}
+
+static bool copy_blocks(Convert *c, Error **errp)
+{
+    double length = c->layout->ram_end - c->out->start;
+
+    for (size_t i = 0; i < c->copies->len; i++) {
+        ToolCopy *copy = g_ptr_array_index(c->copies, i);
+        FixedRamIndexBlock entry;
+
+        if (!tool_copy_run(copy, c->out, c->buf,
+                           100 * copy->in->length / length, errp)) {
+            return false;
+        }
+        entry = tool_copy_describe(copy);
+        g_array_append_val(c->index->blocks, entry);
+    }
+    return true;
+}
+
+static bool write_index(Convert *c, uint64_t stream_end, Error **errp)
+{
+    g_autoptr(GPtrArray) sums = g_ptr_array_new();
+
+    for (size_t i = 0; i < c->copies->len; i++) {
+        g_ptr_array_add(sums, ((ToolCopy *)c->copies->pdata[i])->sums);
+    }
+    return fixed_ram_save_file_index(&c->file, c->index, sums, stream_end,
+                                     errp);
+}
+
+/*
+ * In the order of a save: until the end the superblock says that the snapshot
+ * is not complete.
+ */
+static bool write_all(Convert *c, Error **errp)
+{
+    uint64_t end;
+
+    c->file = (FixedRamSaveFile) {
+        .fd = c->out->fd,
+        .name = c->out->name,
+        .sb.start = c->out->start,
+        .sb_offset = c->layout->superblock,
+    };
+    memcpy(c->file.sb.id, c->index->id, FIXED_RAM_ID_BYTES);
+    return fixed_ram_save_file_begin(&c->file, errp) &&
+           write_head(c, errp) && copy_blocks(c, errp) &&
+           copy_tail(c, &end, errp) && write_index(c, end, errp) &&
+           fixed_ram_save_file_sync(&c->file, errp) &&
+           fixed_ram_save_file_complete(&c->file, errp);
+}
+
+static void free_copy(void *opaque)
+{
+    tool_copy_free(opaque);
+}
+
+static void convert_free(Convert *c)
+{
+    g_ptr_array_unref(c->copies);
+    if (c->index) {
+        fixed_ram_index_free(c->index);
+    }
     if (c->layout) {
         tool_layout_free(c->layout);
     }
     qemu_vfree(c->buf);
     tool_file_close(c->in);
+}
+
+static bool convert(Convert *c, char **names, Error **errp)
+{
+    uint64_t start = 0;
+    g_autofree char *path = tool_file_parse_name(names[1], &start, errp);
+    bool ok;
+
+    c->copies = g_ptr_array_new_with_free_func(free_copy);
+    c->buf = tool_buffer_new();
+    c->in = path ? tool_file_open_good(names[0], 0, false, errp) : NULL;
+    ok = c->in && prepare(c, start, errp) && open_out(c, path, start, errp) &&
+         write_all(c, errp);
+    ok = tool_writer_close(c->out, ok, ok ? errp : NULL) && ok;
+    convert_free(c);
     return ok;
 }
 
@@ -360,7 +298,7 @@ static int run_convert(const ToolCommand *command, int argc, char **argv)
         if (o == 'p') {
             progress = true;
         } else {
-            c.find_zeros = true;
+            c.sparse = true;
         }
     }
     tool_expect_args(command, argc, 2);
@@ -379,19 +317,20 @@ const ToolCommand tool_convert = {
     .syntax = "[--sparse] [-p] IN OUT",
     .help =
 "  --sparse\n"
-"     leave holes for pages that hold zeros, too, not only for those that are\n"
-"     known to be zero; always done for plain streams\n"
+"     leave a hole for each page whose bytes are all zero, too, not only for\n"
+"     pages that IN has marked as zero; always done for plain streams.  The\n"
+"     copy of a fixed-ram snapshot gets a new identity then.\n"
 "  -p, --progress\n"
 "     show progress\n"
 "  IN\n"
 "     a plain migration stream, a mapped-ram or a fixed-ram snapshot;\n"
 "     file:PATH,offset=N where the stream does not begin at the file's start\n"
 "  OUT\n"
-"     the snapshot that is written, or file:PATH,offset=N; what was there\n"
-"     from N on is lost\n"
+"     the snapshot to write, or file:PATH,offset=N.  An existing file is\n"
+"     overwritten, from N on.\n"
 "\n"
-"What has checksums is verified on the way.  The copy of a fixed-ram snapshot\n"
-"has the same identity.\n",
+"Content that has checksums is verified while it is copied.  The copy of a\n"
+"fixed-ram snapshot has the same identity if its pages lie at the same places.\n",
     .trouble = EXIT_FAILURE,
     .run = run_convert,
 };

@@ -10,21 +10,23 @@
 #include "qemu/error-report.h"
 #include "block.h"
 #include "command.h"
+#include "writer.h"
 
 #define STATUS_DAMAGED  2
 
+/* All fields belong to the thread that runs the command. */
 typedef struct Extract {
     ToolCommon common;
     const char *block_name;
-    const char *range;
+    const char *range;          /* NULL: the whole block */
     bool force;
 
     ToolFile *file;
     const ToolBlock *block;
     uint64_t start, end;        /* of the block, in bytes */
-    const char *out_name;
-    int out;
-    bool damaged;
+    const char *out_name;       /* "-" is standard output */
+    ToolWriter *out;
+    bool damaged;               /* content is not what was saved */
 } Extract;
 
 /* START+LENGTH or START-END, END not included. */
@@ -57,44 +59,25 @@ static bool parse_range(Extract *x, Error **errp)
     return true;
 }
 
+/* In a file all that is not written is a hole. */
 static bool open_out(Extract *x, Error **errp)
 {
-    x->out = qemu_create(x->out_name, O_WRONLY, 0600, errp);
-    if (x->out < 0) {
-        return false;
+    const FixedRamSource *in = x->file->source;
+    g_autofree char *path = NULL;
+    uint64_t start = 0;
+
+    if (!strcmp(x->out_name, "-")) {
+        x->out = tool_writer_stdout(in, errp);
+        return x->out;
     }
-    if (fixed_ram_source_is_file(x->file->source, x->out)) {
-        error_setg(errp, "'%s' is the snapshot itself", x->out_name);
-        return false;
-    }
-    /* What is not written stays a hole. */
-    if (ftruncate(x->out, 0) || ftruncate(x->out, x->end - x->start)) {
-        error_setg_errno(errp, errno, "'%s'", x->out_name);
-        return false;
-    }
-    return true;
+    path = tool_file_parse_name(x->out_name, &start, errp);
+    x->out = path ? tool_writer_open(path, start, in, errp) : NULL;
+    return x->out &&
+           (x->out->is_stream ||
+            tool_writer_empty(x->out, start + x->end - x->start, errp));
 }
 
-static bool write_out(Extract *x, const uint8_t *buf, uint64_t length,
-                      uint64_t at, Error **errp)
-{
-    while (length) {
-        ssize_t n = pwrite(x->out, buf, length, at - x->start);
-
-        if (n < 0 && errno != EINTR) {
-            error_setg_errno(errp, errno, "'%s': writing at offset 0x%" PRIx64,
-                             x->out_name, at - x->start);
-            return false;
-        }
-        n = MAX(n, 0);
-        buf += n;
-        at += n;
-        length -= n;
-    }
-    return true;
-}
-
-/* Bytes from @buf on that are alike: zeros, or not, a page at a time. */
+/* How many bytes from @buf on are alike: all zeros, or none of the pages. */
 static uint64_t run_length(const uint8_t *buf, uint64_t length, uint64_t step,
                            bool *zeros)
 {
@@ -112,7 +95,7 @@ static uint64_t run_length(const uint8_t *buf, uint64_t length, uint64_t step,
     return n;
 }
 
-/* Of a chunk at @at, in @buf, what is wanted and not zero. */
+/* Write those of the @length bytes at @at, in @buf, that are wanted. */
 static bool write_chunk(Extract *x, const uint8_t *buf, uint64_t at,
                         uint64_t length, Error **errp)
 {
@@ -124,7 +107,9 @@ static bool write_chunk(Extract *x, const uint8_t *buf, uint64_t at,
         bool zeros;
         uint64_t n = run_length(bytes, to - from, x->block->page_size, &zeros);
 
-        if (!zeros && !write_out(x, bytes, n, from, errp)) {
+        if ((!zeros || x->out->is_stream) &&
+            !tool_writer_put(x->out, bytes, n,
+                             x->out->start + from - x->start, errp)) {
             return false;
         }
         from += n;
@@ -132,12 +117,10 @@ static bool write_chunk(Extract *x, const uint8_t *buf, uint64_t at,
     return true;
 }
 
-/* False, too, if damage was found that must not be. */
-static bool read_chunk(Extract *x, uint64_t at, uint64_t length, uint8_t *buf,
+/* Damaged content fails the command, or with --force sets @x->damaged. */
+static bool read_chunk(Extract *x, uint64_t page, uint64_t pages, uint8_t *buf,
                        Error **errp)
 {
-    uint64_t page = at / x->block->page_size;
-    uint64_t pages = length / x->block->page_size;
     Error *err = NULL;
 
     if (tool_block_read_good(x->file, x->block, page, pages, buf, &err)) {
@@ -152,6 +135,23 @@ static bool read_chunk(Extract *x, uint64_t at, uint64_t length, uint8_t *buf,
     return tool_block_read(x->file, x->block, page, pages, buf, errp);
 }
 
+static bool copy_chunk(Extract *x, uint64_t at, uint64_t length, uint8_t *buf,
+                       Error **errp)
+{
+    uint64_t page = at / x->block->page_size;
+    uint64_t pages = length / x->block->page_size;
+
+    if (tool_block_has_data(x->block, page, pages)) {
+        return read_chunk(x, page, pages, buf, errp) &&
+               write_chunk(x, buf, at, length, errp);
+    }
+    if (!x->out->is_stream) {
+        return true;
+    }
+    memset(buf, 0, length);
+    return write_chunk(x, buf, at, length, errp);
+}
+
 static bool copy(Extract *x, Error **errp)
 {
     uint8_t *buf = tool_buffer_new();
@@ -161,15 +161,14 @@ static bool copy(Extract *x, Error **errp)
     while (ok && at < x->end) {
         uint64_t length = MIN(TOOL_CHUNK_BYTES, x->block->length - at);
 
-        ok = read_chunk(x, at, length, buf, errp) &&
-             write_chunk(x, buf, at, length, errp);
+        ok = copy_chunk(x, at, length, buf, errp);
         at += length;
     }
     qemu_vfree(buf);
     return ok;
 }
 
-/* Also a file with a problem, if asked for and if there are blocks in it. */
+/* With --force a file with a problem will do if its blocks are known. */
 static bool open_in(Extract *x, const char *in, Error **errp)
 {
     x->file = tool_file_open(in, x->common.offset, false, errp);
@@ -195,10 +194,7 @@ static bool extract(Extract *x, const char *in, Error **errp)
     bool ok = open_in(x, in, errp) && parse_range(x, errp) &&
               open_out(x, errp) && copy(x, errp);
 
-    if (x->out >= 0 && qemu_close(x->out) && ok) {
-        error_setg_errno(errp, errno, "'%s'", x->out_name);
-        ok = false;
-    }
+    ok = tool_writer_close(x->out, ok, ok ? errp : NULL) && ok;
     tool_file_close(x->file);
     return ok;
 }
@@ -229,14 +225,14 @@ static void parse(const ToolCommand *command, int argc, char **argv,
     }
     tool_expect_args(command, argc, 2);
     if (!x->block_name) {
-        tool_usage(command, "--block says which block; info and map list "
-                   "them");
+        tool_usage(command, "the option --block=NAME is missing; info lists "
+                   "the blocks");
     }
 }
 
 static int run_extract(const ToolCommand *command, int argc, char **argv)
 {
-    Extract x = { .out = -1 };
+    Extract x = { };
     Error *err = NULL;
 
     parse(command, argc, argv, &x);
@@ -255,17 +251,17 @@ const ToolCommand tool_extract = {
               "                        [--offset=N] FILE OUT",
     .help =
 "  -b, --block=NAME\n"
-"     the RAM block\n"
+"     the RAM block to copy; info lists the blocks\n"
 "  --range=START+LENGTH, --range=START-END\n"
-"     only these bytes of it; END is not included\n"
+"     copy only these bytes of the block; END is the first byte after them\n"
 "  --force\n"
-"     go on where the content is not what was saved; the exit status is 2\n"
-"     then\n"
+"     copy damaged content, too: warn, and end with exit status 2\n"
 TOOL_HELP_OFFSET
 "  FILE\n"
-"     what migrate has saved a VM to\n"
+"     the file that a VM was saved to\n"
 "  OUT\n"
-"     a file; it is overwritten.  Pages of zeros become holes.\n",
+"     a file, which is overwritten and in which zero pages become holes; a\n"
+"     pipe; or - for standard output\n",
     .trouble = EXIT_FAILURE,
     .run = run_extract,
 };

@@ -32,10 +32,19 @@ static char *uuid_text(const uint8_t bytes[16])
     return qemu_uuid_is_null(&uuid) ? NULL : qemu_uuid_unparse_strdup(&uuid);
 }
 
-/* What is empty was not known to the one who wrote it. */
+/* An index holds an empty text for what the saver did not know. */
 static char *text_or_null(const char *text)
 {
     return *text ? g_strdup(text) : NULL;
+}
+
+static char *id_text(const uint8_t id[FIXED_RAM_ID_BYTES])
+{
+    size_t size = 2 * FIXED_RAM_ID_BYTES + 1;
+    char *text = g_malloc0(size);
+
+    qemu_hexdump_to_buffer(text, size, id, FIXED_RAM_ID_BYTES);
+    return text;
 }
 
 static FixedRamFileMachine *machine_info(const ToolFile *file)
@@ -155,8 +164,7 @@ FixedRamFileInfo *tool_info_file(const ToolFile *file)
     info->complete = !file->problem;
     info->problem = file->problem ? g_strdup(error_get_pretty(file->problem))
                                   : NULL;
-    info->id = has_superblock ? tool_hex(file->sb.id, sizeof(file->sb.id))
-                              : NULL;
+    info->id = has_superblock ? id_text(file->sb.id) : NULL;
     info->file_size = file->source->size;
     info->allocated_size = file->allocated;
     info->sections = tool_sections(file);
@@ -263,9 +271,9 @@ static void print_blocks(const FixedRamFileBlockList *blocks,
     }
 }
 
-/* Words that fill lines. */
+/* A list whose lines are filled with words. */
 typedef struct Words {
-    int column;
+    int column;                 /* where the line ends so far; 0: no line yet */
 } Words;
 
 static void print_word(Words *w, const char *word, bool last)
@@ -376,7 +384,7 @@ const ToolCommand tool_info = {
 TOOL_HELP_OUTPUT
 TOOL_HELP_OFFSET
 "  FILE\n"
-"     what migrate has saved a VM to\n"
+"     the file that a VM was saved to\n"
 "\n"
 "A plain migration stream is read from one end to the other for this.\n",
     .trouble = EXIT_FAILURE,

@@ -18,6 +18,7 @@
 #include "qemu/option.h"
 #include "trace/control.h"
 #include "command.h"
+#include "output.h"
 
 #define VERSION_TEXT "qemu-snapshot version " QEMU_FULL_VERSION "\n" \
                      QEMU_COPYRIGHT "\n"
@@ -26,6 +27,18 @@ static const ToolCommand *const commands[] = {
     &tool_info, &tool_check, &tool_map, &tool_extract, &tool_compare,
     &tool_convert,
 };
+
+/*
+ * All messages pass here: this takes the place of QEMU's function.  Messages
+ * quote names from files that are not trusted.
+ */
+int error_vprintf(const char *fmt, va_list ap)
+{
+    g_autofree char *message = g_strdup_vprintf(fmt, ap);
+    g_autofree char *printable = tool_printable(message);
+
+    return fputs(printable, stderr) < 0 ? -1 : strlen(printable);
+}
 
 static void show_help(void)
 {
@@ -45,8 +58,9 @@ static void show_help(void)
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
     }
-    printf("\nFILE is what migrate with a file: URI has written: a fixed-ram "
-           "or mapped-ram\nsnapshot, or a plain migration stream.\n\n"
+    printf("\nFILE is a file that QEMU's migrate command wrote with a file: "
+           "URI: a fixed-ram or\nmapped-ram snapshot, or a plain migration "
+           "stream.\n\n"
            QEMU_HELP_BOTTOM "\n");
 }
 
@@ -65,7 +79,7 @@ static void start_tracing(void)
     qemu_set_log(LOG_TRACE, &error_fatal);
 }
 
-/* Up to the command's name. */
+/* Parse the standard options, which end at the command's name. */
 static void parse_options(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -128,9 +142,9 @@ int main(int argc, char **argv)
     }
     start_tracing();
     status = run_command(argc, argv);
-    /* What was said must have arrived. */
+    /* Output that did not arrive is an error, with a full disk for example. */
     if (fflush(stdout)) {
-        error_report("writing: %s", strerror(errno));
+        error_report("cannot write to standard output: %s", strerror(errno));
         return EXIT_FAILURE;
     }
     return status;

@@ -144,7 +144,7 @@ const ToolCommand tool_map = {
 TOOL_HELP_OUTPUT
 TOOL_HELP_OFFSET
 "  FILE\n"
-"     what migrate has saved a VM to\n"
+"     the file that a VM was saved to\n"
 "\n"
 "For people it draws a picture of each block; as JSON it is an array of\n"
 "ranges that the file has data for, and of those that are zero.\n",

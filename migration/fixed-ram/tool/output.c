@@ -42,24 +42,15 @@ char *tool_percent(uint64_t part, uint64_t whole)
     return g_strdup_printf("%.1f%%", percent);
 }
 
-char *tool_hex(const uint8_t *bytes, size_t length)
+char *tool_printable(const char *text)
 {
-    GString *s = g_string_sized_new(2 * length);
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+    GString *s = g_string_new(NULL);
 
-    for (size_t i = 0; i < length; i++) {
-        g_string_append_printf(s, "%02x", bytes[i]);
+    for (const char *c = valid; *c; c = g_utf8_next_char(c)) {
+        gunichar u = g_utf8_get_char(c);
+
+        g_string_append_unichar(s, u == '\n' || g_unichar_isprint(u) ? u : '?');
     }
     return g_string_free(s, false);
-}
-
-char *tool_printable(const char *name)
-{
-    char *s = g_utf8_make_valid(name, -1);
-
-    for (char *c = s; *c; c++) {
-        if (g_ascii_iscntrl(*c)) {
-            *c = '?';
-        }
-    }
-    return s;
 }

@@ -32,15 +32,13 @@ void tool_print_json_line(QObject *object);
 /** tool_percent(): @part of @whole for people: "12.5%" */
 char *tool_percent(uint64_t part, uint64_t whole);
 
-/** tool_hex(): bytes in hexadecimal */
-char *tool_hex(const uint8_t *bytes, size_t length);
-
 /**
- * tool_printable(): a name out of a file, fit for a terminal
+ * tool_printable(): @text with each character replaced that a terminal could
+ * take for a command
  *
- * Names come from files that nobody vouches for: control characters are
- * replaced, and what is not UTF-8.
+ * Names come from files that are not trusted.  What is not UTF-8 is replaced,
+ * too.  The caller frees the result.
  */
-char *tool_printable(const char *name);
+char *tool_printable(const char *text);
 
 #endif
