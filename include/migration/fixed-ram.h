@@ -3,12 +3,12 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the rest of QEMU calls.  docs/devel/migration/fixed-ram.rst tells the
- * whole story; migration/fixed-ram/ is where it happens.
+ * The functions that the rest of QEMU calls.  For how it works see
+ * docs/devel/migration/fixed-ram.rst; the code is in migration/fixed-ram/.
  *
- * Unless it says otherwise a function belongs to the main thread, under the
- * big QEMU lock, and does nothing where neither fixed-ram nor mapped-ram
- * together with postcopy-ram is set.
+ * If a function does not say otherwise the main thread calls it under the BQL,
+ * and it does nothing unless fixed-ram is set, or mapped-ram together with
+ * postcopy-ram.
  */
 
 #ifndef MIGRATION_FIXED_RAM_H
@@ -22,44 +22,66 @@
 /** migrate_fixed_ram(): is the capability set?  Any thread. */
 bool migrate_fixed_ram(void);
 
-/** migrate_fixed_ram_verify(): are checksums written and checked? */
+/** migrate_fixed_ram_verify(): does the user want checksums?  Any thread. */
 bool migrate_fixed_ram_verify(void);
 
-/** fixed_ram_load_wanted(): do the capabilities ask for a load of ours? */
-bool fixed_ram_load_wanted(void);
-
 /**
- * fixed_ram_host_check(): can this host load on demand?
+ * fixed_ram_caps_check(): check capabilities that a user asks for
  *
- * The error says what is missing.
- */
-bool fixed_ram_host_check(Error **errp);
-
-/**
- * fixed_ram_caps_check(): what fixed-ram means for other capabilities
+ * @old_caps: the capabilities in force
+ * @new_caps: the capabilities asked for; mapped-ram's is adjusted here
  *
- * @old_caps: as they are
- * @new_caps: as they are asked for; mapped-ram's is adjusted here
- *
- * Returns false, with the reason, if they do not go together.
+ * Returns false with an error if they exclude each other or would change a load
+ * under way.
  */
 bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp);
 
 /**
- * fixed_ram_caps_apply(): take over the capability that fixed-ram implies
+ * fixed_ram_caps_apply(): put the capability that fixed-ram implies in force
  *
- * @caps: the ones in force
+ * @caps: the capabilities in force
  * @new_caps: as fixed_ram_caps_check() left them
  */
 void fixed_ram_caps_apply(bool *caps, const bool *new_caps);
 
 /**
- * fixed_ram_params_check(): are @params possible?
+ * fixed_ram_params_check(): check parameters that a user asks for
  *
- * Returns false, with the reason, if fixed-ram is set and excludes one, or
- * if one of our own is out of range.
+ * Returns false with an error if fixed-ram is set and excludes one, or if one
+ * of fixed-ram's parameters is out of range.
  */
 bool fixed_ram_params_check(const MigrationParameters *params, Error **errp);
+
+/*
+ * What other commands and devices may do.  Each returns false with an error
+ * that says why not.
+ */
+
+/** fixed_ram_check_host(): can this host load on demand? */
+bool fixed_ram_check_host(Error **errp);
+
+/**
+ * fixed_ram_check_idle(): may a command replace all of the guest's RAM?
+ *
+ * Not during a load, and not if pages were given up.
+ */
+bool fixed_ram_check_idle(Error **errp);
+
+/**
+ * fixed_ram_check_vmstate(): may a VM state go to, or come from, a disk image?
+ *
+ * Not while mapped-ram or fixed-ram is set, and only if fixed_ram_check_idle()
+ * allows it.
+ */
+bool fixed_ram_check_vmstate(Error **errp);
+
+/**
+ * fixed_ram_check_shareable(): may another process map the guest's RAM?
+ *
+ * Not while it is loaded on demand: a page that is missing would be a page of
+ * zeros there.
+ */
+bool fixed_ram_check_shareable(Error **errp);
 
 /**
  * fixed_ram_outgoing_prepare(): a snapshot is about to be written to @fd
@@ -149,116 +171,98 @@ void fixed_ram_outgoing_bitmap(RAMBlock *block);
  */
 void fixed_ram_outgoing_finish(QEMUFile *f);
 
+/** fixed_ram_incoming_wanted(): do the capabilities ask for a load of ours? */
+bool fixed_ram_incoming_wanted(void);
+
 /**
- * fixed_ram_incoming_prepare(): pre-flight, before anything is set up
+ * fixed_ram_incoming_prepare(): pre-flight: open a snapshot and check it
  *
- * @addr: where to load from; ours if it is a file and a capability says so
+ * @addr: where migrate-incoming is to load from
  *
- * Opens the snapshot and checks it against this machine.  A failure leaves
- * everything as it was.  Returns true, too, if the load is not ours.
+ * Returns true, too, if the load is not fixed-ram's.  A failure leaves
+ * everything as it was, so that another file can be tried.
  */
 bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp);
 
-/** fixed_ram_incoming(): is the load under way ours?  Any thread. */
-bool fixed_ram_incoming(void);
+/** fixed_ram_incoming_active(): is there a load of fixed-ram's? */
+bool fixed_ram_incoming_active(void);
 
-/**
- * fixed_ram_check_idle(): may all of RAM be replaced?
- *
- * Not during a load of ours, nor where pages were given up.
- */
-bool fixed_ram_check_idle(Error **errp);
-
-/**
- * fixed_ram_check_vmstate(): can a VM state be saved to, or loaded from, a disk
- * image?
- *
- * Not with a fixed layout, and not unless fixed_ram_check_idle().
- */
-bool fixed_ram_check_vmstate(Error **errp);
-
-/**
- * fixed_ram_check_shareable(): may another process map the guest's RAM?
- *
- * Not while it is loaded on demand: that process would find pages that are
- * missing as zeros.
- */
-bool fixed_ram_check_shareable(Error **errp);
-
-/** fixed_ram_incoming_start(): begin what was prepared. */
+/** fixed_ram_incoming_start(): begin the load that pre-flight has prepared. */
 void fixed_ram_incoming_start(void);
 
 /**
- * fixed_ram_load_ramblocks(): the RAM section's headers, in our load
+ * fixed_ram_incoming_ramblocks(): load the RAM section's block headers
  *
- * @f: stands behind the section's total size; left behind all pages
+ * @f: the stream, behind the total size of RAM; it is moved behind all pages
  *
- * Returns 0 or a negative errno.  Called inside an RCU read section.
+ * The engine starts.  Returns 0 or a negative errno.  Called inside an RCU read
+ * section.
  */
-int fixed_ram_load_ramblocks(QEMUFile *f);
+int fixed_ram_incoming_ramblocks(QEMUFile *f);
 
 /**
- * fixed_ram_load_wait(): let the share be loaded that the guest shall not
- * wait for
+ * fixed_ram_incoming_wait_share(): wait for the share that comes first
  *
- * Eager: all of it.  Yields.  Returns 0 or a negative errno.
+ * Eager: for all of RAM.  Yields.  Returns 0 or a negative errno.
  */
-int coroutine_mixed_fn fixed_ram_load_wait(void);
+int coroutine_mixed_fn fixed_ram_incoming_wait_share(void);
 
 /**
- * fixed_ram_incoming_loaded(): the stream has been read
+ * fixed_ram_incoming_loaded(): the stream has been read to its end
  *
- * @ret: its result, 0 or a negative errno; may be made worse
+ * @ret: the result, 0 or a negative errno; 0 may become an errno
  *
- * Returns true in a load on demand: the guest starts by precopy's way.
+ * Returns true in a load on demand: the guest starts as after precopy.
  */
 bool fixed_ram_incoming_loaded(int *ret);
 
 /**
  * fixed_ram_incoming_running(): the guest has started, or waits for cont
  *
- * Returns true if RAM is still on its way: the incoming state stays.
+ * Returns true if pages are still missing: the incoming state must stay.
  */
 bool fixed_ram_incoming_running(void);
 
 /**
- * fixed_ram_start_postcopy(): switch over now, whatever has been loaded
+ * fixed_ram_incoming_switchover(): start the guest, however much is missing
  *
- * Returns false if there is no load of ours to switch over.
+ * Returns false if there is no load on demand.
  */
-bool fixed_ram_start_postcopy(void);
+bool fixed_ram_incoming_switchover(void);
 
-/**
- * fixed_ram_pause(): stop reading, as after an error
- *
- * Returns false if there is no load of ours that could be paused.
- * Out-of-band: any thread, no lock.
- */
-bool fixed_ram_pause(void);
-
-/**
- * fixed_ram_recover(): go on after a pause, from the same snapshot
- *
- * Returns false if the paused load is not ours.
- * Out-of-band: any thread, no lock.
- */
-bool fixed_ram_recover(const char *uri, Error **errp);
-
-/** fixed_ram_incoming_end(): the incoming state goes; ends the load. */
+/** fixed_ram_incoming_end(): end the load, before the incoming state goes. */
 void fixed_ram_incoming_end(void);
 
 /**
- * fixed_ram_shutdown(): the process ends: loaders end, faults are served
+ * fixed_ram_incoming_shutdown(): QEMU is about to end during a load
  *
- * The guest's disks are flushed.  Does not return if the load is paused: that
- * is all, then.
+ * Loaders end, faults are still served, and the guest's disks are flushed.  If
+ * the load is paused the process ends here.
  */
-void fixed_ram_shutdown(void);
+void fixed_ram_incoming_shutdown(void);
 
-/** fixed_ram_fill_info(): the load's figures, for query-migrate. */
-void fixed_ram_fill_info(MigrationInfo *info);
+/**
+ * fixed_ram_recover_pause(): stop reading, as after an error
+ *
+ * Returns false if there is no load of fixed-ram's that can be paused; sets
+ * @errp if there is one, but not at this moment.  Any thread, without the BQL.
+ */
+bool fixed_ram_recover_pause(Error **errp);
 
-/** fixed_ram_hmp_info(): print them. */
-void fixed_ram_hmp_info(Monitor *mon, const MigrationInfo *info);
+/**
+ * fixed_ram_recover_start(): begin to recover a paused load
+ *
+ * @uri: where a copy of the snapshot is
+ *
+ * Returns false if there is no paused load of fixed-ram's.  Any thread, without
+ * the BQL.
+ */
+bool fixed_ram_recover_start(const char *uri, Error **errp);
+
+/** fixed_ram_info_fill(): add a load's figures to query-migrate's answer. */
+void fixed_ram_info_fill(MigrationInfo *info);
+
+/** fixed_ram_info_print(): print a load's figures for "info migrate". */
+void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info);
 
 #endif

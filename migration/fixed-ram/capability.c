@@ -12,7 +12,10 @@
 #include "../migration.h"
 #include "../options.h"
 
-/* Capabilities under which a page has no fixed place, or no one place. */
+/*
+ * Capabilities that fixed-ram excludes: with them a page has no fixed place in
+ * the file, or they need a peer that answers.
+ */
 static const MigrationCapability excluded[] = {
     MIGRATION_CAPABILITY_XBZRLE,
     MIGRATION_CAPABILITY_X_COLO,
@@ -25,7 +28,7 @@ static const MigrationCapability excluded[] = {
     MIGRATION_CAPABILITY_POSTCOPY_PREEMPT,
 };
 
-/* Capabilities that decide how a snapshot is loaded. */
+/* Capabilities that decide how a load works; they stay until it has ended. */
 static const MigrationCapability decisive[] = {
     MIGRATION_CAPABILITY_FIXED_RAM,
     MIGRATION_CAPABILITY_MAPPED_RAM,
@@ -49,7 +52,7 @@ static bool wants_on_demand(const bool *caps)
            caps[MIGRATION_CAPABILITY_POSTCOPY_RAM];
 }
 
-bool fixed_ram_load_wanted(void)
+bool fixed_ram_incoming_wanted(void)
 {
     const bool *caps = migrate_get_current()->capabilities;
 
@@ -84,7 +87,7 @@ static bool check_fixed_ram_params(const MigrationParameters *params,
     return true;
 }
 
-/* What decides how a load goes on must not change under it. */
+/* A load is under way: refuse changes of the capabilities that decide it. */
 static bool check_load_under_way(const bool *old_caps, const bool *new_caps,
                                  Error **errp)
 {
@@ -99,7 +102,7 @@ static bool check_load_under_way(const bool *old_caps, const bool *new_caps,
     return true;
 }
 
-/* On the loading side, say at once what would fail later. */
+/* The loading side refuses at once what pre-flight would refuse later. */
 static bool check_on_demand(const bool *old_caps, const bool *new_caps,
                             Error **errp)
 {
@@ -112,7 +115,7 @@ static bool check_on_demand(const bool *old_caps, const bool *new_caps,
         return false;
     }
     return wants_on_demand(old_caps) ||
-           !runstate_check(RUN_STATE_INMIGRATE) || fixed_ram_host_check(errp);
+           !runstate_check(RUN_STATE_INMIGRATE) || fixed_ram_check_host(errp);
 }
 
 bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
@@ -128,7 +131,7 @@ bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
     if (was != is) {
         new_caps[MIGRATION_CAPABILITY_MAPPED_RAM] = is;
     }
-    if (fixed_ram_incoming() &&
+    if (fixed_ram_incoming_active() &&
         !check_load_under_way(old_caps, new_caps, errp)) {
         return false;
     }
@@ -144,23 +147,6 @@ void fixed_ram_caps_apply(bool *caps, const bool *new_caps)
 {
     caps[MIGRATION_CAPABILITY_MAPPED_RAM] =
         new_caps[MIGRATION_CAPABILITY_MAPPED_RAM];
-}
-
-bool fixed_ram_check_vmstate(Error **errp)
-{
-    const bool *caps = migrate_get_current()->capabilities;
-
-    if (!fixed_ram_check_idle(errp)) {
-        return false;
-    }
-    if (caps[MIGRATION_CAPABILITY_MAPPED_RAM]) {
-        error_setg(errp, "Capability '%s' is for files: clear it first, a disk "
-                   "image has no fixed places for pages",
-                   caps[MIGRATION_CAPABILITY_FIXED_RAM] ? "fixed-ram"
-                                                        : "mapped-ram");
-        return false;
-    }
-    return true;
 }
 
 bool fixed_ram_params_check(const MigrationParameters *params, Error **errp)

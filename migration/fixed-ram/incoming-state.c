@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the load under way, and who may use it
+ * fixed-ram: the load under way, and which thread may use it
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,25 +8,32 @@
 #include "migration/blocker.h"
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
+#include "qemu/error-report.h"
 #include "qemu/lockable.h"
 #include "qemu/module.h"
-#include "incoming.h"
+#include "../qemu-file.h"
+#include "incoming-state.h"
 
 /*
- * The main thread reads it freely and changes it under @lock, which nobody
- * holds for long: no file is read and no guest memory touched under it.
+ * Out-of-band commands and the engine's threads take @lock while the main
+ * thread may be waiting for a page.  So no thread reads a file or touches guest
+ * memory while it holds the lock.
  */
-static FixedRamIncoming *incoming;
 static QemuMutex lock;
-/* What was given up stays away, and whoever copies RAM would touch it. */
+/* The main thread sets it, under @lock. */
+static FixedRamIncoming *incoming;
+/*
+ * Set once pages were given up.  Saving or migrating would read them, which the
+ * kernel answers with SIGBUS.  Main thread.
+ */
 static Error *lost_blocker;
 
-FixedRamIncoming *fixed_ram_incoming_now(void)
+FixedRamIncoming *fixed_ram_incoming_current(void)
 {
     return incoming;
 }
 
-bool fixed_ram_incoming(void)
+bool fixed_ram_incoming_active(void)
 {
     return incoming;
 }
@@ -35,6 +42,34 @@ void fixed_ram_incoming_set(FixedRamIncoming *in)
 {
     QEMU_LOCK_GUARD(&lock);
     incoming = in;
+}
+
+void fixed_ram_incoming_close_file(FixedRamFile *file)
+{
+    fixed_ram_snapshot_free(file->snapshot);
+    fixed_ram_index_free(file->index);
+    fixed_ram_source_close(file->source);
+    *file = (FixedRamFile) { };
+}
+
+void fixed_ram_incoming_free(FixedRamIncoming *in)
+{
+    fixed_ram_watchdog_free(in->watchdog);
+    if (in->file.source) {
+        fixed_ram_source_unlock(in->file.source);
+    }
+    fixed_ram_incoming_close_file(&in->file);
+    fixed_ram_map_free(in->map);
+    fixed_ram_sum_table_unref(in->sums);
+    if (in->stream) {
+        qemu_fclose(in->stream);
+    }
+    if (in->update_bh) {
+        qemu_bh_delete(in->update_bh);
+    }
+    object_unref(OBJECT(in->ms));
+    g_free(in->name);
+    g_free(in);
 }
 
 FixedRamIncoming *fixed_ram_incoming_get(MigrationStatus state)
@@ -50,18 +85,50 @@ FixedRamIncoming *fixed_ram_incoming_get(MigrationStatus state)
     return incoming;
 }
 
+/*
+ * Called under @lock.  Returns why the load is paused now, for report_pause(),
+ * or NULL if its state does not change.
+ */
+static Error *pause_if_stalled(FixedRamIncoming *in)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    Error *err;
+
+    if (in->busy || mis->state != MIGRATION_STATUS_POSTCOPY_ACTIVE ||
+        fixed_ram_load_state(in->load) != FIXED_RAM_LOAD_STALLED) {
+        return NULL;
+    }
+    err = fixed_ram_load_error(in->load);
+    migrate_set_error(in->ms, err);
+    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
+                      MIGRATION_STATUS_POSTCOPY_PAUSED);
+    return err;
+}
+
+static void report_pause(Error *err)
+{
+    if (err) {
+        error_reportf_err(err, "Loading the snapshot is paused, "
+                          "migrate-recover goes on: ");
+    }
+}
+
 void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus state)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
+    Error *err;
 
     WITH_QEMU_LOCK_GUARD(&lock) {
         if (mis->state != state) {
             migrate_set_state(&mis->state, mis->state, state);
         }
         in->busy = false;
+        /* The engine's notifications have had no effect meanwhile. */
+        err = pause_if_stalled(in);
+        /* Not after the lock is released: update_bh() may free @in then. */
+        qemu_bh_schedule(in->update_bh);
     }
-    /* What has happened meanwhile? */
-    fixed_ram_incoming_notify(in);
+    report_pause(err);
 }
 
 bool fixed_ram_incoming_busy(MigrationStatus state)
@@ -72,21 +139,14 @@ bool fixed_ram_incoming_busy(MigrationStatus state)
     return incoming && incoming->busy && mis->state == state;
 }
 
-Error *fixed_ram_incoming_pause(FixedRamIncoming *in)
+void fixed_ram_incoming_pause(FixedRamIncoming *in)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
     Error *err;
 
-    QEMU_LOCK_GUARD(&lock);
-    if (in->busy || mis->state != MIGRATION_STATUS_POSTCOPY_ACTIVE ||
-        fixed_ram_load_state(in->load) != FIXED_RAM_LOAD_STALLED) {
-        return NULL;
+    WITH_QEMU_LOCK_GUARD(&lock) {
+        err = pause_if_stalled(in);
     }
-    err = fixed_ram_load_error(in->load);
-    migrate_set_error(in->ms, err);
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
-                      MIGRATION_STATUS_POSTCOPY_PAUSED);
-    return err;
+    report_pause(err);
 }
 
 bool fixed_ram_incoming_may_finish(FixedRamIncoming *in)
@@ -100,15 +160,19 @@ bool fixed_ram_incoming_may_finish(FixedRamIncoming *in)
     return true;
 }
 
-void fixed_ram_incoming_lost(uint64_t bytes)
+void fixed_ram_incoming_block_lost(uint64_t bytes)
 {
     error_setg(&lost_blocker, "%" PRIu64 " bytes of the guest's RAM were given "
                "up when it was loaded", bytes);
     if (migrate_add_blocker_internal(&lost_blocker, NULL)) {
-        /* Only where a migration goes on, which the load excludes. */
+        /* It fails during a migration, and the load has excluded those. */
         g_assert_not_reached();
     }
 }
+
+/*
+ * What other commands may do
+ */
 
 bool fixed_ram_check_idle(Error **errp)
 {
@@ -119,6 +183,23 @@ bool fixed_ram_check_idle(Error **errp)
         error_propagate(errp, error_copy(lost_blocker));
     }
     return !incoming && !lost_blocker;
+}
+
+bool fixed_ram_check_vmstate(Error **errp)
+{
+    const bool *caps = migrate_get_current()->capabilities;
+
+    if (!fixed_ram_check_idle(errp)) {
+        return false;
+    }
+    if (caps[MIGRATION_CAPABILITY_MAPPED_RAM]) {
+        error_setg(errp, "Capability '%s' is for files: clear it first, a disk "
+                   "image has no fixed places for pages",
+                   caps[MIGRATION_CAPABILITY_FIXED_RAM] ? "fixed-ram"
+                                                        : "mapped-ram");
+        return false;
+    }
+    return true;
 }
 
 bool fixed_ram_check_shareable(Error **errp)

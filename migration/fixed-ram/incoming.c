@@ -5,18 +5,18 @@
  */
 
 /*
- * prepare    the snapshot is checked; nothing has been touched
- * headers    ADVISE: blocks are resized, registered and emptied, threads run
+ * prepare    pre-flight has checked the snapshot; nothing has changed
+ * headers    ADVISE: blocks are resized, registered and emptied; the engine's
+ *            threads start
  * wait       the share that is loaded before the guest starts
  * LISTENING  the main thread loads the devices' state; it may fault
  * RUNNING    the guest runs, or waits for cont; postcopy-active
- * END        all is there: completed
+ * END        every page is there: completed
  *
- * An eager load goes the same way as far as "wait" and is over then.
+ * An eager load goes the same way up to "wait", and then ends.
  *
- * The engine's threads mark the load as paused where they must and schedule
- * update_bh(); everything else here happens in the main thread under the big
- * lock.
+ * When the engine has to stall one of its threads pauses the load and schedules
+ * update_bh().  Everything in this file runs in the main thread under the BQL.
  */
 
 #include "qemu/osdep.h"
@@ -37,16 +37,18 @@
 #include "../savevm.h"
 #include "engine/collapse.h"
 #include "incoming.h"
+#include "incoming-state.h"
+#include "preflight.h"
 #include "ramblocks.h"
 #include "trace.h"
 
-/* Enough to keep a disk busy while pages are made ready and placed. */
+/* So many loaders keep a disk busy while some of them place pages. */
 #define LOADERS 4
 
-/* Of the load that has ended. */
+/* Of the last load that has ended. */
 static FixedRamFigures last_figures;
 
-/* Report what went wrong in the one place where clients look for it. */
+/* Clients find the reason of a failure in query-migrate. */
 static void incoming_set_error(FixedRamIncoming *in, Error *err)
 {
     if (err) {
@@ -61,22 +63,18 @@ static void incoming_set_error(FixedRamIncoming *in, Error *err)
 
 bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_now();
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in;
 
-    if (!fixed_ram_load_wanted() ||
+    if (!fixed_ram_incoming_wanted() ||
         addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
         return true;
     }
-    if (in && !in->stream) {
-        error_setg(errp, "A snapshot is being loaded already");
-        return false;
+    if (mis->state != MIGRATION_STATUS_NONE) {
+        /* migration_incoming_state_setup() refuses it; open no file before. */
+        return true;
     }
-    if (in) {
-        fixed_ram_incoming_set(NULL);
-        fixed_ram_preflight_free(in);
-    }
-
-    in = fixed_ram_preflight(&addr->u.file, errp);
+    in = fixed_ram_preflight_open(&addr->u.file, errp);
     if (!in) {
         return false;
     }
@@ -100,33 +98,20 @@ static void process_stream_bh(void *opaque)
 
 void fixed_ram_incoming_start(void)
 {
-    /* As with other transports, nothing is loaded inside the command. */
-    migration_bh_schedule(process_stream_bh, fixed_ram_incoming_now());
+    /* Like other transports, answer the command before anything is loaded. */
+    migration_bh_schedule(process_stream_bh, fixed_ram_incoming_current());
 }
 
 /*
- * The engine's requests, from any of its threads
+ * What the engine's threads ask for
  */
 
-/*
- * Any thread: the main one may be waiting for the very page that could not be
- * read, and migrate-recover must find the load paused all the same.
- */
-static void incoming_pause_if_stalled(FixedRamIncoming *in)
-{
-    Error *err = fixed_ram_incoming_pause(in);
-
-    if (err) {
-        error_reportf_err(err, "Loading the snapshot is paused, "
-                          "migrate-recover goes on: ");
-    }
-}
-
-void fixed_ram_incoming_notify(void *opaque)
+static void engine_notify(void *opaque)
 {
     FixedRamIncoming *in = opaque;
 
-    incoming_pause_if_stalled(in);
+    /* Not in update_bh(): the main thread may wait for the page that failed. */
+    fixed_ram_incoming_pause(in);
     qemu_bh_schedule(in->update_bh);
 }
 
@@ -134,7 +119,7 @@ static uint64_t engine_bandwidth(void *opaque)
 {
     FixedRamIncoming *in = opaque;
 
-    /* Who waits for the share wants it soon. */
+    /* The share that comes before the guest starts has no limit. */
     return qatomic_read(&in->waited)
            ? qatomic_read(&in->ms->parameters.max_postcopy_bandwidth) : 0;
 }
@@ -158,34 +143,35 @@ static void engine_wait_end(void *opaque, uintptr_t addr)
 }
 
 static const FixedRamLoadOps engine_ops = {
-    .notify = fixed_ram_incoming_notify,
+    .notify = engine_notify,
     .bandwidth = engine_bandwidth,
 };
 
 static const FixedRamLoadOps engine_ops_blocktime = {
-    .notify = fixed_ram_incoming_notify,
+    .notify = engine_notify,
     .bandwidth = engine_bandwidth,
     .wait_begin = engine_wait_begin,
     .wait_end = engine_wait_end,
 };
 
 /*
- * Headers: from here on memory changes
+ * The block headers: from here on guest memory changes
  */
 
-static bool incoming_empty_blocks(FixedRamIncoming *in, Error **errp)
+static bool incoming_discard_blocks(FixedRamIncoming *in, Error **errp)
 {
     if (ram_block_discard_require(true)) {
-        error_setg(errp, "a device keeps the guest's RAM pinned");
+        error_setg(errp, "Loading on demand is not possible: a device keeps the "
+                   "guest's RAM pinned");
         return false;
     }
     in->discard_required = true;
     if (!fixed_ram_load_register(in->load, errp)) {
         return false;
     }
-    /* What machine init wrote is present and would not fault. */
+    /* A page that machine init has written is present: it would not fault. */
     postcopy_state_set(POSTCOPY_INCOMING_DISCARD);
-    return fixed_ram_blocks_empty(errp);
+    return fixed_ram_ramblocks_discard(errp);
 }
 
 static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
@@ -202,18 +188,18 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
     if (in->on_demand) {
         postcopy_state_set(POSTCOPY_INCOMING_ADVISE);
     }
-    if (!fixed_ram_blocks_resize(in->file.snapshot, errp)) {
+    if (!fixed_ram_ramblocks_resize(in->file.snapshot, errp)) {
         return false;
     }
-    fixed_ram_blocks_attach(in->map);
+    fixed_ram_ramblocks_attach(in->map);
     in->load = fixed_ram_load_new(in->map, g_steal_pointer(&in->file.source),
                                   &config, errp);
     if (!in->load) {
         return false;
     }
     if (!in->on_demand) {
-        fixed_ram_blocks_zero(in->map);
-    } else if (!incoming_empty_blocks(in, errp)) {
+        fixed_ram_ramblocks_zero(in->map);
+    } else if (!incoming_discard_blocks(in, errp)) {
         return false;
     }
     fixed_ram_load_start(in->load);
@@ -223,13 +209,14 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
 
 static void update_bh(void *opaque);
 
-int fixed_ram_load_ramblocks(QEMUFile *f)
+int fixed_ram_incoming_ramblocks(QEMUFile *f)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_now();
+    FixedRamIncoming *in = fixed_ram_incoming_current();
     Error *err = NULL;
 
     if (in->load) {
-        error_setg(&err, "the snapshot has a second list of RAM blocks");
+        error_setg(&err, "snapshot '%s': the stream has a second list of RAM "
+                   "blocks", in->name);
     } else {
         in->update_bh = aio_bh_new(qemu_get_aio_context(), update_bh, in);
         if (incoming_start_engine(in, &err)) {
@@ -242,16 +229,16 @@ int fixed_ram_load_ramblocks(QEMUFile *f)
 }
 
 /*
- * The share that comes before the guest starts
+ * The share that is loaded before the guest starts
  */
 
-/* Bytes that may be left when the guest starts. */
+/* How many bytes may still be missing when the guest starts. */
 static uint64_t share_left(const FixedRamIncoming *in)
 {
     uint64_t percent = in->on_demand
         ? in->ms->parameters.fixed_ram_precopy_percent : 100;
 
-    /* Rounded so that a share of 1 % of little is not nothing. */
+    /* Rounded down, so that 1 % of a small guest is not nothing. */
     return in->map->wanted / 100 * (100 - percent) +
            in->map->wanted % 100 * (100 - percent) / 100;
 }
@@ -262,9 +249,9 @@ static bool share_loaded(FixedRamIncoming *in, uint64_t left)
            fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_FAILED;
 }
 
-int coroutine_mixed_fn fixed_ram_load_wait(void)
+int coroutine_mixed_fn fixed_ram_incoming_wait_share(void)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_now();
+    FixedRamIncoming *in = fixed_ram_incoming_current();
     uint64_t left;
 
     if (!in || !in->load || in->waited) {
@@ -293,9 +280,9 @@ int coroutine_mixed_fn fixed_ram_load_wait(void)
     return 0;
 }
 
-bool fixed_ram_start_postcopy(void)
+bool fixed_ram_incoming_switchover(void)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_now();
+    FixedRamIncoming *in = fixed_ram_incoming_current();
 
     if (!in || !in->on_demand) {
         return false;
@@ -319,7 +306,7 @@ static void incoming_set_running(FixedRamIncoming *in)
     error_setg(&in->blocker, "The guest's RAM is still being loaded from a "
                "snapshot");
     if (migrate_add_blocker_internal(&in->blocker, &err)) {
-        /* Only while another migration is set up, which INMIGRATE excludes. */
+        /* It fails during a migration, and INMIGRATE excludes those. */
         error_report_err(err);
     }
     postcopy_state_set(POSTCOPY_INCOMING_RUNNING);
@@ -329,10 +316,10 @@ static void incoming_set_running(FixedRamIncoming *in)
 }
 
 /*
- * Why it came to nothing: the first reason counts.  What is behind RAM in the
- * stream is QEMU's, and so are the messages about it.
+ * The engine's error comes first: migrate_set_error() keeps the first one.
+ * QEMU's own code has printed messages about the devices' state.
  */
-static void incoming_loaded_in_vain(FixedRamIncoming *in, int ret)
+static void incoming_report_failure(FixedRamIncoming *in, int ret)
 {
     Error *err = NULL;
 
@@ -346,20 +333,20 @@ static void incoming_loaded_in_vain(FixedRamIncoming *in, int ret)
 
 bool fixed_ram_incoming_loaded(int *ret)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_now();
+    FixedRamIncoming *in = fixed_ram_incoming_current();
 
     if (!in) {
         return false;
     }
     if (*ret >= 0 && !in->load) {
-        /* There was no list of RAM blocks. */
+        /* The stream had no RAM section. */
         *ret = -EINVAL;
     }
     if (*ret >= 0 && in->on_demand && !fixed_ram_load_guest_runs(in->load)) {
         *ret = -EIO;
     }
     if (*ret < 0) {
-        incoming_loaded_in_vain(in, *ret);
+        incoming_report_failure(in, *ret);
     } else if (in->on_demand) {
         incoming_set_running(in);
     }
@@ -368,28 +355,31 @@ bool fixed_ram_incoming_loaded(int *ret)
 
 bool fixed_ram_incoming_running(void)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_now();
+    FixedRamIncoming *in = fixed_ram_incoming_current();
 
     if (!in || !in->on_demand) {
         return false;
     }
     in->started = true;
-    /* It may be complete, or stalled, already. */
+    /* The load may be complete or stalled by now. */
     qemu_bh_schedule(in->update_bh);
     return true;
 }
 
-/* All RAM is there: take the same way out as any incoming migration. */
+/* Every page is there: end like any incoming migration. */
 static void incoming_finish(FixedRamIncoming *in)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
 
-    /* Its last page may have come after it was paused. */
+    /* The state may be "paused": the last page may have come after that. */
     migrate_set_state(&mis->state, mis->state, MIGRATION_STATUS_COMPLETED);
     migration_incoming_state_destroy();
 }
 
-/* The engine, or who starts or ends it, says: something has changed. */
+/*
+ * Scheduled by whatever may have changed the load: the engine, a command, the
+ * guest's start.
+ */
 static void update_bh(void *opaque)
 {
     FixedRamIncoming *in = opaque;
@@ -399,7 +389,7 @@ static void update_bh(void *opaque)
     } else if (fixed_ram_incoming_may_finish(in)) {
         incoming_finish(in);
     } else {
-        incoming_pause_if_stalled(in);
+        fixed_ram_incoming_pause(in);
     }
 }
 
@@ -407,9 +397,9 @@ static void update_bh(void *opaque)
  * The end
  */
 
-void fixed_ram_shutdown(void)
+void fixed_ram_incoming_shutdown(void)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_now();
+    FixedRamIncoming *in = fixed_ram_incoming_current();
 
     /*
      * migration_shutdown() drops the last reference, but devices still ask for
@@ -425,18 +415,18 @@ void fixed_ram_shutdown(void)
     }
     fixed_ram_watchdog_shutdown(in->watchdog);
     fixed_ram_load_quit(in->load);
-    /* As long as that is possible: who stops vCPUs may have to wait for one. */
+    /* Flush first: to stop vCPUs QEMU may have to wait for one of them. */
     bdrv_flush_all();
     if (fixed_ram_load_state(in->load) == FIXED_RAM_LOAD_STALLED) {
         /*
-         * A vCPU may wait for a page that does not come, and the guest's disks
-         * were what was left to look after.
+         * A vCPU may wait for a page that does not come.  The guest's disks are
+         * flushed, so nothing is lost.
          */
         _exit(EXIT_SUCCESS);
     }
 }
 
-static void incoming_figures(const FixedRamIncoming *in,
+static void take_figures(const FixedRamIncoming *in,
                              FixedRamFigures *figures)
 {
     figures->valid = true;
@@ -448,12 +438,12 @@ static void incoming_figures(const FixedRamIncoming *in,
     figures->stats = *fixed_ram_load_stats(in->load);
 }
 
-void fixed_ram_figures(FixedRamFigures *figures)
+void fixed_ram_incoming_figures(FixedRamFigures *figures)
 {
-    const FixedRamIncoming *in = fixed_ram_incoming_now();
+    const FixedRamIncoming *in = fixed_ram_incoming_current();
 
     if (in && in->load) {
-        incoming_figures(in, figures);
+        take_figures(in, figures);
     } else {
         *figures = last_figures;
     }
@@ -468,7 +458,7 @@ static void incoming_end_load(FixedRamIncoming *in)
                            stats->loader_bytes);
     fixed_ram_load_end(in->load);
     fixed_ram_watchdog_free(g_steal_pointer(&in->watchdog));
-    incoming_figures(in, &last_figures);
+    take_figures(in, &last_figures);
     fixed_ram_load_free(in->load);
     in->load = NULL;
     if (in->discard_required) {
@@ -481,7 +471,7 @@ static void incoming_end_load(FixedRamIncoming *in)
 
 void fixed_ram_incoming_end(void)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_now();
+    FixedRamIncoming *in = fixed_ram_incoming_current();
 
     if (!in) {
         return;
@@ -490,13 +480,13 @@ void fixed_ram_incoming_end(void)
     if (in->load) {
         incoming_end_load(in);
         if (last_figures.stats.lost_bytes) {
-            fixed_ram_incoming_lost(last_figures.stats.lost_bytes);
+            fixed_ram_incoming_block_lost(last_figures.stats.lost_bytes);
         }
     }
     if (in->on_demand) {
         postcopy_state_set(POSTCOPY_INCOMING_END);
-        fixed_ram_lock_memory();
+        fixed_ram_ramblocks_relock();
     }
     migrate_del_blocker(&in->blocker);
-    fixed_ram_preflight_free(in);
+    fixed_ram_incoming_free(in);
 }

@@ -61,22 +61,22 @@ static MigrationStats *ram_info(const FixedRamFigures *figures)
     return ram;
 }
 
-void fixed_ram_fill_info(MigrationInfo *info)
+void fixed_ram_info_fill(MigrationInfo *info)
 {
     g_autofree FixedRamFigures *figures = g_new0(FixedRamFigures, 1);
 
-    /* What goes out from here later has figures of its own. */
+    /* An outgoing migration that began later has figures of its own. */
     if (migrate_get_current()->state != MIGRATION_STATUS_NONE) {
         return;
     }
-    fixed_ram_figures(figures);
+    fixed_ram_incoming_figures(figures);
     if (figures->valid) {
         info->fixed_ram = stats_info(figures);
         info->ram = ram_info(figures);
     }
 }
 
-void fixed_ram_hmp_info(Monitor *mon, const MigrationInfo *info)
+void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info)
 {
     const FixedRamStats *stats = info->fixed_ram;
 

@@ -7,49 +7,19 @@
 #include "qemu/osdep.h"
 #include "exec/memory.h"
 #include "exec/target_page.h"
+#include "hw/boards.h"
 #include "io/channel-file.h"
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
-#include "qemu/error-report.h"
-#include "system/system.h"
+#include "qemu/units.h"
 #include "../options.h"
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
-#include "incoming.h"
+#include "preflight.h"
 #include "ramblocks.h"
 #include "engine/uffd.h"
 
-void fixed_ram_file_close(FixedRamFile *file)
-{
-    fixed_ram_snapshot_free(file->snapshot);
-    fixed_ram_index_free(file->index);
-    fixed_ram_source_close(file->source);
-    *file = (FixedRamFile) { };
-}
-
-void fixed_ram_preflight_free(FixedRamIncoming *in)
-{
-    fixed_ram_watchdog_free(in->watchdog);
-    if (in->file.source) {
-        fixed_ram_source_unlock(in->file.source);
-    }
-    fixed_ram_file_close(&in->file);
-    fixed_ram_map_free(in->map);
-    fixed_ram_sum_table_unref(in->sums);
-    if (in->stream) {
-        qemu_fclose(in->stream);
-    }
-    if (in->update_bh) {
-        qemu_bh_delete(in->update_bh);
-    }
-    if (in->ms) {
-        object_unref(OBJECT(in->ms));
-    }
-    g_free(in->name);
-    g_free(in);
-}
-
-/* The stream is read by QEMUFile, through a descriptor of its own. */
+/* QEMUFile reads the stream, by a descriptor of its own. */
 static bool incoming_open_stream(FixedRamIncoming *in,
                                  const FileMigrationArgs *args, Error **errp)
 {
@@ -62,7 +32,8 @@ static bool incoming_open_stream(FixedRamIncoming *in,
     }
     qio_channel_set_name(ioc, "migration-fixed-ram-incoming");
     if (!fixed_ram_source_is_file(in->file.source, fioc->fd)) {
-        error_setg(errp, "snapshot '%s' has just been replaced by another file",
+        error_setg(errp, "snapshot '%s' was replaced by another file while "
+                   "it was opened",
                    args->filename);
     } else if (qio_channel_io_seek(ioc, args->offset, SEEK_SET, errp) >= 0) {
         in->stream = qemu_file_new_input(ioc);
@@ -71,7 +42,7 @@ static bool incoming_open_stream(FixedRamIncoming *in,
     return in->stream;
 }
 
-/* What the snapshot says of itself; one without an index says nothing. */
+/* A snapshot of mapped-ram has no superblock and no index. */
 static bool file_read_index(FixedRamFile *file, Error **errp)
 {
     FixedRamSuperblock sb;
@@ -115,7 +86,7 @@ static bool file_read_headers(FixedRamFile *file, uint64_t start,
         return true;
     }
     if (save_was_cut_off(file->source, start)) {
-        /* No wonder if there is more that is wrong. */
+        /* An interrupted save explains every other error. */
         error_free(err);
         fixed_ram_superblock_incomplete(file->source, errp);
     } else {
@@ -124,8 +95,10 @@ static bool file_read_headers(FixedRamFile *file, uint64_t start,
     return false;
 }
 
-bool fixed_ram_file_open(FixedRamFile *file, const FileMigrationArgs *args,
-                         const MigrationParameters *params, Error **errp)
+bool fixed_ram_preflight_open_file(FixedRamFile *file,
+                                   const FileMigrationArgs *args,
+                                   const MigrationParameters *params,
+                                   Error **errp)
 {
     *file = (FixedRamFile) {
         .source = fixed_ram_source_open_file(args->filename, args->offset,
@@ -137,7 +110,7 @@ bool fixed_ram_file_open(FixedRamFile *file, const FileMigrationArgs *args,
             fixed_ram_index_verify_stream(file->index, file->source, errp));
 }
 
-/* Have pages verified, if the user wants that and the snapshot has sums. */
+/* Verify pages if the user wants that and the snapshot has checksums. */
 static void incoming_verify(FixedRamIncoming *in)
 {
     const FixedRamFile *file = &in->file;
@@ -155,16 +128,49 @@ static void incoming_verify(FixedRamIncoming *in)
     }
 }
 
+static const char *this_type(void)
+{
+    return MACHINE_GET_CLASS(current_machine)->name;
+}
+
+/* The index names the machine.  An error that both explain better says so. */
+static bool check_machine_type(const FixedRamFile *file, Error **errp)
+{
+    const FixedRamIndexMachine *saved = &file->index->machine;
+
+    if (strcmp(saved->type, this_type())) {
+        error_setg(errp, "snapshot '%s' was saved from machine type %s, this "
+                   "is %s", file->source->name, saved->type, this_type());
+        return false;
+    }
+    if (saved->ram_bytes != current_machine->ram_size) {
+        error_setg(errp, "snapshot '%s' was saved with %" PRIu64 " MiB of RAM, "
+                   "this machine has %" PRIu64 " MiB", file->source->name,
+                   saved->ram_bytes / MiB, current_machine->ram_size / MiB);
+        return false;
+    }
+    return true;
+}
+
+static bool check_machine(const FixedRamFile *file, Error **errp)
+{
+    bool known = file->index && file->index->has_machine;
+
+    return (!known || check_machine_type(file, errp)) &&
+           fixed_ram_ramblocks_match(file->snapshot, file->source->name, errp);
+}
+
 static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
                           Error **errp)
 {
     FixedRamFile *file = &in->file;
 
-    if (!fixed_ram_file_open(file, args, &in->ms->parameters, errp) ||
-        !fixed_ram_machine_match(file, errp)) {
+    if (!fixed_ram_preflight_open_file(file, args, &in->ms->parameters,
+                                       errp) ||
+        !check_machine(file, errp)) {
         return false;
     }
-    in->map = fixed_ram_blocks_map(file->snapshot, file->source,
+    in->map = fixed_ram_ramblocks_map(file->snapshot, file->source,
                                    in->on_demand, errp);
     if (!in->map) {
         return false;
@@ -173,17 +179,7 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
     return incoming_open_stream(in, args, errp);
 }
 
-/* Locking all memory was put off, see postcopy_ram_supported_by_host(). */
-void fixed_ram_lock_memory(void)
-{
-    if (should_mlock(mlock_state) &&
-        os_mlock(is_mlock_on_fault(mlock_state)) < 0) {
-        /* The guest is whole all the same. */
-        error_report("mlock: %s", strerror(errno));
-    }
-}
-
-bool fixed_ram_host_check(Error **errp)
+bool fixed_ram_check_host(Error **errp)
 {
     FixedRamUffd uffd;
 
@@ -194,27 +190,37 @@ bool fixed_ram_host_check(Error **errp)
     return true;
 }
 
-static bool incoming_on_demand_possible(Error **errp)
+static bool check_on_demand(Error **errp)
+{
+    if (!fixed_ram_check_host(errp)) {
+        return false;
+    }
+    if (postcopy_has_notifiers()) {
+        error_setg(errp, "a vhost-user device has the guest's RAM mapped in "
+                   "another process, where pages on demand cannot be served");
+        return false;
+    }
+    if (ram_block_discard_is_disabled()) {
+        error_setg(errp, "a device keeps the guest's RAM pinned (VFIO, for "
+                   "example), so it cannot be filled page by page");
+        return false;
+    }
+    return fixed_ram_ramblocks_check_postcopiable(errp);
+}
+
+static bool incoming_check_on_demand(const FixedRamIncoming *in, Error **errp)
 {
     ERRP_GUARD();
 
-    if (!fixed_ram_host_check(errp)) {
-        /* The error says what is missing. */
-    } else if (postcopy_has_notifiers()) {
-        error_setg(errp, "a vhost-user device has the guest's RAM mapped in "
-                   "another process, where pages on demand cannot be served");
-    } else if (ram_block_discard_is_disabled()) {
-        error_setg(errp, "a device keeps the guest's RAM pinned (VFIO, for "
-                   "example), so it cannot be filled page by page");
-    } else if (fixed_ram_blocks_postcopiable(errp)) {
-        return true;
+    if (in->on_demand && !check_on_demand(errp)) {
+        error_prepend(errp, "Loading on demand is not possible: ");
+        return false;
     }
-    error_prepend(errp, "Loading on demand is not possible: ");
-    return false;
+    return true;
 }
 
-FixedRamIncoming *fixed_ram_preflight(const FileMigrationArgs *args,
-                                      Error **errp)
+FixedRamIncoming *fixed_ram_preflight_open(const FileMigrationArgs *args,
+                                           Error **errp)
 {
     FixedRamIncoming *in = g_new0(FixedRamIncoming, 1);
     bool ok;
@@ -225,13 +231,12 @@ FixedRamIncoming *fixed_ram_preflight(const FileMigrationArgs *args,
     in->on_demand = in->ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM];
     in->name = g_strdup(args->filename);
 
-    ok = (!in->on_demand || incoming_on_demand_possible(errp)) &&
-         incoming_open(in, args, errp);
+    ok = incoming_check_on_demand(in, errp) && incoming_open(in, args, errp);
     if (!ok) {
         if (in->on_demand) {
-            fixed_ram_lock_memory();
+            fixed_ram_ramblocks_relock();
         }
-        fixed_ram_preflight_free(in);
+        fixed_ram_incoming_free(in);
         return NULL;
     }
     return in;

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/cutils.h"
+#include "qemu/error-report.h"
 #include "qemu/rcu.h"
 #include "exec/memory.h"
 #include "exec/ram_addr.h"
@@ -36,7 +37,7 @@ static bool block_fits(const FixedRamBlockInfo *info, RAMBlock *rb,
     return false;
 }
 
-bool fixed_ram_blocks_match(const FixedRamSnapshot *snapshot,
+bool fixed_ram_ramblocks_match(const FixedRamSnapshot *snapshot,
                             const char *name, Error **errp)
 {
     RAMBlock *rb;
@@ -66,7 +67,7 @@ bool fixed_ram_blocks_match(const FixedRamSnapshot *snapshot,
     return true;
 }
 
-/* Why @rb cannot be emptied and filled page by page; NULL if it can */
+/* Why @rb cannot be discarded and filled page by page; NULL if it can. */
 static const char *block_obstacle(RAMBlock *rb)
 {
     if (ramblock_is_pmem(rb)) {
@@ -81,7 +82,7 @@ static const char *block_obstacle(RAMBlock *rb)
     return NULL;
 }
 
-bool fixed_ram_blocks_postcopiable(Error **errp)
+bool fixed_ram_ramblocks_check_postcopiable(Error **errp)
 {
     RAMBlock *rb;
 
@@ -102,7 +103,7 @@ bool fixed_ram_blocks_postcopiable(Error **errp)
     return true;
 }
 
-bool fixed_ram_blocks_resize(const FixedRamSnapshot *snapshot, Error **errp)
+bool fixed_ram_ramblocks_resize(const FixedRamSnapshot *snapshot, Error **errp)
 {
     RCU_READ_LOCK_GUARD();
     for (size_t i = 0; i < snapshot->blocks->len; i++) {
@@ -110,7 +111,8 @@ bool fixed_ram_blocks_resize(const FixedRamSnapshot *snapshot, Error **errp)
         RAMBlock *rb = qemu_ram_block_by_name(info->name);
 
         if (!rb) {
-            error_setg(errp, "RAM block '%s' has gone", info->name);
+            error_setg(errp, "RAM block '%s' was unplugged after pre-flight",
+                       info->name);
             return false;
         }
         if (info->length != qemu_ram_get_used_length(rb) &&
@@ -155,7 +157,7 @@ static FixedRamBlock *map_block(const FixedRamSnapshot *snapshot,
     return block;
 }
 
-FixedRamMap *fixed_ram_blocks_map(const FixedRamSnapshot *snapshot,
+FixedRamMap *fixed_ram_ramblocks_map(const FixedRamSnapshot *snapshot,
                                   FixedRamSource *source, bool on_demand,
                                   Error **errp)
 {
@@ -175,7 +177,7 @@ FixedRamMap *fixed_ram_blocks_map(const FixedRamSnapshot *snapshot,
     return g_steal_pointer(&map);
 }
 
-/* Does the host have transparent huge pages, at least for who asks for them? */
+/* Does the host give transparent huge pages, always or on MADV_HUGEPAGE? */
 static bool host_has_thp(void)
 {
     g_autofree char *enabled = NULL;
@@ -193,7 +195,7 @@ static bool block_may_be_huge(RAMBlock *rb)
                                FIXED_RAM_EXTENT_BYTES);
 }
 
-void fixed_ram_blocks_attach(FixedRamMap *map)
+void fixed_ram_ramblocks_attach(FixedRamMap *map)
 {
     bool thp = host_has_thp();
 
@@ -207,7 +209,7 @@ void fixed_ram_blocks_attach(FixedRamMap *map)
     }
 }
 
-bool fixed_ram_blocks_empty(Error **errp)
+bool fixed_ram_ramblocks_discard(Error **errp)
 {
     RAMBlock *rb;
 
@@ -216,7 +218,7 @@ bool fixed_ram_blocks_empty(Error **errp)
         int ret = ram_block_discard_range(rb, 0, qemu_ram_get_used_length(rb));
 
         if (ret) {
-            error_setg_errno(errp, -ret, "RAM block '%s' could not be emptied",
+            error_setg_errno(errp, -ret, "RAM block '%s' could not be discarded",
                              rb->idstr);
             return false;
         }
@@ -224,7 +226,7 @@ bool fixed_ram_blocks_empty(Error **errp)
     return true;
 }
 
-/* May we make this memory zero by giving it back to the host? */
+/* May this memory be made zero by giving it back to the host? */
 static bool block_discardable(RAMBlock *rb)
 {
     return !ram_block_discard_is_disabled() && !should_mlock(mlock_state) &&
@@ -248,7 +250,7 @@ static void zero_pages(const FixedRamBlock *block)
     }
 }
 
-void fixed_ram_blocks_zero(const FixedRamMap *map)
+void fixed_ram_ramblocks_zero(const FixedRamMap *map)
 {
     RCU_READ_LOCK_GUARD();
     for (size_t i = 0; i < map->blocks->len; i++) {
@@ -259,5 +261,15 @@ void fixed_ram_blocks_zero(const FixedRamMap *map)
             ram_block_discard_range(rb, 0, block->length)) {
             zero_pages(block);
         }
+    }
+}
+
+void fixed_ram_ramblocks_relock(void)
+{
+    if (should_mlock(mlock_state) &&
+        os_mlock(is_mlock_on_fault(mlock_state)) < 0) {
+        /* The guest is complete; the user only loses the lock on memory. */
+        error_report("Could not lock the guest's memory again after the load: "
+                     "%s", strerror(errno));
     }
 }

@@ -10,52 +10,68 @@
 #include "engine/map.h"
 #include "format/ramsection.h"
 
-/* All of this belongs to the main thread, under the big lock. */
+/* The main thread calls all of this under the BQL. */
 
 /**
- * fixed_ram_blocks_match(): does @snapshot fit this guest's RAM?
+ * fixed_ram_ramblocks_match(): does @snapshot fit this guest's RAM?
  *
  * @name: the snapshot's file, for messages
  */
-bool fixed_ram_blocks_match(const FixedRamSnapshot *snapshot,
+bool fixed_ram_ramblocks_match(const FixedRamSnapshot *snapshot,
                             const char *name, Error **errp);
 
-/** fixed_ram_blocks_postcopiable(): can all blocks be loaded on demand? */
-bool fixed_ram_blocks_postcopiable(Error **errp);
+/**
+ * fixed_ram_ramblocks_check_postcopiable(): can all blocks be loaded on
+ * demand?
+ *
+ * Unlocks the guest's memory, see fixed_ram_ramblocks_relock().
+ */
+bool fixed_ram_ramblocks_check_postcopiable(Error **errp);
 
 /**
- * fixed_ram_blocks_resize(): give resizable blocks the snapshot's length
+ * fixed_ram_ramblocks_resize(): give resizable blocks the snapshot's length
  */
-bool fixed_ram_blocks_resize(const FixedRamSnapshot *snapshot, Error **errp);
+bool fixed_ram_ramblocks_resize(const FixedRamSnapshot *snapshot, Error **errp);
 
 /**
- * fixed_ram_blocks_map(): read all bitmaps and make the page map
+ * fixed_ram_ramblocks_map(): read all bitmaps and make the page map
  *
- * @on_demand: units are the blocks' host pages, else the target's pages
+ * @on_demand: units are the blocks' host pages; else the target's pages
  *
- * Memory is not touched, and nothing of the guest's has to fit yet:
- * fixed_ram_blocks_attach() says where blocks lie.
+ * Does not touch guest memory, and blocks may still have another length than in
+ * the snapshot.  The caller frees the map.  The errors name file and offset.
  */
-FixedRamMap *fixed_ram_blocks_map(const FixedRamSnapshot *snapshot,
+FixedRamMap *fixed_ram_ramblocks_map(const FixedRamSnapshot *snapshot,
                                   FixedRamSource *source, bool on_demand,
                                   Error **errp);
 
-/** fixed_ram_blocks_attach(): tell @map where its blocks are in memory. */
-void fixed_ram_blocks_attach(FixedRamMap *map);
+/**
+ * fixed_ram_ramblocks_attach(): tell @map where its blocks are in memory
+ *
+ * The blocks have the snapshot's lengths now.
+ */
+void fixed_ram_ramblocks_attach(FixedRamMap *map);
 
 /**
- * fixed_ram_blocks_empty(): discard the blocks' memory, all of it
+ * fixed_ram_ramblocks_discard(): discard all memory of all blocks
  *
- * On demand: what is present would never fault.
+ * On demand only: a page that is present would never fault.
  */
-bool fixed_ram_blocks_empty(Error **errp);
+bool fixed_ram_ramblocks_discard(Error **errp);
 
 /**
- * fixed_ram_blocks_zero(): make every page zero that the snapshot says is
+ * fixed_ram_ramblocks_zero(): clear the pages that the snapshot says are zero
  *
- * Eager: the memory may have been used before, by firmware tables or by
- * whoever else has the backend's file.
+ * Eager loads only.  Machine init may have written to them, and so may another
+ * process that shares the backend's file.
  */
-void fixed_ram_blocks_zero(const FixedRamMap *map);
+void fixed_ram_ramblocks_zero(const FixedRamMap *map);
+
+/**
+ * fixed_ram_ramblocks_relock(): lock guest memory again, if the user wants that
+ *
+ * postcopy_ram_supported_by_host() has unlocked it.
+ */
+void fixed_ram_ramblocks_relock(void);
 
 #endif

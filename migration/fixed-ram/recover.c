@@ -17,9 +17,9 @@
 #include "qapi/qapi-commands-fixed-ram.h"
 #include "qapi/qapi-visit-migration.h"
 #include "qemu/bitmap.h"
-#include "incoming.h"
+#include "preflight.h"
 
-bool fixed_ram_pause(void)
+bool fixed_ram_recover_pause(Error **errp)
 {
     FixedRamIncoming *in =
         fixed_ram_incoming_get(MIGRATION_STATUS_POSTCOPY_ACTIVE);
@@ -102,12 +102,12 @@ static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
         error_setg(errp, "Only a file can be loaded from, as file:PATH");
         return NULL;
     }
-    if (fixed_ram_file_open(&file, &channel->addr->u.file,
-                            &in->ms->parameters, errp) &&
+    if (fixed_ram_preflight_open_file(&file, &channel->addr->u.file,
+                                      &in->ms->parameters, errp) &&
         same_snapshot(in, &file, errp)) {
         source = g_steal_pointer(&file.source);
     }
-    fixed_ram_file_close(&file);
+    fixed_ram_incoming_close_file(&file);
     return source;
 }
 
@@ -130,7 +130,7 @@ static bool recover_from(FixedRamIncoming *in, const char *uri, Error **errp)
     return true;
 }
 
-bool fixed_ram_recover(const char *uri, Error **errp)
+bool fixed_ram_recover_start(const char *uri, Error **errp)
 {
     FixedRamIncoming *in =
         fixed_ram_incoming_get(MIGRATION_STATUS_POSTCOPY_PAUSED);

@@ -8,8 +8,9 @@
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-fixed-ram.h"
+#include "../migration.h"
 
-bool fixed_ram_host_check(Error **errp)
+bool fixed_ram_check_host(Error **errp)
 {
     error_setg(errp, "fixed-ram, and mapped-ram with postcopy-ram, can be "
                "loaded on 64-bit little-endian Linux hosts only; use "
@@ -69,18 +70,29 @@ void fixed_ram_outgoing_finish(QEMUFile *f)
 
 bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
 {
-    return !fixed_ram_load_wanted() || fixed_ram_host_check(errp);
+    return !fixed_ram_incoming_wanted() || fixed_ram_check_host(errp);
 }
 
 /* Nothing gets past prepare, so there is never a load of ours. */
 
-bool fixed_ram_incoming(void)
+bool fixed_ram_incoming_active(void)
 {
     return false;
 }
 
 bool fixed_ram_check_idle(Error **errp)
 {
+    return true;
+}
+
+/* With a fixed layout QEMU can save nothing to a disk image, here neither. */
+bool fixed_ram_check_vmstate(Error **errp)
+{
+    if (migrate_get_current()->capabilities[MIGRATION_CAPABILITY_MAPPED_RAM]) {
+        error_setg(errp, "Capability 'mapped-ram' is for files: clear it "
+                   "first, a disk image has no fixed places for pages");
+        return false;
+    }
     return true;
 }
 
@@ -94,12 +106,12 @@ void fixed_ram_incoming_start(void)
     g_assert_not_reached();
 }
 
-int fixed_ram_load_ramblocks(QEMUFile *f)
+int fixed_ram_incoming_ramblocks(QEMUFile *f)
 {
     g_assert_not_reached();
 }
 
-int coroutine_mixed_fn fixed_ram_load_wait(void)
+int coroutine_mixed_fn fixed_ram_incoming_wait_share(void)
 {
     return 0;
 }
@@ -114,17 +126,17 @@ bool fixed_ram_incoming_running(void)
     return false;
 }
 
-bool fixed_ram_start_postcopy(void)
+bool fixed_ram_incoming_switchover(void)
 {
     return false;
 }
 
-bool fixed_ram_pause(void)
+bool fixed_ram_recover_pause(Error **errp)
 {
     return false;
 }
 
-bool fixed_ram_recover(const char *uri, Error **errp)
+bool fixed_ram_recover_start(const char *uri, Error **errp)
 {
     return false;
 }
@@ -138,14 +150,14 @@ void fixed_ram_incoming_end(void)
 {
 }
 
-void fixed_ram_shutdown(void)
+void fixed_ram_incoming_shutdown(void)
 {
 }
 
-void fixed_ram_fill_info(MigrationInfo *info)
+void fixed_ram_info_fill(MigrationInfo *info)
 {
 }
 
-void fixed_ram_hmp_info(Monitor *mon, const MigrationInfo *info)
+void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info)
 {
 }
