@@ -202,7 +202,9 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
     } else if (!incoming_discard_blocks(in, errp)) {
         return false;
     }
-    fixed_ram_load_start(in->load);
+    if (!fixed_ram_load_start(in->load, errp)) {
+        return false;
+    }
     fixed_ram_watchdog_attach(in->watchdog, in->load, in->map);
     return true;
 }
@@ -465,7 +467,7 @@ static void incoming_end_load(FixedRamIncoming *in)
         ram_block_discard_require(false);
     }
     if (in->on_demand && complete) {
-        fixed_ram_collapse_start(fixed_ram_map_broken(in->map));
+        fixed_ram_collapse_start(fixed_ram_map_split_extents(in->map));
     }
 }
 

@@ -69,7 +69,8 @@ static bool makes_progress(FixedRamWatchdog *watchdog)
         return false;
     }
     watchdog->left = fixed_ram_map_left(map);
-    return watchdog->left != before || !fixed_ram_load_waits(watchdog->load);
+    return watchdog->left != before ||
+           !fixed_ram_load_may_be_stuck(watchdog->load);
 }
 
 /* Do not unwind: a read that hangs keeps the process from ending that way. */

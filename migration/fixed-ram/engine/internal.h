@@ -1,11 +1,29 @@
 /*
- * fixed-ram: the engine's threads
+ * fixed-ram: the state that the files of the engine share
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #ifndef MIGRATION_FIXED_RAM_ENGINE_INTERNAL_H
 #define MIGRATION_FIXED_RAM_ENGINE_INTERNAL_H
+
+/*
+ * The files of this folder in order.  A file calls, and includes the headers
+ * of, files of lower lines only, and of format/ and util/:
+ *
+ *   load poison             what load.h offers to the engine's user
+ *   threads                 workers start, are replaced, and end
+ *   fault loader            what a worker's thread does
+ *   read place              a claim: from the source to the guest's memory
+ *   worker                  a thread's buffer, claim, and read under way
+ *   state                   errors, stalls, and who is told of them
+ *   verify ranges collapse
+ *   map uffd pace latency   know nothing of the others
+ *
+ * load.h and this header only declare: every file from state upwards may
+ * include them.  state.c defines those functions of load.h that ask for the
+ * state or change it.
+ */
 
 #include "qemu/thread.h"
 #include "load.h"
@@ -14,129 +32,81 @@
 #include "../util/buffer.h"
 #include "../util/throttle.h"
 
+/*
+ * A worker is a fault thread or a loader, with what it needs.  Its own thread
+ * uses it, and the thread that starts, retires and joins workers: that is one
+ * thread at a time, see fixed_ram_load_recover().
+ */
 typedef struct FixedRamWorker {
+    /* Do not change after fixed_ram_worker_new(). */
     FixedRamLoad *load;
-    QemuThread thread;
-    bool started;
     bool fault;                 /* a fault thread, not a loader */
-    bool gone;                  /* a fault thread that lost its descriptor */
-    FixedRamBuffer buf;         /* where claims are put together */
-    unsigned moves;             /* huge pages taken from it */
-    FixedRamCursor cursor;      /* a loader's, in the order of the file */
-    size_t near;                /* the extent it is at where faults were */
+    size_t buf_size;            /* bytes in @buf, a power of two */
 
-    QemuMutex lock;             /* guards what follows: a read under way */
-    const FixedRamClaim *claim; /* what it is for; NULL: there is none */
-    FixedRamTurn *turn;         /* a loader's */
-    FixedRamSource *source;
-    FixedRamSumTable *sums;     /* a retired one's reference, or NULL */
-    bool retired;               /* nobody waits for it any more */
+    /* Only for the thread that starts, retires and joins workers. */
+    QemuThread thread;
+    bool started;               /* @thread must be joined */
+
+    /* Atomic: reading the userfaultfd failed, so the fault thread ended. */
+    bool ended;
+
+    /* Only for the worker's own thread. */
+    FixedRamBuffer buf;         /* claims are put together here */
+    unsigned moves;             /* huge pages taken from @buf */
+    FixedRamCursor cursor;      /* a loader's place in the file's order */
+    size_t near;                /* a loader's place in the load's @asked */
+    int64_t fault_begun;        /* when the thread took up its fault, in ns */
+
+    /*
+     * Only for the worker's own thread; while @reading is true only for the
+     * holder of @lock.
+     */
+    FixedRamClaim claim;        /* what the thread reads and places */
+    FixedRamTurn turn;          /* a loader's turn to read */
+
+    QemuMutex lock;             /* guards what follows */
+    bool reading;               /* a read for @claim is under way */
+    FixedRamSource *source;     /* of this read */
+    FixedRamSumTable *sums;     /* reference of a retired worker, or NULL */
+    bool retired;               /* no thread joins this one any more */
 } FixedRamWorker;
 
 struct FixedRamLoad {
+    /* Do not change after fixed_ram_load_new(). */
     FixedRamMap *map;
     FixedRamLoadConfig config;
+
+    /* Do not change after fixed_ram_load_register(). */
     FixedRamUffd uffd;          /* on demand */
-    bool registered;            /* it is open, blocks may be registered */
+    bool registered;            /* @uffd is open; ranges may be registered */
+
+    /* Only for the thread that starts, retires and joins workers. */
     FixedRamWorker **workers;   /* fault threads first, then loaders */
     unsigned nworkers;
+
+    /* These have locks of their own, or are atomic throughout. */
     FixedRamThrottle throttle;  /* of loaders */
+    FixedRamPace pace;          /* of loaders */
     FixedRamLoadStats stats;    /* atomic */
 
-    FixedRamSource *source;     /* atomic; written under @lock */
-    unsigned reads;             /* under way; atomic */
-    FixedRamPace pace;          /* of loaders */
-    unsigned long *asked;       /* a bit an extent: faults were there; atomic */
-    size_t last_asked;          /* extent of the last fault + 1; atomic */
-    uint64_t notify_left;       /* notify when so much is left; atomic */
-    bool stalled;               /* do not read; atomic, written under @lock */
+    /* Atomic, without a lock. */
+    unsigned reads;             /* reads under way */
+    unsigned long *asked;       /* a bit an extent: faults were there */
+    size_t last_asked;          /* extent of the last fault + 1; 0: none */
+    uint64_t notify_left;       /* notify when so many bytes are missing */
+
+    /* Atomic; written under @lock. */
+    FixedRamSource *source;     /* pages are read from here */
+    bool stalled;               /* no read may begin */
+    bool guest_runs;            /* errors stall the load from now on */
 
     QemuMutex lock;             /* guards what follows */
-    QemuCond cond;              /* what loaders wait for has changed */
-    GSList *old_sources;        /* readers may be in them until the end */
+    QemuCond cond;              /* something that loaders wait for changed */
+    GSList *old_sources;        /* workers may be in them until the end */
     unsigned rewinds;           /* how often the map was rewound */
-    bool guest_runs;            /* also read without it; atomic */
-    bool failed;
+    bool failed;                /* an error came before the guest ran */
     bool loaders_quit;
-    Error *error;
+    Error *error;               /* why the load stalled or failed, or NULL */
 };
-
-/** fixed_ram_worker_at(): where in its buffer @offset of a block goes */
-static inline uint8_t *fixed_ram_worker_at(const FixedRamWorker *w,
-                                           uint64_t offset)
-{
-    /* Claims lie in aligned ranges no larger than the buffer. */
-    return w->buf.mem + (offset & (w->buf.size - 1));
-}
-
-/** fixed_ram_fault_thread(): serves faults until the doorbell rings. */
-void *fixed_ram_fault_thread(void *worker);
-
-/** fixed_ram_loader_thread(): brings what is missing until told to quit. */
-void *fixed_ram_loader_thread(void *worker);
-
-/**
- * fixed_ram_load_read_counts(): may what was just read be placed?
- *
- * @source: where it was read from
- *
- * Not if the load has stalled meanwhile: from then on the file is being mended,
- * or replaced, and a read may find anything.
- */
-bool fixed_ram_load_read_counts(FixedRamLoad *load, FixedRamSource *source);
-
-/**
- * fixed_ram_load_read_in_vain(): what was read from @source is not placed
- *
- * The claim has been returned.  @err is why it could not be read: the load
- * stalls, if @source is still the one in use; the engine owns @err from now on.
- * NULL: it could, but does not count.
- */
-void fixed_ram_load_read_in_vain(FixedRamLoad *load, FixedRamSource *source,
-                                 Error *err);
-
-/** fixed_ram_load_notify(): have the engine's user look at its state. */
-void fixed_ram_load_notify(FixedRamLoad *load);
-
-/** fixed_ram_worker_new(): a worker with a buffer of @buf_size bytes. */
-FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
-                                     size_t buf_size, Error **errp);
-
-/** fixed_ram_worker_start(): start its thread. */
-void fixed_ram_worker_start(FixedRamWorker *w);
-
-/** fixed_ram_worker_free(): free it; its thread has ended. */
-void fixed_ram_worker_free(FixedRamWorker *w);
-
-/**
- * fixed_ram_read_begin(): the worker is about to read from @source
- *
- * @claim: what for
- * @turn: a loader's; NULL: it is for a fault, see fixed_ram_pace_fault()
- *
- * Returns false if nothing is to be read from there any more.
- */
-bool fixed_ram_read_begin(FixedRamWorker *w, const FixedRamClaim *claim,
-                          FixedRamTurn *turn, FixedRamSource *source);
-
-/**
- * fixed_ram_read_end(): it has done so
- *
- * If this returns false the worker was retired, and its caller must touch
- * nothing more, only call fixed_ram_worker_leave().
- */
-bool fixed_ram_read_end(FixedRamWorker *w);
-
-/** fixed_ram_worker_leave(): end the calling thread, whose worker is @w. */
-G_NORETURN void fixed_ram_worker_leave(FixedRamWorker *w);
-
-/**
- * fixed_ram_load_retire(): wait for no read that is under way
- *
- * The load is stalled, so what they read does not count.  Their claims are
- * missing again, and other threads take their place.  Fails if there is no
- * memory for these; may be called again then.
- */
-bool fixed_ram_load_retire(FixedRamLoad *load, Error **errp);
 
 #endif

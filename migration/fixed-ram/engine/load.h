@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the engine that brings pages from a source into memory
+ * fixed-ram: the engine that loads pages from a source into memory
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,32 +13,34 @@
 #include "../format/sumtable.h"
 
 /*
- * Eager: loaders read straight into memory that nobody uses yet.
+ * Eager: loaders read straight into memory that no other thread uses yet.
  *
  * On demand: all blocks are registered with userfaultfd and empty.  Fault
- * threads bring what somebody waits for, loaders bring the rest; each page is
- * read into a thread's own buffer and placed whole.
+ * threads load the pages for which threads wait, loaders load the rest.  Each
+ * page is read into a worker's own buffer and placed whole.
  *
- * The engine knows neither guests nor QEMU's locks.  It tells its user by
- * notify() that something has changed and is asked then what it was.
+ * The engine knows neither guests nor QEMU's locks.  It calls notify() of its
+ * user when something has changed, and the user then asks what it was.
  */
 
 typedef struct FixedRamLoad FixedRamLoad;
 
 typedef struct FixedRamLoadOps {
     /*
-     * Progress asked for, completion or an error: come and look.  Any thread;
-     * may be called more often than needed.
+     * The state has changed: progress that was asked for has been made, the
+     * load is complete, or there was an error.  Called by any thread, and
+     * perhaps more often than needed.
      */
     void (*notify)(void *opaque);
     /*
-     * Bytes a second for all loaders; 0: no limit.  Called by loaders after
-     * each read.  NULL: no limit.
+     * Returns the limit for all loaders in bytes a second; 0: no limit.  Called
+     * by loaders after each read.  NULL: no limit.
      */
     uint64_t (*bandwidth)(void *opaque);
     /*
-     * A thread waits for the unit at @addr / it need not wait any more.
-     * The second is called for each unit placed.  NULL: not interested.
+     * A thread begins to wait for the unit at @addr; no thread waits for it any
+     * longer.  The second is called for each unit that is placed.  Called by
+     * the engine's threads.  NULL: the user does not want to know.
      */
     void (*wait_begin)(void *opaque, uintptr_t addr, uint32_t thread_id);
     void (*wait_end)(void *opaque, uintptr_t addr);
@@ -53,14 +55,15 @@ typedef struct FixedRamLoadConfig {
 } FixedRamLoadConfig;
 
 typedef enum FixedRamLoadState {
-    FIXED_RAM_LOAD_ACTIVE,      /* pages are missing and being brought */
+    FIXED_RAM_LOAD_ACTIVE,      /* pages are missing and are being loaded */
     FIXED_RAM_LOAD_STALLED,     /* an error; fixed_ram_load_recover() helps */
     FIXED_RAM_LOAD_FAILED,      /* an error before the guest ran: final */
     FIXED_RAM_LOAD_COMPLETE,    /* every page is received */
 } FixedRamLoadState;
 
+/* The fields are atomic. */
 typedef struct FixedRamLoadStats {
-    uint64_t faults;            /* pages that somebody waited for */
+    uint64_t faults;            /* pages for which threads waited */
     uint64_t fault_bytes;       /* read by fault threads */
     uint64_t loader_bytes;      /* read by loaders */
     uint64_t lost_bytes;        /* given up */
@@ -68,10 +71,10 @@ typedef struct FixedRamLoadStats {
 } FixedRamLoadStats;
 
 /**
- * fixed_ram_load_new(): set up an engine; nothing runs yet
+ * fixed_ram_load_new(): set up a load; no thread runs yet
  *
- * @map: stays the caller's and outlives the engine
- * @source: the engine owns it from now on
+ * @map: remains the caller's, and must exist until fixed_ram_load_free()
+ * @source: belongs to the load from now on, also on failure
  */
 FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
                                  const FixedRamLoadConfig *config,
@@ -80,13 +83,18 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
 /**
  * fixed_ram_load_register(): on demand, have missing pages fault
  *
- * After this and before fixed_ram_load_start() the caller empties all blocks,
- * and must not touch them otherwise.
+ * Between this and fixed_ram_load_start() the caller empties all blocks, and
+ * must not touch them otherwise.
  */
 bool fixed_ram_load_register(FixedRamLoad *load, Error **errp);
 
-/** fixed_ram_load_start(): start fault threads and loaders. */
-void fixed_ram_load_start(FixedRamLoad *load);
+/**
+ * fixed_ram_load_start(): start fault threads and loaders
+ *
+ * The host may refuse some threads.  This fails if it refuses all fault threads
+ * or all loaders; then the load can only be freed.
+ */
+bool fixed_ram_load_start(FixedRamLoad *load, Error **errp);
 
 /** fixed_ram_load_state(): see FixedRamLoadState.  Any thread. */
 FixedRamLoadState fixed_ram_load_state(FixedRamLoad *load);
@@ -94,27 +102,30 @@ FixedRamLoadState fixed_ram_load_state(FixedRamLoad *load);
 /**
  * fixed_ram_load_error(): a copy of the error that stalled or failed the load
  *
- * NULL if there is none.  Any thread.
+ * Returns NULL if there is none.  The caller frees the copy.  Any thread.
  */
 Error *fixed_ram_load_error(FixedRamLoad *load);
 
 /**
- * fixed_ram_load_notify_below(): call notify() once when @left bytes or fewer
+ * fixed_ram_load_notify_below(): call notify() once when at most @left bytes
  * have not been received
+ *
+ * Any thread.
  */
 void fixed_ram_load_notify_below(FixedRamLoad *load, uint64_t left);
 
 /**
- * fixed_ram_load_guest_runs(): from now on errors stall, not fail
+ * fixed_ram_load_guest_runs(): from now on errors stall the load, they do not
+ * fail it
  *
  * Returns false if the load has failed before.  Any thread.
  */
 bool fixed_ram_load_guest_runs(FixedRamLoad *load);
 
 /**
- * fixed_ram_load_stall(): stop reading, as an error would
+ * fixed_ram_load_stall(): stop reading, as after an error
  *
- * @err: the reason; the engine owns it
+ * @err: the reason; the load takes it
  *
  * Any thread.
  */
@@ -123,13 +134,14 @@ void fixed_ram_load_stall(FixedRamLoad *load, Error *err);
 /**
  * fixed_ram_load_recover(): go on after a stall
  *
- * @source: read from here from now on; the engine owns it then
+ * @source: is read from now on; it belongs to the load on success
  *
- * Reads that are still under way, perhaps for ever, are not waited for, here
- * nor later.  Fails, and the load stays stalled, if there is no memory for
- * threads in the place of theirs.
+ * This does not wait for reads that are still under way, which may hang, nor
+ * will fixed_ram_load_end() wait for them.  It fails, and the load remains
+ * stalled, if there is no memory or no thread to replace theirs.
  *
- * Any thread, but not while others recover, give up, or end the load.
+ * Any thread.  The caller makes sure that no other thread recovers the load,
+ * gives up pages of it, or ends it at the same time.
  */
 bool fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source,
                             Error **errp);
@@ -139,24 +151,27 @@ bool fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source,
  *
  * @offset: bytes from the block's start, rounded down to a unit
  *
- * Whoever touches it gets SIGBUS from now on, or EFAULT in a system call.
- * Fails if the page is there, if it is being read and the load not stalled,
- * or if the kernel (Linux before 6.6) cannot do this.  Any thread, as for
- * fixed_ram_load_recover().
+ * A thread that touches the unit gets SIGBUS from now on, or EFAULT in a system
+ * call.  With checksums all units of the cluster are given up that have not
+ * been received.
+ *
+ * Fails if the page has been received, if it is being read and the load is not
+ * stalled, or if the kernel (Linux before 6.6) cannot do this.  Any thread,
+ * with the same care as for fixed_ram_load_recover().
  */
 bool fixed_ram_load_give_up(FixedRamLoad *load, const char *name,
                             uint64_t offset, Error **errp);
 
 /**
- * fixed_ram_load_waits(): may there be no getting on at present?
+ * fixed_ram_load_may_be_stuck(): may the load be unable to make progress now?
  *
- * The load is stalled, or a read is under way, which may take for ever; so may
- * those of the user, who loads the rest before the guest runs.  Any thread.
+ * Yes if it is stalled, or if a read is under way, since that may hang; and
+ * before the guest runs, since the user's own reads may hang too.  Any thread.
  */
-bool fixed_ram_load_waits(FixedRamLoad *load);
+bool fixed_ram_load_may_be_stuck(FixedRamLoad *load);
 
 /**
- * fixed_ram_load_quit(): let loaders end, without waiting for them
+ * fixed_ram_load_quit(): tell loaders to end, without waiting for them
  *
  * Faults are still served.  Any thread.
  */
@@ -170,14 +185,18 @@ void fixed_ram_load_quit(FixedRamLoad *load);
 void fixed_ram_load_end(FixedRamLoad *load);
 
 /**
- * fixed_ram_load_free(): end all threads, unregister and free
+ * fixed_ram_load_free(): end all threads, unregister the memory and free
  *
- * Who still waits for a page touches it again, unwatched: only for a load that
- * is complete or whose guest never ran.
+ * A thread that still waits for a page goes on with whatever the memory holds,
+ * so the load must be complete, or its guest must never have run.
  */
 void fixed_ram_load_free(FixedRamLoad *load);
 
-/** fixed_ram_load_stats(): what has been done so far.  Any thread. */
+/**
+ * fixed_ram_load_stats(): what has been done so far
+ *
+ * The figures exist until fixed_ram_load_free().  Any thread.
+ */
 const FixedRamLoadStats *fixed_ram_load_stats(FixedRamLoad *load);
 
 #endif

@@ -100,7 +100,7 @@ bool fixed_ram_map_received(const FixedRamBlock *block, uint64_t unit)
     return word & BIT_MASK(unit);
 }
 
-bool fixed_ram_map_fetched(const FixedRamBlock *block, uint64_t unit)
+bool fixed_ram_map_was_claimed(const FixedRamBlock *block, uint64_t unit)
 {
     uint64_t pos = unit * block->unit;
     FixedRamRun data;
@@ -301,7 +301,7 @@ void fixed_ram_map_set_whole(const FixedRamClaim *claim)
     set_bit_atomic(claim->extent, claim->block->whole);
 }
 
-GPtrArray *fixed_ram_map_broken(const FixedRamMap *map)
+GPtrArray *fixed_ram_map_split_extents(const FixedRamMap *map)
 {
     GPtrArray *broken = g_ptr_array_new();
 

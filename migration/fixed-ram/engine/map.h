@@ -120,11 +120,11 @@ FixedRamBlock *fixed_ram_map_find(const FixedRamMap *map, uintptr_t addr);
 bool fixed_ram_map_received(const FixedRamBlock *block, uint64_t unit);
 
 /**
- * fixed_ram_map_fetched(): does @unit hold data that somebody has taken up?
+ * fixed_ram_map_was_claimed(): does @unit hold data that somebody has taken up?
  *
  * False beyond the block's ends.  Any thread.
  */
-bool fixed_ram_map_fetched(const FixedRamBlock *block, uint64_t unit);
+bool fixed_ram_map_was_claimed(const FixedRamBlock *block, uint64_t unit);
 
 /** fixed_ram_map_extent(): number in the map of the extent @unit lies in. */
 size_t fixed_ram_map_extent(const FixedRamBlock *block, uint64_t unit);
@@ -186,12 +186,12 @@ uint64_t fixed_ram_map_left(const FixedRamMap *map);
 void fixed_ram_map_set_whole(const FixedRamClaim *claim);
 
 /**
- * fixed_ram_map_broken(): extents of a loaded map that huge pages should back
- * and do not yet
+ * fixed_ram_map_split_extents(): extents of a loaded map that small pages
+ * back, and that one huge page should
  *
  * Returns their host addresses; the array is the caller's.
  */
-GPtrArray *fixed_ram_map_broken(const FixedRamMap *map);
+GPtrArray *fixed_ram_map_split_extents(const FixedRamMap *map);
 
 /** fixed_ram_claim_extent(): where the extent lies that @claim is part of. */
 FixedRamRun fixed_ram_claim_extent(const FixedRamClaim *claim);

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: from a claim to pages in place
+ * fixed-ram: placing what was read of a claim in the guest's memory
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -7,20 +7,20 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
-#include "qemu/timer.h"
-#include "qemu/units.h"
 #include "place.h"
-#include "read.h"
+#include "state.h"
 #include "../trace.h"
+#include "worker.h"
 
 /*
- * A move that found a page table where it wanted to put a huge page has left
- * one behind in the buffer, and no huge page would come there again.  The
- * kernel does not say, so begin anew now and then.
+ * A move that finds a page table where it should put a huge page splits the
+ * page, and leaves a page table behind in the buffer, so that no huge page
+ * comes there again.  The kernel does not tell, so the buffer is replaced after
+ * so many moves.
  */
 #define MOVES_MAX       32
 
-/* A clear bit says zero, whatever the file or the buffer holds. */
+/* A clear bit means zero, whatever the file or the buffer holds there. */
 static void clear_zeros(const FixedRamBlock *block, const FixedRamRun *run,
                         uint8_t *buf)
 {
@@ -35,67 +35,71 @@ static void clear_zeros(const FixedRamBlock *block, const FixedRamRun *run,
     memset(buf + (pos - run->offset), 0, end - pos);
 }
 
-/*
- * Placing
- */
-
-/* The units at @run are in place: @claim loses them; tell whom it concerns. */
-static void run_received(FixedRamWorker *w, FixedRamClaim *claim,
-                         const FixedRamRun *run)
+/* Tell the engine's user if it has asked for this moment. */
+static void notify_progress(FixedRamLoad *load, bool complete)
 {
-    FixedRamLoad *load = w->load;
-    FixedRamBlock *block = claim->block;
+    uint64_t want = qatomic_read(&load->notify_left);
+
+    if (complete) {
+        trace_fixed_ram_complete();
+        fixed_ram_state_notify(load);
+    } else if (fixed_ram_map_left(load->map) <= want &&
+               qatomic_cmpxchg(&load->notify_left, want, 0) == want && want) {
+        fixed_ram_state_notify(load);
+    }
+}
+
+static void end_waits(FixedRamLoad *load, const FixedRamBlock *block,
+                      const FixedRamRun *run)
+{
     const FixedRamLoadOps *ops = load->config.ops;
-    uint64_t want;
-    bool last;
+    uintptr_t addr = (uintptr_t)block->host + run->offset;
 
-    trace_fixed_ram_place(block->name, run->offset, run->length);
-    fixed_ram_claim_drop(claim, run);
-    /* Before the last page is received: then the figures are whole. */
-    qatomic_add(w->fault ? &load->stats.fault_bytes
-                         : &load->stats.loader_bytes, run->length);
-    last = fixed_ram_map_receive(load->map, block, run);
-    want = qatomic_read(&load->notify_left);
     if (ops->wait_end) {
-        uintptr_t addr = (uintptr_t)block->host + run->offset;
-
         for (uint64_t i = 0; i < run->length; i += block->unit) {
             ops->wait_end(load->config.opaque, addr + i);
         }
     }
-    if (last) {
-        trace_fixed_ram_complete();
-        fixed_ram_load_notify(load);
-    } else if (fixed_ram_map_left(load->map) <= want &&
-               qatomic_cmpxchg(&load->notify_left, want, 0) == want && want) {
-        fixed_ram_load_notify(load);
-    }
+}
+
+/* The units at @run are in place: the claim loses them. */
+static void receive_run(FixedRamWorker *w, const FixedRamRun *run)
+{
+    FixedRamLoad *load = w->load;
+    FixedRamBlock *block = w->claim.block;
+    bool complete;
+
+    trace_fixed_ram_place(block->name, run->offset, run->length);
+    fixed_ram_claim_drop(&w->claim, run);
+    /* Before the last page is received: the figures are final then. */
+    qatomic_add(w->fault ? &load->stats.fault_bytes
+                         : &load->stats.loader_bytes, run->length);
+    complete = fixed_ram_map_receive(load->map, block, run);
+    end_waits(load, block, run);
+    notify_progress(load, complete);
 }
 
 /* The first @length bytes of the claim's extent are in place. */
-static void claim_received(FixedRamWorker *w, FixedRamClaim *claim,
-                           uint64_t length)
+static void receive_extent(FixedRamWorker *w, uint64_t length)
 {
-    uint64_t end = fixed_ram_claim_extent(claim).offset + length;
+    uint64_t end = fixed_ram_claim_extent(&w->claim).offset + length;
     FixedRamRun run;
 
-    while (fixed_ram_claim_next(claim, 0, 0, &run) && run.offset < end) {
+    while (fixed_ram_claim_next(&w->claim, 0, 0, &run) && run.offset < end) {
         run.length = MIN(run.length, end - run.offset);
-        run_received(w, claim, &run);
+        receive_run(w, &run);
     }
 }
 
-/* Copy @run of @claim from the buffer to its place. */
-static bool copy_run(FixedRamWorker *w, FixedRamClaim *claim, FixedRamRun run,
-                     Error **errp)
+static bool copy_run(FixedRamWorker *w, FixedRamRun run, Error **errp)
 {
-    FixedRamBlock *block = claim->block;
+    FixedRamBlock *block = w->claim.block;
     uint8_t *from = fixed_ram_worker_at(w, run.offset);
     uint8_t *to = block->host + run.offset;
     uint64_t done = run.length;
     int ret = 0;
 
-    /* A unit larger than a page may have pages without data in it. */
+    /* A unit larger than a page may have pages that hold no data. */
     clear_zeros(block, &run, from);
     if (!w->load->config.on_demand) {
         memcpy(to, from, run.length);
@@ -104,7 +108,7 @@ static bool copy_run(FixedRamWorker *w, FixedRamClaim *claim, FixedRamRun run,
                                   block->unit, &done);
     }
     if (ret == -ENOENT) {
-        /* The memory was unplugged, its pages are wanted no more. */
+        /* The memory was unplugged: its pages are needed no more. */
         done = run.length;
     } else if (ret < 0) {
         error_setg_errno(errp, -ret, "block '%s' offset 0x%" PRIx64
@@ -113,127 +117,87 @@ static bool copy_run(FixedRamWorker *w, FixedRamClaim *claim, FixedRamRun run,
     }
     if (done) {
         run.length = done;
-        run_received(w, claim, &run);
+        receive_run(w, &run);
     }
     return !ret || ret == -ENOENT;
 }
 
-/* The same, and on failure the rest of @claim is missing again. */
-static bool place_run(FixedRamWorker *w, FixedRamClaim *claim,
-                      const FixedRamRun *run)
+bool fixed_ram_place_run(FixedRamWorker *w, const FixedRamRun *run)
 {
     Error *err = NULL;
 
-    if (!copy_run(w, claim, *run, &err)) {
-        fixed_ram_map_return(claim);
+    if (!copy_run(w, *run, &err)) {
+        fixed_ram_map_return(&w->claim);
         fixed_ram_load_stall(w->load, err);
         return false;
     }
     return true;
 }
 
-static void place_claim(FixedRamWorker *w, FixedRamClaim *claim)
+void fixed_ram_place_rest(FixedRamWorker *w)
 {
     FixedRamRun run;
 
-    while (fixed_ram_claim_next(claim, 0, 0, &run) &&
-           place_run(w, claim, &run)) {
+    while (fixed_ram_claim_next(&w->claim, 0, 0, &run) &&
+           fixed_ram_place_run(w, &run)) {
         /* the next one */
     }
 }
 
-/*
- * Give the buffer's huge page to the guest.  What is left of the claim then
- * has to be copied: a page of zeros may have been asked for in the meantime,
- * or something holds on to a page.
- */
-static void move_claim(FixedRamWorker *w, FixedRamClaim *claim)
+void fixed_ram_place_straight(FixedRamWorker *w)
 {
-    FixedRamRun extent = fixed_ram_claim_extent(claim);
-    uint64_t done;
-    int ret = fixed_ram_uffd_move(&w->load->uffd,
-                                  claim->block->host + extent.offset, w->buf.mem,
-                                  extent.length, &done);
+    FixedRamBlock *block = w->claim.block;
+    FixedRamRun extent = fixed_ram_claim_extent(&w->claim);
 
-    trace_fixed_ram_move(claim->block->name, extent.offset, done, ret);
+    clear_zeros(block, &extent, block->host + extent.offset);
+    receive_extent(w, extent.length);
+}
+
+/* Give the buffer's pages to the guest, as one huge page if possible. */
+static void move_extent(FixedRamWorker *w)
+{
+    FixedRamBlock *block = w->claim.block;
+    FixedRamRun extent = fixed_ram_claim_extent(&w->claim);
+    uint64_t done;
+    int ret;
+
+    clear_zeros(block, &extent, w->buf.mem);
+    ret = fixed_ram_uffd_move(&w->load->uffd, block->host + extent.offset,
+                              w->buf.mem, extent.length, &done);
+    trace_fixed_ram_move(block->name, extent.offset, done, ret);
     if (!ret) {
-        fixed_ram_map_set_whole(claim);
+        fixed_ram_map_set_whole(&w->claim);
         w->moves++;
     } else if (done) {
         w->moves = MOVES_MAX;
     }
-    claim_received(w, claim, done);
+    receive_extent(w, done);
+}
+
+void fixed_ram_place_move(FixedRamWorker *w)
+{
+    move_extent(w);
+    /*
+     * The kernel moves no page over one that is there, because a vCPU asked
+     * for a page of zeros meanwhile, and no page that is in use.
+     */
+    fixed_ram_place_rest(w);
+    if (w->moves >= MOVES_MAX &&
+        fixed_ram_buffer_map(&w->buf, w->buf_size, NULL)) {
+        w->moves = 0;
+    }
 }
 
 /*
- * Whoever was woken as a page came in may have discarded it and touched it
- * again before it was marked as received.  A fault thread that saw this did
- * nothing; now it will place zeros.
+ * A vCPU that was woken when a page came in may have discarded it and touched
+ * it again before the page was marked as received.  A fault thread that saw
+ * this did nothing; when the vCPU faults again it gets zeros.
  */
-static void wake_run(FixedRamWorker *w, const FixedRamBlock *block,
-                     const FixedRamRun *run)
+void fixed_ram_place_wake(FixedRamWorker *w, const FixedRamBlock *block,
+                          const FixedRamRun *run)
 {
     if (w->load->config.on_demand) {
         fixed_ram_uffd_wake(&w->load->uffd, block->host + run->offset,
                             run->length);
-    }
-}
-
-/*
- * Both ways
- */
-
-void fixed_ram_bring_fault(FixedRamWorker *w, FixedRamClaim *claim,
-                           uint64_t unit, int64_t begun)
-{
-    FixedRamLoad *load = w->load;
-    FixedRamBlock *block = claim->block;
-    FixedRamReading r = { .w = w, .claim = claim };
-    FixedRamRun all, first = {
-        .offset = unit * block->unit, .length = block->unit,
-    };
-    bool ok;
-
-    fixed_ram_claim_next(claim, 0, UINT64_MAX, &all);
-    fixed_ram_pace_fault(&load->pace);
-    ok = fixed_ram_read_claim(&r);
-    fixed_ram_pace_fault_end(&load->pace);
-    if (ok && place_run(w, claim, &first)) {
-        fixed_ram_latency_add(&load->stats.latency, get_clock() - begun);
-        place_claim(w, claim);
-        wake_run(w, block, &all);
-    }
-}
-
-void fixed_ram_bring_extent(FixedRamWorker *w, FixedRamClaim *claim,
-                            FixedRamTurn *turn)
-{
-    FixedRamBlock *block = claim->block;
-    FixedRamRun extent = fixed_ram_claim_extent(claim);
-    bool on_demand = w->load->config.on_demand;
-    bool whole = fixed_ram_claim_is_whole(claim);
-    FixedRamReading r = {
-        .w = w, .claim = claim, .turn = turn, .straight = whole && !on_demand,
-    };
-    bool ok = fixed_ram_read_claim(&r);
-
-    fixed_ram_pace_leave(&w->load->pace, turn);
-    if (!ok) {
-        return;
-    }
-    if (r.straight) {
-        clear_zeros(block, &extent, block->host + extent.offset);
-        claim_received(w, claim, extent.length);
-    } else if (whole) {
-        clear_zeros(block, &extent, w->buf.mem);
-        move_claim(w, claim);
-    }
-    place_claim(w, claim);
-    wake_run(w, block, &extent);
-    if (w->moves >= MOVES_MAX) {
-        /* Without memory for a new buffer the worker keeps the old one. */
-        if (fixed_ram_buffer_map(&w->buf, w->buf.size, NULL)) {
-            w->moves = 0;
-        }
     }
 }

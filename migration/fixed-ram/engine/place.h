@@ -1,5 +1,5 @@
 /*
- * fixed-ram: from a claim to pages in place
+ * fixed-ram: placing what was read of a claim in the guest's memory
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,31 +9,44 @@
 
 #include "internal.h"
 
-/* What is brought for one fault, at most. */
-#define FIXED_RAM_FAULT_BYTES_MAX   (256 * KiB)
-
 /*
- * Whatever is read is put together in the worker's buffer and goes from there
- * into the guest's memory.  Eager loads read whole extents straight into
- * place.
- *
- * On failure what could not be placed is missing again, and the load stalls.
+ * These functions place units of the worker's claim after
+ * fixed_ram_read_claim() has succeeded.  What has been placed is received, and
+ * no longer part of the claim.  If placing fails the rest of the claim is
+ * missing again, and the load stalls.  Only for the worker's own thread.
  */
 
 /**
- * fixed_ram_bring_fault(): bring @claim; somebody waits for unit @unit of it
+ * fixed_ram_place_run(): place the units at @run from the worker's buffer
  *
- * @begun: when the fault was taken up, for the statistics
+ * Returns false on failure.
  */
-void fixed_ram_bring_fault(FixedRamWorker *w, FixedRamClaim *claim,
-                           uint64_t unit, int64_t begun);
+bool fixed_ram_place_run(FixedRamWorker *w, const FixedRamRun *run);
+
+/** fixed_ram_place_rest(): place all units left in the claim. */
+void fixed_ram_place_rest(FixedRamWorker *w);
 
 /**
- * fixed_ram_bring_extent(): bring @claim, at the pace that faults leave
- *
- * @turn: as fixed_ram_pace_enter() left it; given up after the last read
+ * fixed_ram_place_straight(): a whole extent was read into the block's memory:
+ * clear its zero pages
  */
-void fixed_ram_bring_extent(FixedRamWorker *w, FixedRamClaim *claim,
-                            FixedRamTurn *turn);
+void fixed_ram_place_straight(FixedRamWorker *w);
+
+/**
+ * fixed_ram_place_move(): give the buffer's pages to the guest, as one huge
+ * page if possible
+ *
+ * For a whole extent, on demand.  Units that the kernel does not move are
+ * copied.
+ */
+void fixed_ram_place_move(FixedRamWorker *w);
+
+/**
+ * fixed_ram_place_wake(): have threads that wait at @run fault again
+ *
+ * To be called when @run of @block has been received.
+ */
+void fixed_ram_place_wake(FixedRamWorker *w, const FixedRamBlock *block,
+                          const FixedRamRun *run);
 
 #endif

@@ -9,7 +9,7 @@
 #include "qemu/atomic.h"
 #include "../format/sums.h"
 #include "../trace.h"
-#include "internal.h"
+#include "threads.h"
 
 #define CLAIM_STEP_US   100
 
@@ -40,7 +40,7 @@ static bool claim_unit(FixedRamLoad *load, FixedRamBlock *block,
                        unit * block->unit);
             return false;
         }
-        if (!fixed_ram_load_retire(load, errp)) {
+        if (!fixed_ram_threads_retire(load, errp)) {
             return false;
         }
         g_usleep(CLAIM_STEP_US);

@@ -1,7 +1,18 @@
 /*
- * fixed-ram: reading what a claim is for
+ * fixed-ram: reading a claim from the source
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+/*
+ * The functions below stand in this order, the last one on top:
+ *
+ *   fixed_ram_read_claim()   a claim: all runs of units that it holds
+ *   read_run()               a run, widened to clusters if it is verified
+ *   read_stretch()           data of a run without large gaps
+ *   read_slice()             as much of a stretch as the pace allows at once
+ *   read_pages()             pages of a slice, one by one, if that failed
+ *   read_request()           one request to the source
  */
 
 #include "qemu/osdep.h"
@@ -9,44 +20,48 @@
 #include "qemu/atomic.h"
 #include "qemu/units.h"
 #include "read.h"
+#include "state.h"
 #include "../trace.h"
 #include "verify.h"
+#include "worker.h"
 
 /*
- * Pages that nobody asked for are read along if they are no more than this:
+ * Pages between two claimed ones are read along if they are no more than this:
  * a request of its own would cost the disk more.
  */
 #define GAP_BYTES       (64 * KiB)
 
-/* Where to what lies at @offset of the block is read. */
-static uint8_t *read_at(const FixedRamReading *r, uint64_t offset)
+typedef struct Reading {
+    FixedRamWorker *w;
+    const FixedRamClaim *claim; /* of @w */
+    FixedRamSumTable *sums;     /* NULL: do not verify */
+    FixedRamSource *source;
+    bool straight;              /* into the block's memory, not the buffer */
+} Reading;
+
+/* Where the byte at @offset of the block is read to. */
+static uint8_t *read_at(const Reading *r, uint64_t offset)
 {
     return r->straight ? r->claim->block->host + offset
                        : fixed_ram_worker_at(r->w, offset);
 }
 
 /*
- * Read @length bytes at @offset of the block, at once.  Without an error it
- * fails if there is nothing more to be read from this source.
- *
- * A read may hang for ever, and recovery does not wait for it: when it returns
- * nevertheless the thread ends here.  So no caller may own what only it frees.
+ * Read @length bytes at @offset of the block.  Fails without an error if
+ * nothing more may be read from this source.
  */
-static bool read_piece(FixedRamReading *r, uint64_t offset, uint64_t length,
-                       Error **errp)
+static bool read_request(Reading *r, uint64_t offset, uint64_t length,
+                         Error **errp)
 {
     const FixedRamBlock *block = r->claim->block;
     Error *err = NULL;
 
-    if (!fixed_ram_read_begin(r->w, r->claim, r->turn, r->source)) {
+    if (!fixed_ram_worker_read_begin(r->w, r->source)) {
         return false;
     }
     fixed_ram_source_read_pages(r->source, read_at(r, offset), length,
                                 block->pages_offset + offset, &err);
-    if (!fixed_ram_read_end(r->w)) {
-        error_free(err);
-        fixed_ram_worker_leave(r->w);
-    }
+    fixed_ram_worker_read_end(r->w, err);
     if (err) {
         error_propagate_prepend(errp, err, "block '%s' offset 0x%" PRIx64
                                 " length 0x%" PRIx64 ": ", block->name,
@@ -57,18 +72,18 @@ static bool read_piece(FixedRamReading *r, uint64_t offset, uint64_t length,
 }
 
 /* Is the page at @offset claimed, or needed to verify one that is? */
-static bool page_wanted(const FixedRamReading *r, uint64_t offset)
+static bool page_wanted(const Reading *r, uint64_t offset)
 {
-    return r->w->load->config.sums ? fixed_ram_verify_wants(r->claim, offset)
-                                   : fixed_ram_claim_has(r->claim, offset);
+    return r->sums ? fixed_ram_verify_wants(r->claim, offset)
+                   : fixed_ram_claim_has(r->claim, offset);
 }
 
 /*
- * Page by page what is wanted and data in @run.  A bad sector in a page that
- * nobody wants, or no more, is no reason to fail, and if there is one in a
- * page that is wanted the error names just that.
+ * Read the data of @run page by page, as far as it is wanted.  A bad sector in
+ * another page is no reason to fail, and for one in a wanted page the error
+ * then names that page alone.
  */
-static bool read_pages(FixedRamReading *r, const FixedRamRun *run, Error **errp)
+static bool read_pages(Reading *r, const FixedRamRun *run, Error **errp)
 {
     const FixedRamBlock *block = r->claim->block;
     uint64_t end = run->offset + run->length;
@@ -77,7 +92,7 @@ static bool read_pages(FixedRamReading *r, const FixedRamRun *run, Error **errp)
 
     while (fixed_ram_block_next_data(block, pos, end, 0, &data)) {
         if (page_wanted(r, data.offset) &&
-            !read_piece(r, data.offset, block->page_size, errp)) {
+            !read_request(r, data.offset, block->page_size, errp)) {
             return false;
         }
         pos = data.offset + block->page_size;
@@ -85,56 +100,52 @@ static bool read_pages(FixedRamReading *r, const FixedRamRun *run, Error **errp)
     return true;
 }
 
-/* At once, or if that fails page by page. */
-static bool read_somehow(FixedRamReading *r, uint64_t offset, uint64_t length,
-                         Error **errp)
+static bool read_slice(Reading *r, uint64_t offset, uint64_t length,
+                       Error **errp)
 {
     FixedRamRun run = { .offset = offset, .length = length };
 
-    return read_piece(r, offset, length, NULL) || read_pages(r, &run, errp);
+    return read_request(r, offset, length, NULL) || read_pages(r, &run, errp);
 }
 
-/* Read @run, all of it data or hardly worth skipping, at a loader's pace. */
-static bool read_run(FixedRamReading *r, FixedRamRun run, Error **errp)
+/* Faults read a stretch at once, loaders at their pace. */
+static bool read_stretch(Reading *r, FixedRamRun run, Error **errp)
 {
     FixedRamPace *pace = &r->w->load->pace;
-    FixedRamRun extent = fixed_ram_claim_extent(r->claim);
-    uintptr_t addr = (uintptr_t)r->claim->block->host + extent.offset;
+    FixedRamRun extent;
+    uintptr_t addr;
     bool ok = true;
 
-    if (!r->turn) {
-        return read_somehow(r, run.offset, run.length, errp);
+    if (r->w->fault) {
+        return read_slice(r, run.offset, run.length, errp);
     }
+    extent = fixed_ram_claim_extent(r->claim);
+    addr = (uintptr_t)r->claim->block->host + extent.offset;
     while (run.length && ok) {
-        uint64_t length = fixed_ram_pace_begin(pace, r->turn, addr,
+        uint64_t length = fixed_ram_pace_begin(pace, &r->w->turn, addr,
                                                extent.length, run.length);
 
-        ok = read_somehow(r, run.offset, length, errp);
-        fixed_ram_pace_end(pace, r->turn);
+        ok = read_slice(r, run.offset, length, errp);
+        fixed_ram_pace_end(pace, &r->w->turn);
         run.offset += length;
         run.length -= length;
     }
     return ok;
 }
 
-/* The checksum that the cluster at @offset has in the snapshot. */
-static bool read_sum(FixedRamReading *r, uint64_t offset, uint64_t *sum,
-                     Error **errp)
+/* Read the checksum that the snapshot has for the cluster at @offset. */
+static bool read_sum(Reading *r, uint64_t offset, uint64_t *sum, Error **errp)
 {
     const FixedRamBlock *block = r->claim->block;
     uint64_t cluster = block->first_cluster + offset / FIXED_RAM_CLUSTER_BYTES;
     Error *err = NULL;
 
-    /* As with pages: this may be read from the file, and hang. */
-    if (!fixed_ram_read_begin(r->w, r->claim, r->turn, r->source)) {
+    /* The table reads its parts from the source when they are needed. */
+    if (!fixed_ram_worker_read_begin(r->w, r->source)) {
         return false;
     }
-    fixed_ram_sum_table_get(r->w->load->config.sums, r->source, cluster, sum,
-                            &err);
-    if (!fixed_ram_read_end(r->w)) {
-        error_free(err);
-        fixed_ram_worker_leave(r->w);
-    }
+    fixed_ram_sum_table_get(r->sums, r->source, cluster, sum, &err);
+    fixed_ram_worker_read_end(r->w, err);
     if (err) {
         error_propagate_prepend(errp, err, "block '%s' offset 0x%" PRIx64
                                 ": ", block->name, offset);
@@ -143,8 +154,8 @@ static bool read_sum(FixedRamReading *r, uint64_t offset, uint64_t *sum,
     return true;
 }
 
-/* @run was read, whole clusters: is what is wanted of it what was saved? */
-static bool verify_run(FixedRamReading *r, const FixedRamRun *run, Error **errp)
+/* Verify those clusters of @run, which has been read, that are wanted. */
+static bool verify_run(Reading *r, const FixedRamRun *run, Error **errp)
 {
     const FixedRamBlock *block = r->claim->block;
     uint64_t end = run->offset + run->length;
@@ -162,53 +173,61 @@ static bool verify_run(FixedRamReading *r, const FixedRamRun *run, Error **errp)
     return true;
 }
 
-/* The data in @run; what lies close together is read in one go. */
-static bool read_data(FixedRamReading *r, const FixedRamRun *run, Error **errp)
+static bool read_run(Reading *r, FixedRamRun run, Error **errp)
 {
-    uint64_t end = run->offset + run->length;
-    uint64_t pos = run->offset;
+    uint64_t pos, end;
     FixedRamRun data;
 
+    if (r->sums) {
+        run = fixed_ram_verify_widen(r->claim->block, &run);
+    }
+    pos = run.offset;
+    end = run.offset + run.length;
     while (fixed_ram_block_next_data(r->claim->block, pos, end, GAP_BYTES,
                                      &data)) {
-        if (!read_run(r, data, errp)) {
+        if (!read_stretch(r, data, errp)) {
             return false;
         }
         pos = data.offset + data.length;
     }
-    return true;
+    return !r->sums || verify_run(r, &run, errp);
 }
 
-/* All that is claimed, and what it takes to verify that. */
-static bool read_runs(FixedRamReading *r, Error **errp)
+static bool read_runs(Reading *r, Error **errp)
 {
-    bool verify = r->w->load->config.sums;
-    FixedRamRun run = { };
+    uint64_t pos = 0;
+    FixedRamRun run;
 
-    while (fixed_ram_claim_next(r->claim, run.offset + run.length, GAP_BYTES,
-                                &run)) {
-        if (verify) {
-            run = fixed_ram_verify_widen(r->claim->block, &run);
-        }
-        if (!read_data(r, &run, errp) ||
-            (verify && !verify_run(r, &run, errp))) {
+    while (fixed_ram_claim_next(r->claim, pos, GAP_BYTES, &run)) {
+        if (!read_run(r, run, errp)) {
             return false;
         }
+        pos = run.offset + run.length;
+        if (r->sums) {
+            /* Of the run's last cluster all is read and verified. */
+            pos = ROUND_UP(pos, FIXED_RAM_CLUSTER_BYTES);
+        }
     }
     return true;
 }
 
-bool fixed_ram_read_claim(FixedRamReading *r)
+bool fixed_ram_read_claim(FixedRamWorker *w, bool straight)
 {
-    FixedRamLoad *load = r->w->load;
+    FixedRamLoad *load = w->load;
+    Reading r = {
+        .w = w,
+        .claim = &w->claim,
+        .sums = load->config.sums,
+        .source = qatomic_load_acquire(&load->source),
+        .straight = straight,
+    };
     Error *err = NULL;
 
-    trace_fixed_ram_claim(r->claim->block->name, r->claim->extent, !r->turn);
-    r->source = qatomic_load_acquire(&load->source);
-    if (read_runs(r, &err) && fixed_ram_load_read_counts(load, r->source)) {
+    trace_fixed_ram_claim(w->claim.block->name, w->claim.extent, w->fault);
+    if (read_runs(&r, &err) && fixed_ram_state_read_valid(load, r.source)) {
         return true;
     }
-    fixed_ram_map_return(r->claim);
-    fixed_ram_load_read_in_vain(load, r->source, err);
+    fixed_ram_map_return(&w->claim);
+    fixed_ram_state_read_failed(load, r.source, err);
     return false;
 }

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: reading what a claim is for
+ * fixed-ram: reading a claim from the source
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,21 +9,19 @@
 
 #include "internal.h"
 
-typedef struct FixedRamReading {
-    FixedRamWorker *w;
-    const FixedRamClaim *claim;
-    FixedRamTurn *turn;         /* a loader's; NULL: for a fault */
-    bool straight;              /* into the block's memory, not the buffer */
-    FixedRamSource *source;     /* filled in */
-} FixedRamReading;
-
 /**
- * fixed_ram_read_claim(): read all of a claim that the file holds
+ * fixed_ram_read_claim(): read all data of the worker's claim
  *
- * And verify it, where the load has checksums.  What lies between is not
- * defined, nor is what was not claimed.  On failure the claim is missing again;
- * the load stalls, or has done so.
+ * If the load has checksums the data is verified too.  Bytes of the extent
+ * that are no data, or not claimed, become undefined.
+ *
+ * @straight: read into the block's memory, not into the worker's buffer; the
+ *            claim must be whole
+ *
+ * On failure the claim is missing again, and the load is stalled.  Only for
+ * the worker's own thread, and as fixed_ram_worker_read_end() says the call
+ * may not return.
  */
-bool fixed_ram_read_claim(FixedRamReading *r);
+bool fixed_ram_read_claim(FixedRamWorker *w, bool straight);
 
 #endif

@@ -179,7 +179,7 @@ static void engine_start(Bench *b)
     source = fixed_ram_source_open_file(b->path, 0, b->direct, &error_fatal);
     b->load = fixed_ram_load_new(b->map, source, &config, &error_fatal);
     fixed_ram_load_register(b->load, &error_fatal);
-    fixed_ram_load_start(b->load);
+    fixed_ram_load_start(b->load, &error_abort);
     fixed_ram_load_guest_runs(b->load);
 }
 
@@ -222,7 +222,7 @@ static void engine_end(Bench *b)
 
     fixed_ram_load_free(b->load);
     if (complete && b->collapse) {
-        g_autoptr(GPtrArray) broken = fixed_ram_map_broken(b->map);
+        g_autoptr(GPtrArray) broken = fixed_ram_map_split_extents(b->map);
 
         fixed_ram_collapse(broken);
     }

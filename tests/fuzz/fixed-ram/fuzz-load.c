@@ -287,7 +287,7 @@ static void run_load(Run *run)
     run->load = fixed_ram_load_new(run->map, next_source(run), &config,
                                    &error_abort);
     run_prepare(run);
-    fixed_ram_load_start(run->load);
+    fixed_ram_load_start(run->load, &error_abort);
     if (on_demand) {
         qemu_thread_create(&guest, "guest", guest_thread, run,
                            QEMU_THREAD_JOINABLE);

@@ -251,7 +251,7 @@ Rig *rig_new(const RigOptions *o)
 
 void rig_start(Rig *rig)
 {
-    fixed_ram_load_start(rig->load);
+    fixed_ram_load_start(rig->load, &error_abort);
 }
 
 void rig_stop(Rig *rig)

@@ -84,7 +84,7 @@ static void check_rest(Rig *rig, const Hang *h, Toucher *t)
     }
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     rig_check_complete(rig);
-    g_assert_false(fixed_ram_load_waits(rig->load));
+    g_assert_false(fixed_ram_load_may_be_stuck(rig->load));
     /* Who has just read in vain may not have said so yet. */
     while (qatomic_read(&rig->load->pace.urgent)) {
         g_thread_yield();
@@ -117,7 +117,7 @@ static void test_hang(const void *opaque)
         return;
     }
     rig_pause(rig);
-    g_assert_true(fixed_ram_load_waits(rig->load));
+    g_assert_true(fixed_ram_load_may_be_stuck(rig->load));
     rig_recover(rig, DISK_GOOD);
     check_rest(rig, h, t);
     leave(rig, hanging(h));
@@ -197,8 +197,8 @@ static void test_no_memory(const void *opaque)
     }
     rig_pause(rig);
     last = rig->load->workers[rig->load->nworkers - 1];
-    size = last->buf.size;
-    last->buf.size = 1ULL << 60;
+    size = last->buf_size;
+    last->buf_size = 1ULL << 60;
     source = rig_source(rig, DISK_GOOD);
     g_assert_false(fixed_ram_load_recover(rig->load, source, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), "memory"));
@@ -206,7 +206,7 @@ static void test_no_memory(const void *opaque)
     g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
                     FIXED_RAM_LOAD_STALLED);
     g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
-    last->buf.size = size;
+    last->buf_size = size;
     fixed_ram_load_recover(rig->load, source, &error_abort);
     check_rest(rig, h, t);
     leave(rig, hanging(h));

@@ -26,7 +26,7 @@ static uint8_t *page_at(Rig *rig, unsigned extent, uint64_t page)
 /* All has come; of the first block's extents, those of @mask as one. */
 static void check_whole(Rig *rig, unsigned mask)
 {
-    g_autoptr(GPtrArray) broken = fixed_ram_map_broken(rig->map);
+    g_autoptr(GPtrArray) broken = fixed_ram_map_split_extents(rig->map);
     unsigned dense = BIT(RIG_FULL) | BIT(RIG_HOLED) | BIT(RIG_PATCHY);
     unsigned n = 0;
 
@@ -142,7 +142,7 @@ static void complete(Rig *rig)
 /* What the faults have broken the kernel can mend, and nobody sees it. */
 static void collapse_broken(Rig *rig, size_t expected)
 {
-    g_autoptr(GPtrArray) broken = fixed_ram_map_broken(rig->map);
+    g_autoptr(GPtrArray) broken = fixed_ram_map_split_extents(rig->map);
 
     g_assert_cmpuint(broken->len, ==, expected);
     rig_stop(rig);

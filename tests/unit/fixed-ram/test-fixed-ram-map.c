@@ -144,21 +144,21 @@ static void test_fetched(void)
     fixed_ram_map_add(map, block);
     add_full(map, "next", 64, PAGE);
 
-    g_assert_false(fixed_ram_map_fetched(block, 0));    /* zero */
-    g_assert_false(fixed_ram_map_fetched(block, 64));   /* missing */
+    g_assert_false(fixed_ram_map_was_claimed(block, 0));    /* zero */
+    g_assert_false(fixed_ram_map_was_claimed(block, 64));   /* missing */
     g_assert_true(fixed_ram_map_claim_around(block, 64, 1, &claim));
-    g_assert_true(fixed_ram_map_fetched(block, 64));    /* claimed */
-    g_assert_false(fixed_ram_map_fetched(block, 63));
-    g_assert_false(fixed_ram_map_fetched(block, 65));
+    g_assert_true(fixed_ram_map_was_claimed(block, 64));    /* claimed */
+    g_assert_false(fixed_ram_map_was_claimed(block, 63));
+    g_assert_false(fixed_ram_map_was_claimed(block, 65));
     fixed_ram_map_receive(map, block, &run);
-    g_assert_true(fixed_ram_map_fetched(block, 64));    /* received */
+    g_assert_true(fixed_ram_map_was_claimed(block, 64));    /* received */
 
     g_assert_true(fixed_ram_map_claim_around(block, 129, 1, &claim));
-    g_assert_true(fixed_ram_map_fetched(block, 129));
-    g_assert_false(fixed_ram_map_fetched(block, 130));
-    g_assert_false(fixed_ram_map_fetched(block, UINT64_MAX));
+    g_assert_true(fixed_ram_map_was_claimed(block, 129));
+    g_assert_false(fixed_ram_map_was_claimed(block, 130));
+    g_assert_false(fixed_ram_map_was_claimed(block, UINT64_MAX));
     fixed_ram_map_return(&claim);
-    g_assert_false(fixed_ram_map_fetched(block, 129));
+    g_assert_false(fixed_ram_map_was_claimed(block, 129));
 }
 
 /* One page with data is enough for a unit of several. */
@@ -172,10 +172,10 @@ static void test_fetched_large_units(void)
     set_bit(16 * 3, block->data);
     fixed_ram_map_add(map, block);
     g_assert_true(fixed_ram_map_claim_around(block, 1, 1, &claim));
-    g_assert_false(fixed_ram_map_fetched(block, 0));
-    g_assert_true(fixed_ram_map_fetched(block, 1));
-    g_assert_false(fixed_ram_map_fetched(block, 2));
-    g_assert_false(fixed_ram_map_fetched(block, 3));
+    g_assert_false(fixed_ram_map_was_claimed(block, 0));
+    g_assert_true(fixed_ram_map_was_claimed(block, 1));
+    g_assert_false(fixed_ram_map_was_claimed(block, 2));
+    g_assert_false(fixed_ram_map_was_claimed(block, 3));
 }
 
 static void expect_data(const FixedRamBlock *block, uint64_t pos,
@@ -365,7 +365,7 @@ static void test_is_whole_large_units(void)
         block->huge = true;
         g_assert_false(extent_is_whole(map, 0));
         g_assert_false(extent_is_whole(map, 1));
-        broken = fixed_ram_map_broken(map);
+        broken = fixed_ram_map_split_extents(map);
         g_assert_cmpuint(broken->len, ==, 0);
     }
 }
@@ -399,21 +399,21 @@ static void test_broken(void)
     fill(block, 5, 500);                        /* and nothing in 4 */
     fixed_ram_map_add(map, block);
 
-    all = fixed_ram_map_broken(map);
+    all = fixed_ram_map_split_extents(map);
     g_assert_cmpuint(all->len, ==, 3);
     g_assert_true(g_ptr_array_index(all, 0) == host);
     g_assert_true(g_ptr_array_index(all, 1) == host + 4 * MiB);
     g_assert_true(g_ptr_array_index(all, 2) == host + 6 * MiB);
 
     set_whole(map, block->first_extent + 2);
-    some = fixed_ram_map_broken(map);
+    some = fixed_ram_map_split_extents(map);
     g_assert_cmpuint(some->len, ==, 2);
     g_assert_true(g_ptr_array_index(some, 0) == host);
     g_assert_true(g_ptr_array_index(some, 1) == host + 6 * MiB);
 
     set_whole(map, block->first_extent);
     set_whole(map, block->first_extent + 3);
-    none = fixed_ram_map_broken(map);
+    none = fixed_ram_map_split_extents(map);
     g_assert_cmpuint(none->len, ==, 0);
 }
 

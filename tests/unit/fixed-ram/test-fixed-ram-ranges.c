@@ -100,7 +100,7 @@ static bool rig_new(Rig *rig, const uint64_t *data, size_t n, uint64_t after)
         error_free(err);
         return false;
     }
-    fixed_ram_load_start(rig->load);
+    fixed_ram_load_start(rig->load, &error_abort);
     return true;
 }
 

@@ -1,0 +1,194 @@
+/*
+ * fixed-ram: fault threads
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/rcu.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+#include "fault.h"
+#include "place.h"
+#include "read.h"
+#include "../trace.h"
+
+/* The guest is likely to touch the neighbours of a page next. */
+#define FAULT_BYTES     (64 * KiB)
+
+/* How many units of @block make up @bytes: a power of two, 64 at most. */
+static unsigned units_in(const FixedRamBlock *block, uint64_t bytes)
+{
+    return MIN(MAX(bytes / block->unit, 1), BITS_PER_LONG);
+}
+
+/*
+ * How many units to read for one fault: more if a thread has claimed a
+ * neighbouring group before, since the access is then probably sequential.
+ */
+static unsigned fault_span(const FixedRamBlock *block, uint64_t unit)
+{
+    unsigned few = units_in(block, FAULT_BYTES);
+    unsigned many = units_in(block, FIXED_RAM_FAULT_BYTES_MAX);
+    uint64_t first = ROUND_DOWN(unit, few);
+
+    return fixed_ram_map_was_claimed(block, first - 1) ||
+           fixed_ram_map_was_claimed(block, first + few) ? many : few;
+}
+
+static void place_zero(FixedRamLoad *load, const FixedRamBlock *block,
+                       uint64_t offset)
+{
+    int ret = fixed_ram_uffd_zero(&load->uffd, block->host + offset,
+                                  block->unit);
+
+    trace_fixed_ram_place_zero(block->name, offset, ret);
+    if (ret < 0 && ret != -ENOENT) {
+        Error *err = NULL;
+
+        error_setg_errno(&err, -ret, "block '%s' offset 0x%" PRIx64
+                         ": could not place a page of zeros", block->name,
+                         offset);
+        fixed_ram_load_stall(load, err);
+    }
+}
+
+/* Read and place the worker's claim; a thread waits for unit @unit of it. */
+static void load_claim(FixedRamWorker *w, uint64_t unit)
+{
+    FixedRamLoad *load = w->load;
+    FixedRamBlock *block = w->claim.block;
+    FixedRamRun all, first = {
+        .offset = unit * block->unit, .length = block->unit,
+    };
+    bool ok;
+
+    fixed_ram_claim_next(&w->claim, 0, UINT64_MAX, &all);
+    fixed_ram_pace_fault(&load->pace);
+    ok = fixed_ram_read_claim(w, false);
+    fixed_ram_pace_fault_end(&load->pace);
+    if (ok && fixed_ram_place_run(w, &first)) {
+        fixed_ram_latency_add(&load->stats.latency,
+                              get_clock() - w->fault_begun);
+        fixed_ram_place_rest(w);
+        fixed_ram_place_wake(w, block, &all);
+    }
+}
+
+/* Have loaders go on where the guest is. */
+static void ask_loaders(FixedRamLoad *load, const FixedRamBlock *block,
+                        uint64_t unit)
+{
+    size_t extent = fixed_ram_map_extent(block, unit);
+
+    set_bit_atomic(extent, load->asked);
+    qatomic_set(&load->last_asked, extent + 1);
+}
+
+/*
+ * A thread waits for the unit at @offset.  If another worker has claimed it,
+ * that one will place it, which wakes all threads that wait.
+ */
+static void serve_missing(FixedRamWorker *w, FixedRamBlock *block,
+                          uint64_t offset)
+{
+    FixedRamLoad *load = w->load;
+    uint64_t unit = offset / block->unit;
+
+    if (qatomic_read(&load->stalled)) {
+        /*
+         * The threads that wait for a failed load get zeros and go on.  Those
+         * of a stalled load wait: fixed_ram_load_recover() makes them fault
+         * again.
+         */
+        if (fixed_ram_load_state(load) == FIXED_RAM_LOAD_FAILED) {
+            place_zero(load, block, offset);
+        }
+    } else if (fixed_ram_map_claim_around(block, unit, fault_span(block, unit),
+                                          &w->claim)) {
+        ask_loaders(load, block, unit);
+        load_claim(w, unit);
+    } else {
+        fixed_ram_pace_hurry(&load->pace, (uintptr_t)block->host + offset);
+    }
+}
+
+static void begin_wait(FixedRamLoad *load, uintptr_t addr, uint32_t thread_id)
+{
+    const FixedRamLoadOps *ops = load->config.ops;
+
+    if (ops->wait_begin) {
+        ops->wait_begin(load->config.opaque, addr, thread_id);
+        smp_mb();               /* pairs with fixed_ram_map_receive() */
+    }
+}
+
+/*
+ * The wait may have begun after the unit was received.  Then the worker that
+ * placed it did not see the wait, and this is the call that ends it.
+ */
+static void end_wait(FixedRamLoad *load, uintptr_t addr, bool received)
+{
+    const FixedRamLoadOps *ops = load->config.ops;
+
+    if (ops->wait_end && received) {
+        ops->wait_end(load->config.opaque, addr);
+    }
+}
+
+static void serve_fault(FixedRamWorker *w, const FixedRamFault *fault)
+{
+    FixedRamLoad *load = w->load;
+    FixedRamBlock *block = fixed_ram_map_find(load->map, fault->addr);
+    uint64_t offset, unit;
+    uintptr_t addr;
+
+    if (!block) {
+        return;
+    }
+    w->fault_begun = get_clock();
+    unit = (fault->addr - (uintptr_t)block->host) / block->unit;
+    offset = unit * block->unit;
+    addr = (uintptr_t)block->host + offset;
+    trace_fixed_ram_fault(block->name, offset, fault->thread_id);
+    qatomic_inc(&load->stats.faults);
+    begin_wait(load, addr, fault->thread_id);
+    if (fixed_ram_map_received(block, unit)) {
+        /* Zero from the start, or discarded by the guest since. */
+        place_zero(load, block, offset);
+        fixed_ram_latency_add(&load->stats.latency,
+                              get_clock() - w->fault_begun);
+    } else {
+        serve_missing(w, block, offset);
+    }
+    end_wait(load, addr, fixed_ram_map_received(block, unit));
+}
+
+void *fixed_ram_fault_thread(void *opaque)
+{
+    FixedRamWorker *w = opaque;
+    FixedRamLoad *load = w->load;
+    FixedRamFault fault;
+
+    rcu_register_thread();      /* wait_begin() may look at RAM blocks */
+    while (true) {
+        int ret = fixed_ram_uffd_read(&load->uffd, &fault);
+
+        if (ret < 0) {
+            Error *err = NULL;
+
+            error_setg_errno(&err, -ret, "could not read page faults");
+            qatomic_set(&w->ended, true);
+            fixed_ram_load_stall(load, err);
+            break;
+        }
+        if (fixed_ram_uffd_answer(&load->uffd, &fault)) {
+            break;
+        }
+        serve_fault(w, &fault);
+    }
+    rcu_unregister_thread();
+    return NULL;
+}

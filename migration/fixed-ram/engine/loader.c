@@ -1,0 +1,100 @@
+/*
+ * fixed-ram: loaders
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "loader.h"
+#include "place.h"
+#include "read.h"
+#include "state.h"
+
+/*
+ * The extent at which a loader goes on looking for faults.  The extent of the
+ * last fault comes first; one loader takes it.
+ */
+static size_t scan_start(FixedRamWorker *w)
+{
+    size_t last = qatomic_read(&w->load->last_asked);
+
+    if (last) {
+        last = qatomic_xchg(&w->load->last_asked, 0);
+    }
+    return last ? last - 1 : w->near;
+}
+
+/* Claim in one of the extents [@from, @end) in which there were faults. */
+static bool claim_asked(FixedRamWorker *w, size_t from, size_t end)
+{
+    FixedRamLoad *load = w->load;
+
+    for (size_t i = find_next_bit(load->asked, end, from); i < end;
+         i = find_next_bit(load->asked, end, i)) {
+        w->near = i;
+        if (fixed_ram_map_claim_in(load->map, i, &w->claim)) {
+            return true;
+        }
+        clear_bit_atomic(i, load->asked);
+    }
+    return false;
+}
+
+/*
+ * The guest is likely to touch next what lies near its last faults: go on
+ * there, and then through all other extents in which there were faults.
+ */
+static bool claim_near(FixedRamWorker *w)
+{
+    size_t start = scan_start(w);
+
+    return claim_asked(w, start, w->load->map->extents) ||
+           claim_asked(w, 0, start);
+}
+
+/* Read and place the worker's claim, at the pace that faults leave. */
+static void load_claim(FixedRamWorker *w)
+{
+    FixedRamBlock *block = w->claim.block;
+    FixedRamRun extent = fixed_ram_claim_extent(&w->claim);
+    bool whole = fixed_ram_claim_is_whole(&w->claim);
+    bool on_demand = w->load->config.on_demand;
+    bool ok = fixed_ram_read_claim(w, whole && !on_demand);
+
+    fixed_ram_pace_leave(&w->load->pace, &w->turn);
+    if (!ok) {
+        return;
+    }
+    if (!whole) {
+        fixed_ram_place_rest(w);
+    } else if (on_demand) {
+        fixed_ram_place_move(w);
+    } else {
+        fixed_ram_place_straight(w);
+    }
+    fixed_ram_place_wake(w, block, &extent);
+}
+
+void *fixed_ram_loader_thread(void *opaque)
+{
+    FixedRamWorker *w = opaque;
+    FixedRamLoad *load = w->load;
+    bool exhausted = false;
+    unsigned rewinds = 0;
+
+    while (fixed_ram_state_wait_for_work(load, exhausted, &rewinds)) {
+        fixed_ram_pace_enter(&load->pace, &w->turn);
+        exhausted = !claim_near(w) &&
+                    !fixed_ram_map_claim_next(load->map, &w->cursor, &w->claim);
+        if (exhausted) {
+            fixed_ram_pace_leave(&load->pace, &w->turn);
+        } else {
+            uint64_t bytes = fixed_ram_claim_bytes(&w->claim);
+
+            load_claim(w);
+            fixed_ram_throttle_wait(&load->throttle, bytes);
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,66 @@
+/*
+ * fixed-ram: the state of a load: errors, stalls, and who is told of them
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef MIGRATION_FIXED_RAM_ENGINE_STATE_H
+#define MIGRATION_FIXED_RAM_ENGINE_STATE_H
+
+#include "internal.h"
+
+/*
+ * Any thread may call these functions.  See load.h for those of state.c that
+ * the engine's user calls too.
+ */
+
+/** fixed_ram_state_notify(): have the engine's user look at the state. */
+void fixed_ram_state_notify(FixedRamLoad *load);
+
+/**
+ * fixed_ram_state_read_valid(): may pages be placed that were read from
+ * @source?
+ *
+ * No, if the load has stalled meanwhile: from then on an administrator may
+ * mend the file or replace it, and a read may return anything.
+ *
+ * @source is compared, not followed: it may have been closed.
+ */
+bool fixed_ram_state_read_valid(FixedRamLoad *load,
+                                const FixedRamSource *source);
+
+/**
+ * fixed_ram_state_read_failed(): a claim could not be read, or not verified
+ *
+ * The caller has returned the claim.  If @source is still in use the load
+ * stalls; if it has been replaced the loaders read the pages again.
+ *
+ * @err: the reason; the function takes it.  NULL: the read was not valid,
+ *       see fixed_ram_state_read_valid().
+ */
+void fixed_ram_state_read_failed(FixedRamLoad *load,
+                                 const FixedRamSource *source, Error *err);
+
+/**
+ * fixed_ram_state_resume(): end a stall and read from @source
+ *
+ * All threads that wait for a page fault again.  The state keeps the source
+ * that was in use before until fixed_ram_load_free().
+ */
+void fixed_ram_state_resume(FixedRamLoad *load, FixedRamSource *source);
+
+/**
+ * fixed_ram_state_wait_for_work(): a loader waits until it may claim
+ *
+ * It waits while the load is stalled, or if @exhausted until the map has been
+ * rewound.
+ *
+ * @exhausted: the caller found nothing more to claim
+ * @rewinds: how many rewinds the caller knows of; updated
+ *
+ * Returns false if the loader has to end.
+ */
+bool fixed_ram_state_wait_for_work(FixedRamLoad *load, bool exhausted,
+                                   unsigned *rewinds);
+
+#endif
