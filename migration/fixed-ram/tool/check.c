@@ -21,26 +21,29 @@
 #include "report.h"
 #include "watch.h"
 
-/* Two for each CPU: one reads while the other computes. */
+/* Two threads for each CPU: one reads while the other one computes. */
 #define THREADS_DEFAULT     8   /* at most */
 #define THREADS_MAX         64
 #define PROGRESS_MS         100
 
 typedef struct Check {
+    /* Set before the threads start. */
     const ToolFile *file;
-    uint64_t chunks;            /* of all blocks */
-    uint64_t next;              /* the next one to take; atomic */
-    QemuMutex lock;             /* for all that follows */
-    QemuCond ended;
-    unsigned running;           /* threads */
+    uint64_t chunks;            /* in all blocks */
+    /* Atomic. */
+    uint64_t next;              /* number of the next chunk to check */
+    /* Protected by @lock. */
+    QemuMutex lock;
+    QemuCond ended;             /* a thread has ended */
+    unsigned running;           /* threads that have not ended */
     uint64_t done;              /* chunks */
-    uint64_t verified;          /* bytes */
-    GArray *damage;
+    uint64_t verified;          /* bytes that are what was saved */
+    GArray *damage;             /* of ToolDamage */
 } Check;
 
-/* Pages of a block that are read at once. */
+/* Pages of a block that a thread reads at once. */
 typedef struct Chunk {
-    size_t number;              /* the block's */
+    size_t number;              /* of the block in the file */
     const ToolBlock *block;
     uint64_t page, pages;
 } Chunk;
@@ -94,7 +97,7 @@ static void note_damage(Check *c, const Chunk *chunk, const ToolBad *bad,
     tool_damage_add(c->damage, damage, error);
 }
 
-/* How many clusters are not what they should be. */
+/* Returns how many clusters are damaged. */
 static uint64_t verify(Check *c, const Chunk *chunk, const uint8_t *buf)
 {
     const ToolBlock *block = chunk->block;
@@ -120,7 +123,7 @@ static uint64_t verify(Check *c, const Chunk *chunk, const uint8_t *buf)
 
 static uint64_t check_chunk(Check *c, const Chunk *chunk, uint8_t *buf);
 
-/* Reading all at once has failed: find out which clusters are to blame. */
+/* Reading the whole chunk has failed: find out which clusters fail. */
 static uint64_t check_each(Check *c, const Chunk *chunk, uint8_t *buf)
 {
     uint64_t per_cluster = FIXED_RAM_CLUSTER_BYTES / chunk->block->page_size;
@@ -147,7 +150,7 @@ static uint64_t check_chunk(Check *c, const Chunk *chunk, uint8_t *buf)
     }
     if (chunk_clusters(chunk) > 1) {
         error_free(err);
-        tool_watch_failed();    /* it will fail again */
+        tool_watch_failed();    /* forget this failure; it comes again */
         return check_each(c, chunk, buf);
     }
     note_damage(c, chunk, &(ToolBad) { .cluster = first_cluster(chunk) }, err);
@@ -233,7 +236,7 @@ static const char *why_unverified(const ToolFile *file)
            "good";
 }
 
-/* What is wrong with the metadata, or with the file as a whole. */
+/* A problem of the metadata, or of the file as a whole. */
 static void note_problem(ToolFile *file, FixedRamCheckInfo *info)
 {
     info->problem = g_strdup(error_get_pretty(file->problem));
@@ -344,7 +347,8 @@ static void parse(const ToolCommand *command, int argc, char **argv,
             o->progress = true;
         } else if (qemu_strtoui(optarg, NULL, 10, &o->threads) < 0 ||
                    !o->threads || o->threads > THREADS_MAX) {
-            tool_usage(command, "-j: a number from 1 to %d", THREADS_MAX);
+            tool_usage(command, "--jobs needs a number from 1 to %d, found "
+                       "'%s'", THREADS_MAX, optarg);
         }
     }
     tool_expect_args(command, argc, 1);
@@ -377,7 +381,7 @@ static int run_check(const ToolCommand *command, int argc, char **argv)
         error_report_err(err);
         return exit_status(FIXED_RAM_CHECK_RESULT_UNREADABLE);
     }
-    qemu_progress_init(o.progress, 1.0);
+    qemu_progress_init(o.progress && !o.common.json, 1.0);
     info = tool_check_file(file, o.threads);
     qemu_progress_end();
     if (o.common.json) {
@@ -396,16 +400,16 @@ const ToolCommand tool_check = {
 "  -p, --progress\n"
 "     show progress\n"
 "  -j, --jobs=N\n"
-"     how many threads read the file; two for each CPU, at most 8, if this is\n"
-"     not said\n"
+"     how many threads read the file; the default is two for each CPU, but at\n"
+"     most 8\n"
 TOOL_HELP_OUTPUT
 TOOL_HELP_OFFSET
 "  FILE\n"
 "     the file that a VM was saved to\n"
 "\n"
-"The exit status is 0 if all is good, 1 if something could not be read, 2 if\n"
-"something is corrupt or the save was cut off, 3 if there is nothing to\n"
-"verify it by.\n",
-    .trouble = EXIT_FAILURE,
+"The exit status is 0 if everything is what was saved, 1 if something could not\n"
+"be read, 2 if something is corrupt or the save was cut off, 3 if the file has\n"
+"no checksums to verify it by.\n",
+    .usage_status = EXIT_FAILURE,
     .run = run_check,
 };

@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: what a command is
+ * qemu-snapshot: what all commands have in common
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -24,7 +24,7 @@ static G_NORETURN void try_help(const ToolCommand *command)
 {
     error_printf("Try 'qemu-snapshot %s --help' for more information\n",
                  command->name);
-    exit(command->trouble);
+    exit(command->usage_status);
 }
 
 void tool_usage(const ToolCommand *command, const char *fmt, ...)
@@ -43,7 +43,8 @@ uint64_t tool_parse_size(const ToolCommand *command, const char *what,
     uint64_t size;
 
     if (qemu_strtosz(text, NULL, &size) < 0) {
-        tool_usage(command, "%s: '%s' is not a number of bytes", what, text);
+        tool_usage(command, "%s needs a number of bytes, found '%s'", what,
+                   text);
     }
     return size;
 }
@@ -51,7 +52,7 @@ uint64_t tool_parse_size(const ToolCommand *command, const char *what,
 static bool parse_output(const ToolCommand *command, const char *format)
 {
     if (strcmp(format, "json") && strcmp(format, "human")) {
-        tool_usage(command, "--output must be human or json, not '%s'",
+        tool_usage(command, "--output needs human or json, found '%s'",
                    format);
     }
     return !strcmp(format, "json");
@@ -85,7 +86,7 @@ int tool_getopt(const ToolCommand *command, int argc, char **argv,
 void tool_expect_args(const ToolCommand *command, int argc, int count)
 {
     if (argc - optind != count) {
-        tool_usage(command, "expected %d file name%s, not %d", count,
+        tool_usage(command, "expected %d file name%s, found %d", count,
                    count == 1 ? "" : "s", argc - optind);
     }
 }

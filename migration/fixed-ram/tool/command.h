@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: what a command is
+ * qemu-snapshot: what all commands have in common
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,22 +11,22 @@
 
 typedef struct ToolCommand {
     const char *name;
-    const char *summary;        /* a line */
-    const char *syntax;         /* of what follows the name */
-    const char *help;           /* a few lines an option */
-    int trouble;                /* exit status where options are wrong */
-    /* Returns the exit status. */
+    const char *summary;        /* what it does, in one line */
+    const char *syntax;         /* options and arguments, for its help */
+    const char *help;           /* explains them */
+    int usage_status;           /* exit status if an option is wrong */
+    /* Runs the command and returns the exit status. */
     int (*run)(const struct ToolCommand *command, int argc, char **argv);
 } ToolCommand;
 
 extern const ToolCommand tool_info, tool_check, tool_map, tool_extract,
                          tool_compare, tool_convert;
 
-/* Long options without a letter. */
+/* Values of getopt_long() for options without a letter. */
 enum {
     TOOL_OPT_OUTPUT = 256,
     TOOL_OPT_OFFSET,
-    TOOL_OPT_OWN,               /* a command's own begin here */
+    TOOL_OPT_OWN,               /* first value that a command may use */
 };
 
 #define TOOL_OPTION_HELP    { "help", no_argument, NULL, 'h' }
@@ -37,43 +37,42 @@ enum {
 
 #define TOOL_HELP_OUTPUT \
 "  --output=human|json\n" \
-"     for people, or for programs\n"
+"     print for people (the default), or for programs\n"
 #define TOOL_HELP_OFFSET \
 "  --offset=N\n" \
-"     where the stream begins in FILE, in bytes; file:FILE,offset=N says\n" \
-"     the same\n"
+"     byte at which the stream begins in FILE; file:FILE,offset=N means the\n" \
+"     same\n"
 
-/* What the options above ask for. */
+/* Options that several commands have. */
 typedef struct ToolCommon {
     bool json;
     uint64_t offset;
 } ToolCommon;
 
 /**
- * tool_getopt(): the next option that is @command's own; -1 after the last
+ * tool_getopt(): parse options up to the next one that is @command's own
  *
- * Shows help where it is asked for, and ends the process where an option is
- * wrong.
+ * @common: filled in with the options that are not
+ *
+ * Returns the option's value, or -1 after the last option.  Prints help and
+ * ends the process for --help; ends the process if an option is wrong.
  */
 int tool_getopt(const ToolCommand *command, int argc, char **argv,
                 const char *letters, const struct option *options,
                 ToolCommon *common);
 
-/**
- * tool_expect_args(): are there @count arguments behind the options?
- *
- * Ends the process if not.
- */
+/** tool_expect_args(): end the process unless @count arguments follow */
 void tool_expect_args(const ToolCommand *command, int argc, int count);
 
-/** tool_usage(): say what is wrong and where help is; ends the process. */
+/** tool_usage(): report a wrong command line and end the process */
 G_NORETURN void G_GNUC_PRINTF(2, 3)
 tool_usage(const ToolCommand *command, const char *fmt, ...);
 
 /**
- * tool_parse_size(): a number of bytes, maybe with a suffix
+ * tool_parse_size(): parse a number of bytes, perhaps with a suffix
  *
- * @what: for the message that ends the process
+ * @what: the option, for the message if @text is no number; then the process
+ *        ends
  */
 uint64_t tool_parse_size(const ToolCommand *command, const char *what,
                          const char *text);

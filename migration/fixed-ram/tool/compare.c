@@ -16,21 +16,21 @@
 #include "command.h"
 #include "output.h"
 
-/* As qemu-img compare has them. */
+/* The same as those of qemu-img compare. */
 #define STATUS_DIFFERENT    1
 #define STATUS_TROUBLE      2
 
 #define RANGES_SHOWN        10  /* of a block, to people */
 
-/* A block that both files have, being compared. */
+/* A block that both files have. */
 typedef struct Pair {
     const ToolFile *file[2];
     const ToolBlock *block[2];
-    uint8_t *buf[2];
-    bool quick;
+    uint8_t *buf[2];            /* TOOL_CHUNK_BYTES each */
+    bool quick;                 /* do not read clusters with equal checksums */
     FixedRamCompareBlock *result;
-    FixedRamCompareRangeList **tail;
-    FixedRamCompareRange *last; /* the range that may go on */
+    FixedRamCompareRangeList **tail;    /* where the next range is added */
+    FixedRamCompareRange *last; /* range that was added last; NULL: none */
 } Pair;
 
 static void add_page(Pair *p, uint64_t page)
@@ -49,7 +49,7 @@ static void add_page(Pair *p, uint64_t page)
     QAPI_LIST_APPEND(p->tail, p->last);
 }
 
-/* Both say that these bytes are alike: 1.  -1: their sums cannot be read. */
+/* 1: all checksums are equal, 0: unknown, -1: they cannot be read */
 static int same_sums(const Pair *p, uint64_t at, uint64_t length, Error **errp)
 {
     uint64_t first = at / FIXED_RAM_CLUSTER_BYTES;
@@ -78,14 +78,15 @@ static int same_sums(const Pair *p, uint64_t at, uint64_t length, Error **errp)
 static bool compare_chunk(Pair *p, uint64_t page, uint64_t pages, Error **errp)
 {
     uint64_t step = p->block[0]->page_size;
-    int same = same_sums(p, page * step, pages * step, errp);
+    int same;
 
-    if (same < 0) {
-        return false;
-    }
-    if (same || !(tool_block_has_data(p->block[0], page, pages) ||
-                  tool_block_has_data(p->block[1], page, pages))) {
+    if (!tool_block_has_data(p->block[0], page, pages) &&
+        !tool_block_has_data(p->block[1], page, pages)) {
         return true;
+    }
+    same = same_sums(p, page * step, pages * step, errp);
+    if (same) {
+        return same > 0;
     }
     for (int i = 0; i < 2; i++) {
         if (!tool_block_read(p->file[i], p->block[i], page, pages, p->buf[i],
@@ -101,7 +102,7 @@ static bool compare_chunk(Pair *p, uint64_t page, uint64_t pages, Error **errp)
     return true;
 }
 
-/* @share: of the progress that this block stands for, in percent */
+/* @share: percent of the command's progress that this block stands for */
 static bool compare_pages(Pair *p, double share, Error **errp)
 {
     uint64_t chunk = TOOL_CHUNK_BYTES / p->block[0]->page_size;
@@ -158,7 +159,7 @@ static bool compare_block(Compare *c, const ToolBlock *a, const ToolBlock *b,
     p.result->pages = MIN(a->pages, b->pages);
     if (a->length != b->length) {
         add_lengths(p.result, &p);
-        /* The last cluster of the shorter one has no counterpart. */
+        /* The shorter one may end within a cluster of the other one. */
         p.quick = false;
     }
     p.buf[0] = tool_buffer_new();
@@ -194,15 +195,16 @@ static bool compare_files(Compare *c, Error **errp)
     uint64_t total = total_bytes(c->file[0]);
 
     if (c->file[0]->page_size != c->file[1]->page_size) {
-        error_setg(errp, "pages of %" PRIu64 " and of %" PRIu64 " bytes "
-                   "cannot be compared", c->file[0]->page_size,
-                   c->file[1]->page_size);
+        error_setg(errp, "cannot compare pages of %" PRIu64 " bytes in '%s' "
+                   "with pages of %" PRIu64 " bytes in '%s'",
+                   c->file[0]->page_size, c->file[0]->source->name,
+                   c->file[1]->page_size, c->file[1]->source->name);
         return false;
     }
     if (c->quick && !(c->file[0]->table && c->file[1]->table)) {
-        error_setg(errp, "--quick compares checksums, and '%s' has none that "
-                   "can be used", c->file[c->file[0]->table ? 1 : 0]
-                                  ->source->name);
+        error_setg(errp, "cannot compare checksums for --quick: '%s' has none "
+                   "that this qemu-snapshot can use",
+                   c->file[c->file[0]->table ? 1 : 0]->source->name);
         return false;
     }
     c->info->identical = true;
@@ -251,7 +253,9 @@ static void print_block(const FixedRamCompareBlock *b)
     g_autofree char *share = tool_percent(b->different_pages, b->pages);
 
     if (b->only_in) {
-        printf("%s: only in %s\n", name, b->only_in);
+        g_autofree char *file = tool_printable(b->only_in);
+
+        printf("%s: only in %s\n", name, file);
         return;
     }
     if (b->has_lengths) {
@@ -331,7 +335,7 @@ static int run_compare(const ToolCommand *command, int argc, char **argv)
 
     parse(command, argc, argv, &o);
     c.quick = o.quick;
-    if (compare(&c, argv + optind, o.progress, &err)) {
+    if (compare(&c, argv + optind, o.progress && !o.common.json, &err)) {
         status = info->identical ? EXIT_SUCCESS : STATUS_DIFFERENT;
         if (o.common.json) {
             TOOL_PRINT_JSON(FixedRamCompareInfo, info);
@@ -352,16 +356,16 @@ const ToolCommand tool_compare = {
     .syntax = "[--quick] [-p] [--output=human|json] A B",
     .help =
 "  --quick\n"
-"     take for equal what has equal checksums, instead of reading it\n"
+"     do not read clusters whose checksums are equal\n"
 "  -p, --progress\n"
 "     show progress\n"
 TOOL_HELP_OUTPUT
 "  A, B\n"
-"     what migrate has saved VMs to; file:PATH,offset=N where the stream does\n"
-"     not begin at the file's start\n"
+"     the files that VMs were saved to; file:PATH,offset=N where the stream\n"
+"     does not begin at the file's start\n"
 "\n"
-"RAM alone is compared, not the devices.  The exit status is 0 if it is the\n"
-"same, 1 if it differs, 2 if it could not be compared.\n",
-    .trouble = STATUS_TROUBLE,
+"Only RAM is compared, not the devices' state.  The exit status is 0 if RAM is\n"
+"the same, 1 if it differs, 2 if it could not be compared.\n",
+    .usage_status = STATUS_TROUBLE,
     .run = run_compare,
 };

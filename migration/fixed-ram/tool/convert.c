@@ -331,6 +331,6 @@ const ToolCommand tool_convert = {
 "\n"
 "Content that has checksums is verified while it is copied.  The copy of a\n"
 "fixed-ram snapshot has the same identity if its pages lie at the same places.\n",
-    .trouble = EXIT_FAILURE,
+    .usage_status = EXIT_FAILURE,
     .run = run_convert,
 };

@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: what of RAM is not good, as ranges
+ * qemu-snapshot check: damaged clusters, collected into ranges
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,7 +9,7 @@
 #include "qapi/util.h"
 #include "damage.h"
 
-/* Where all of a large file is bad, nobody wants to read it all. */
+/* Limits for a large file in which everything is bad. */
 #define ERRORS_KEPT     1000
 #define RANGES_SHOWN    100
 
@@ -33,7 +33,7 @@ void tool_damage_add(GArray *list, ToolDamage damage, Error *error)
     if (error && list->len < ERRORS_KEPT) {
         damage.error = g_strdup(error_get_pretty(error));
     } else if (error) {
-        damage.error = g_strdup("see above");
+        damage.error = g_strdup("see the messages before");
     }
     error_free(error);
     g_array_append_val(list, damage);
@@ -49,7 +49,7 @@ static int compare_damage(const void *a, const void *b)
     return x->bad.cluster < y->bad.cluster ? -1 : 1;
 }
 
-static bool goes_on(const ToolDamage *last, const ToolDamage *next)
+static bool is_next(const ToolDamage *last, const ToolDamage *next)
 {
     return last->block == next->block &&
            last->bad.cluster + 1 == next->bad.cluster &&
@@ -97,7 +97,7 @@ void tool_damage_report(GArray *list, const ToolFile *file,
         uint64_t length = cluster_length(file, d);
 
         *(d->unreadable ? &info->unreadable : &info->corrupt) += length;
-        if (last && goes_on(last, d)) {
+        if (last && is_next(last, d)) {
             if (range) {
                 range->length += length;
             }

@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: what of RAM is not good, as ranges
+ * qemu-snapshot check: damaged clusters, collected into ranges
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,24 +9,31 @@
 
 #include "block.h"
 
-/* A cluster that is not good. */
+/* A cluster that is not what was saved, or that cannot be read. */
 typedef struct ToolDamage {
-    size_t block;               /* its number in the file */
+    size_t block;               /* number of its block in the file */
     ToolBad bad;
-    bool unreadable;
-    char *error;                /* why there is no sum; or NULL */
+    bool unreadable;            /* the disk failed; the file may be good */
+    char *error;                /* why there is no checksum; NULL: there is */
 } ToolDamage;
 
-/** tool_damage_new(): an empty list */
+/** tool_damage_new(): an empty list; the caller drops its reference */
 GArray *tool_damage_new(void);
 
-/** tool_damage_add(): @error is taken over; kept if it is one of the first */
+/**
+ * tool_damage_add(): add a cluster to @list
+ *
+ * @error: NULL, or why it has no checksum; freed.  Only the first messages of
+ *         a list are kept.
+ *
+ * The caller keeps other threads from using @list.
+ */
 void tool_damage_add(GArray *list, ToolDamage damage, Error *error);
 
 /**
- * tool_damage_report(): put what was found into @info
+ * tool_damage_report(): put ranges and sums of bytes into @info
  *
- * Sorts @list; clusters that lie side by side become a range.
+ * Sorts @list.  Neighbouring clusters become one range.
  */
 void tool_damage_report(GArray *list, const ToolFile *file,
                         FixedRamCheckInfo *info);

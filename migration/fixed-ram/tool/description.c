@@ -14,10 +14,11 @@
 
 /* The end of the stream's sections, the description's mark, its length. */
 #define MARK_BYTES      6
-/* It is looked for in so much of the file, and in so many places. */
+/* Bounds for the search in a hostile file. */
 #define WINDOW_BYTES    (64 * MiB)
 #define MAX_TRIALS      16
 
+/* A part of the file, in memory. */
 typedef struct Window {
     uint8_t *bytes;
     size_t length;
@@ -33,7 +34,7 @@ static bool window_read(Window *w, FixedRamSource *source, uint64_t from,
     return fixed_ram_source_read(source, w->bytes, w->length, from, errp);
 }
 
-/* The text's length if there is a mark at @i, else 0. */
+/* The length of the text if a mark is at @i, else 0. */
 static uint32_t text_length(const Window *w, size_t i)
 {
     const uint8_t *mark = w->bytes + i;
@@ -59,7 +60,7 @@ static QDict *parse(const Window *w, size_t i, uint32_t length)
     return dict;
 }
 
-/* @at_end: only one that ends where the window does. */
+/* @at_end: accept only a description that ends where the window does */
 static QDict *search(const Window *w, bool at_end, uint64_t *end)
 {
     unsigned trials = 0;
@@ -109,7 +110,7 @@ QDict *tool_description_find(FixedRamSource *source, uint64_t from,
         *end = known ? *end : source->size;
         return NULL;
     }
-    /* The stream's end is the file's, as a rule. */
+    /* Usually the stream ends where the file does. */
     found = search_in(source, back, to, true, end, errp);
     if (!found && !known && !*errp) {
         found = search_in(source, from, MIN(to, from + WINDOW_BYTES), false,

@@ -11,20 +11,21 @@
 #include "../format/source.h"
 
 /*
- * Devices' state has no length in the stream, so its end is not found by
- * reading along.  But behind it QEMU writes a description in JSON, for people
- * and tools: a mark, a length, the text, and nothing after that.  (A machine
- * can be told to leave it out: suppress-vmdesc.)
+ * The stream does not say how long the state of a device is, so a reader that
+ * does not know the devices cannot find the stream's end.  But at the end QEMU
+ * writes a description of the devices in JSON: a mark, a length, the text.
+ * (The machine property suppress-vmdesc leaves it out.)
  */
 
 /**
- * tool_description_find(): look for it
+ * tool_description_find(): find and parse the description
  *
- * @from: where RAM's sections end
- * @end: in: where the stream ends; 0: not known.  Out: where it ends, the
- *       file's end if there is no description
+ * @from: offset in the file where RAM's sections end
+ * @end: in: where the stream ends; 0: unknown.  Out: where it ends; the file's
+ *       end if there is no description
  *
- * Returns NULL if there is none.
+ * Returns NULL without an error if there is no description, and NULL with an
+ * error if the file cannot be read.  The caller drops the reference.
  */
 QDict *tool_description_find(FixedRamSource *source, uint64_t from,
                              uint64_t *end, Error **errp);

@@ -262,6 +262,6 @@ TOOL_HELP_OFFSET
 "  OUT\n"
 "     a file, which is overwritten and in which zero pages become holes; a\n"
 "     pipe; or - for standard output\n",
-    .trouble = EXIT_FAILURE,
+    .usage_status = EXIT_FAILURE,
     .run = run_extract,
 };

@@ -387,6 +387,6 @@ TOOL_HELP_OFFSET
 "     the file that a VM was saved to\n"
 "\n"
 "A plain migration stream is read from one end to the other for this.\n",
-    .trouble = EXIT_FAILURE,
+    .usage_status = EXIT_FAILURE,
     .run = run_info,
 };

@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: how a stream is laid out as a fixed-ram snapshot
+ * qemu-snapshot convert: where the parts of the new snapshot lie
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,7 +9,7 @@
 #include "qapi/error.h"
 #include "layout.h"
 
-/* What migration/ram.c aligns pages to. */
+/* The same as in migration/ram.c. */
 #define PAGES_ALIGNMENT     (1 * MiB)
 
 #define HEADER_VERSION      1
@@ -53,8 +53,8 @@ static bool put_copy(GByteArray *to, const ToolFile *file, uint64_t from,
 }
 
 /*
- * Readers compare these capabilities with their own.  There is one more now;
- * the subsection may have to be made for it.
+ * QEMU compares these capabilities with its own when it loads the stream.  Add
+ * mapped-ram; a stream without any has no subsection for them.
  */
 static void put_capabilities(GByteArray *to, const ToolHead *head)
 {
@@ -72,7 +72,7 @@ static void put_capabilities(GByteArray *to, const ToolHead *head)
     put_string(to, CAPABILITY);
 }
 
-/* Up to the first block's header: the last field says how much RAM there is. */
+/* The last field before the first block's header is the amount of RAM. */
 static bool make_head(ToolLayout *l, const ToolFile *file, Error **errp)
 {
     const ToolHead *head = file->head;
@@ -90,7 +90,7 @@ static bool make_head(ToolLayout *l, const ToolFile *file, Error **errp)
     return put_copy(l->head, file, resume, end, errp);
 }
 
-/* Behind @at; the first block leaves room for the superblock. */
+/* The superblock lies between the first block's bitmap and its pages. */
 static uint64_t place_block(ToolLayout *l, const ToolBlock *block,
                             uint64_t at)
 {

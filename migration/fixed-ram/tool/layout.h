@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: how a stream is laid out as a fixed-ram snapshot
+ * qemu-snapshot convert: where the parts of the new snapshot lie
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,29 +9,29 @@
 
 #include "file.h"
 
+/* All offsets in these structures are offsets in the new file. */
 typedef struct ToolLayoutBlock {
     GByteArray *header;
     uint64_t header_offset;
-    uint64_t bitmap_offset;     /* right behind it */
+    uint64_t bitmap_offset;     /* right behind the header */
     uint64_t pages_offset;
 } ToolLayoutBlock;
 
-/* All offsets are of the file that will be written. */
 typedef struct ToolLayout {
     GByteArray *head;           /* the stream up to the first block's header */
-    GArray *blocks;             /* of ToolLayoutBlock, as in the input */
+    GArray *blocks;             /* of ToolLayoutBlock, in the input's order */
     uint64_t superblock;
-    uint64_t ram_end;           /* where the tail goes to */
-    GArray *tail;               /* of ToolPiece, in the input */
+    uint64_t ram_end;           /* where the tail begins */
+    GArray *tail;               /* of ToolPiece: parts of the input */
 } ToolLayout;
 
 /**
- * tool_layout_new(): as a save with fixed-ram would lay @file out
+ * tool_layout_new(): lay @file out as QEMU lays out what it saves
  *
- * @start: where the stream is to begin
- * @in_end: where it ends in @file
+ * @start: where the new stream begins
+ * @in_end: where the stream ends in @file
  *
- * Returns NULL if @file cannot be read.
+ * Returns NULL if @file cannot be read or has no RAM.
  */
 ToolLayout *tool_layout_new(const ToolFile *file, uint64_t start,
                             uint64_t in_end, Error **errp);

@@ -16,11 +16,11 @@
 
 typedef struct MapOptions {
     ToolCommon common;
-    const char *block;          /* NULL: all */
-    bool ascii;
+    const char *block;          /* name; NULL: all blocks */
+    bool ascii;                 /* draw with ASCII characters only */
 } MapOptions;
 
-/* There may be millions of them: each is printed by itself. */
+/* Print each range by itself: a list of millions would take memory. */
 static void print_entry(const ToolBlock *block, const ToolRun *run,
                         bool *first)
 {
@@ -138,16 +138,16 @@ const ToolCommand tool_map = {
               "FILE",
     .help =
 "  -b, --block=NAME\n"
-"     only this RAM block\n"
+"     show only this RAM block\n"
 "  --ascii\n"
-"     draw with ASCII characters, whatever the terminal can show\n"
+"     draw with ASCII characters even if the terminal can show others\n"
 TOOL_HELP_OUTPUT
 TOOL_HELP_OFFSET
 "  FILE\n"
 "     the file that a VM was saved to\n"
 "\n"
-"For people it draws a picture of each block; as JSON it is an array of\n"
-"ranges that the file has data for, and of those that are zero.\n",
-    .trouble = EXIT_FAILURE,
+"For people this draws a picture of each block.  The JSON output is an array of\n"
+"ranges of memory: those that the file has data for, and those that are zero.\n",
+    .usage_status = EXIT_FAILURE,
     .run = run_map,
 };

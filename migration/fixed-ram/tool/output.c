@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: what people and programs are shown
+ * qemu-snapshot: output for people and for programs
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,7 +31,6 @@ char *tool_percent(uint64_t part, uint64_t whole)
 {
     double percent = whole ? 100.0 * part / whole : 0;
 
-    /* Neither nothing nor all unless it is. */
     if (!part || part == whole) {
         return g_strdup_printf("%.0f%%", percent);
     } else if (percent < 0.1) {

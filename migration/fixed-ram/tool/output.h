@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: what people and programs are shown
+ * qemu-snapshot: output for people and for programs
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,17 +9,13 @@
 
 #include "qapi/visitor.h"
 
-/**
- * tool_print_json(): an object that one of QAPI's visit functions knows
- *
- * Frees @object and prints what was in it.
- */
+/** tool_print_json(): print @object and drop the caller's reference */
 void tool_print_json(QObject *object);
 
-/** tool_print_json_line(): the same, in a line without its end */
+/** tool_print_json_line(): the same on one line, without a newline */
 void tool_print_json_line(QObject *object);
 
-/** TOOL_PRINT_JSON(): a value of QAPI type @TYPE, shown as JSON */
+/** TOOL_PRINT_JSON(): print a value of the QAPI type @TYPE as JSON */
 #define TOOL_PRINT_JSON(TYPE, value) do {                               \
         QObject *object_;                                               \
         Visitor *visitor_ = qobject_output_visitor_new(&object_);       \
@@ -29,7 +25,11 @@ void tool_print_json_line(QObject *object);
         tool_print_json(object_);                                       \
     } while (0)
 
-/** tool_percent(): @part of @whole for people: "12.5%" */
+/**
+ * tool_percent(): the share of @part in @whole as text, "12.5%"
+ *
+ * Only nothing is 0% and only everything is 100%.  The caller frees the text.
+ */
 char *tool_percent(uint64_t part, uint64_t whole);
 
 /**

@@ -7,20 +7,21 @@
 #include "qemu/osdep.h"
 #include <langinfo.h>
 #include <sys/ioctl.h>
+#include "qemu/bitmap.h"
 #include "qemu/cutils.h"
 #include "qemu/host-utils.h"
 #include "output.h"
 #include "picture.h"
 
 #define ROWS_MAX        16      /* of a block */
+#define COLUMNS_MIN     40      /* of a terminal */
 #define COLUMNS_MAX     512
-#define MARGIN          14      /* the address before a row */
+#define COLUMNS_DEFAULT 80
+#define MARGIN          14      /* columns that the address of a row takes */
 
-/* Nothing, three thirds, and all: the first and the last one mean just that. */
-#define STEPS           5
-
-static const char *const unicode[STEPS] = { "·", "░", "▒", "▓", "█" };
-static const char *const ascii[STEPS] = { ".", ":", "+", "x", "#" };
+/* The first and the last one mean exactly no data and all data. */
+static const char *const unicode[] = { "·", "░", "▒", "▓", "█" };
+static const char *const ascii[] = { ".", ":", "+", "x", "#" };
 
 static unsigned terminal_columns(void)
 {
@@ -34,10 +35,7 @@ static unsigned terminal_columns(void)
     if (!columns && variable) {
         qemu_strtoui(variable, NULL, 10, &columns);
     }
-    if (!columns) {
-        columns = 80;
-    }
-    return MIN(MAX(columns, 40), COLUMNS_MAX);
+    return MIN(MAX(columns ?: COLUMNS_DEFAULT, COLUMNS_MIN), COLUMNS_MAX);
 }
 
 ToolPicture tool_picture_init(bool want_ascii)
@@ -46,7 +44,7 @@ ToolPicture tool_picture_init(bool want_ascii)
 
     return (ToolPicture) {
         .shades = want_ascii || !utf8 ? ascii : unicode,
-        .columns = terminal_columns(),
+        .columns = pow2floor(terminal_columns() - MARGIN),
     };
 }
 
@@ -55,19 +53,6 @@ void tool_picture_legend(const ToolPicture *p)
     printf("%s no data   %s less than 1/3   %s less than 2/3   %s more   "
            "%s all data\n", p->shades[0], p->shades[1], p->shades[2],
            p->shades[3], p->shades[4]);
-}
-
-static uint64_t count_data(const ToolBlock *block, uint64_t page, uint64_t end)
-{
-    uint64_t data = 0;
-    ToolRun run;
-
-    while (page < end && tool_block_next_run(block, page, &run)) {
-        run.pages = MIN(run.pages, end - page);
-        data += run.data ? run.pages : 0;
-        page += run.pages;
-    }
-    return data;
 }
 
 static const char *shade(const ToolPicture *p, uint64_t data, uint64_t pages)
@@ -80,21 +65,17 @@ static const char *shade(const ToolPicture *p, uint64_t data, uint64_t pages)
     return p->shades[1 + data * 3 / pages];
 }
 
-/* Pages in a character: a power of two, so that addresses are round. */
-static uint64_t scale(const ToolPicture *p, const ToolBlock *block)
+/* How many pages a character stands for: so many that addresses are round. */
+static uint64_t pages_per_cell(const ToolPicture *p, const ToolBlock *block)
 {
-    unsigned columns = pow2floor(p->columns - MARGIN);
-    uint64_t cells = (uint64_t)columns * ROWS_MAX;
+    uint64_t cells = (uint64_t)p->columns * ROWS_MAX;
 
     return pow2ceil(DIV_ROUND_UP(block->pages, cells));
 }
 
-/* All of a row's pages with or without data: the next such row says no more. */
-static bool row_is_plain(const ToolBlock *block, uint64_t page, uint64_t pages)
+static uint64_t count_data(const ToolBlock *block, uint64_t page, uint64_t end)
 {
-    uint64_t data = count_data(block, page, page + pages);
-
-    return !data || data == pages;
+    return bitmap_count_one_with_offset(block->data, page, end - page);
 }
 
 static void draw_row(const ToolPicture *p, const ToolBlock *block,
@@ -102,26 +83,38 @@ static void draw_row(const ToolPicture *p, const ToolBlock *block,
 {
     printf("  %10" PRIx64 "  ", page * block->page_size);
     for (; page < end; page += cell) {
-        uint64_t pages = MIN(cell, end - page);
+        uint64_t stop = MIN(page + cell, end);
 
-        fputs(shade(p, count_data(block, page, page + pages), pages), stdout);
+        fputs(shade(p, count_data(block, page, stop), stop - page), stdout);
     }
     printf("\n");
 }
 
-/* As hexdump does, rows that repeat the one before are left out. */
-static void draw_rows(const ToolPicture *p, const ToolBlock *block,
-                      uint64_t cell, uint64_t row)
+/* Rows of one shade, without data or all data, look like each other. */
+static bool like_row_before(const ToolBlock *block, uint64_t page,
+                            uint64_t row)
 {
+    uint64_t data;
+
+    if (!page || page + row >= block->pages) {
+        return false;
+    }
+    data = count_data(block, page - row, page + row);
+    return !data || data == 2 * row;
+}
+
+/* As hexdump does, print an asterisk for rows that repeat the one before. */
+static void draw_rows(const ToolPicture *p, const ToolBlock *block,
+                      uint64_t cell)
+{
+    uint64_t row = cell * p->columns;
     bool left_out = false;
 
     for (uint64_t page = 0; page < block->pages; page += row) {
-        uint64_t end = MIN(page + row, block->pages);
-        bool again = page && end < block->pages &&
-                     row_is_plain(block, page - row, 2 * row);
+        bool again = like_row_before(block, page, row);
 
         if (!again) {
-            draw_row(p, block, page, end, cell);
+            draw_row(p, block, page, MIN(page + row, block->pages), cell);
         } else if (!left_out) {
             printf("  %10s\n", "*");
         }
@@ -134,10 +127,10 @@ void tool_picture_draw(const ToolPicture *p, const ToolBlock *block)
     g_autofree char *name = tool_printable(block->name);
     g_autofree char *size = size_to_str(block->length);
     g_autofree char *share = tool_percent(block->data_pages, block->pages);
-    uint64_t cell = scale(p, block);
+    uint64_t cell = pages_per_cell(p, block);
     g_autofree char *cell_size = size_to_str(cell * block->page_size);
 
-    printf("\n%s: %s, %s data, %s a character\n", name, size, share,
+    printf("\n%s: %s, %s data, %s per character\n", name, size, share,
            cell_size);
-    draw_rows(p, block, cell, cell * pow2floor(p->columns - MARGIN));
+    draw_rows(p, block, cell);
 }

@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: a picture of a RAM block, in characters
+ * qemu-snapshot map: a picture of a RAM block, in characters
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,17 +10,21 @@
 #include "block.h"
 
 typedef struct ToolPicture {
-    const char *const *shades;  /* from nothing to all */
-    unsigned columns;           /* of the terminal */
+    const char *const *shades;  /* five characters, from no data to all data */
+    unsigned columns;           /* characters in a row, a power of two */
 } ToolPicture;
 
-/** tool_picture_init(): as the terminal is; @ascii: no matter what it is */
+/**
+ * tool_picture_init(): a picture that fits the terminal
+ *
+ * @ascii: use no other characters, even if the terminal can show them
+ */
 ToolPicture tool_picture_init(bool ascii);
 
-/** tool_picture_legend(): what characters mean */
+/** tool_picture_legend(): print what the characters mean */
 void tool_picture_legend(const ToolPicture *picture);
 
-/** tool_picture_draw(): where in @block the data is */
+/** tool_picture_draw(): print a picture of @block */
 void tool_picture_draw(const ToolPicture *picture, const ToolBlock *block);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: what commands find out, before it is shown
+ * qemu-snapshot: the results of commands, before they are printed
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,13 +9,13 @@
 
 #include "file.h"
 
-/** tool_info_file(): what info shows */
+/** tool_info_file(): what info prints; the caller frees it */
 FixedRamFileInfo *tool_info_file(const ToolFile *file);
 
 /**
- * tool_check_file(): what check shows
+ * tool_check_file(): verify @file; the caller frees the result
  *
- * @threads: how many read the file
+ * @threads: how many threads read the file
  */
 FixedRamCheckInfo *tool_check_file(ToolFile *file, unsigned threads);
 

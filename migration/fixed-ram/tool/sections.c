@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: which sections an index has
+ * qemu-snapshot info: the sections of an index
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

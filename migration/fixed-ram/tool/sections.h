@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: which sections an index has
+ * qemu-snapshot info: the sections of an index
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,9 +11,10 @@
 #include "file.h"
 
 /**
- * tool_sections(): the sections of @file's index, those of other versions too
+ * tool_sections(): list the sections of @file's index
  *
- * As far as they can be told; the caller frees the list.
+ * Sections that this version does not know are listed by their numbers.  NULL
+ * if there is no index or if it is damaged.  The caller frees the list.
  */
 FixedRamFileSectionList *tool_sections(const ToolFile *file);
 

@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: a source that remembers if it could not be read
+ * qemu-snapshot: a source that remembers whether a read has failed
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,7 +12,7 @@ typedef struct Watch {
     FixedRamSource *inner;
 } Watch;
 
-static __thread bool failed;
+static __thread bool failed;     /* a read of this thread has failed */
 
 static Watch *watch_of(const FixedRamSource *source)
 {

@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: a source that remembers if it could not be read
+ * qemu-snapshot: a source that remembers whether a read has failed
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,17 +10,17 @@
 #include "../format/source.h"
 
 /*
- * The rooms below report a file that is damaged and a disk that fails in the
- * same way, by an Error.  Who checks a file wants to tell them apart.
+ * An Error does not say whether the file is damaged or the disk has failed.
+ * The check command has different exit statuses for the two.
  */
 
-/** tool_watch_new(): a source that reads from @inner, which it owns */
+/** tool_watch_new(): a source that reads from @inner and owns it */
 FixedRamSource *tool_watch_new(FixedRamSource *inner);
 
 /**
- * tool_watch_failed(): did a read fail since this was last asked?
+ * tool_watch_failed(): has a read failed since the last call?
  *
- * One of the calling thread, through any such source.
+ * Only reads by the calling thread count, through any such source.
  */
 bool tool_watch_failed(void);
 
