@@ -4,7 +4,7 @@
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from fixed_ram.faults import LIBRARY, Faults
+from faults import LIBRARY, Faults
 from fixed_ram.qmp import Failure
 
 from .ending import Ended, end

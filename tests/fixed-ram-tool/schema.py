@@ -4,8 +4,6 @@
 import ast
 import re
 
-from .tap import Wrong
-
 INTEGERS = ("int", "uint32", "uint64", "size")
 
 
@@ -50,11 +48,11 @@ class Schema:
                 left.discard(name)
                 self.check(value[name], kind, f"{where}.{name}")
             elif not member.startswith("*"):
-                raise Wrong(f"{where}: no {name}")
+                raise AssertionError(f"{where}: no {name}")
         if left:
-            raise Wrong(f"{where}: unknown {sorted(left)}")
+            raise AssertionError(f"{where}: unknown {sorted(left)}")
 
     @staticmethod
     def _expect(good, where, kind, value):
         if not good:
-            raise Wrong(f"{where}: {value!r} is not {kind}")
+            raise AssertionError(f"{where}: {value!r} is not {kind}")

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Results of unittest in TAP, as pycotap does it, which Debian 12 lacks."""
+
+import unittest
+
+
+def name_of(test):
+    """tool/check/cut-off for test_check.CheckTest.test_cut_off"""
+    module, *_, method = test.id().split(".")
+    return "/".join(word.removeprefix("test_").replace("_", "-")
+                    for word in ("tool", module, method))
+
+
+class TapResult(unittest.TestResult):
+    """Prints a line as soon as a test has ended"""
+
+    def _line(self, result, test, directive=""):
+        if result == "not ok":
+            for line in (self.errors + self.failures)[-1][1].splitlines():
+                print(f"# {line}")
+        print(f"{result} {self.testsRun} {name_of(test)}{directive}",
+              flush=True)
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self._line("ok", test)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self.failures.append(self.errors.pop())
+        self._line("not ok", test)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._line("not ok", test)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._line("ok", test, f" # SKIP {reason}")
