@@ -12,10 +12,6 @@ import time
 
 from .qmp import QMP, Failure, Lost
 
-# Where Debian's seabios, qemu-system-data and ipxe-qemu put their files. QEMU
-# run from a build tree without firmware in it does not look there by itself.
-FIRMWARE = ("/usr/share/seabios", "/usr/share/qemu", "/usr/lib/ipxe/qemu")
-
 # no_timer_check: on a busy machine emulated timers may seem not to work
 APPEND = "console=ttyS0 quiet panic=-1 no_timer_check"
 
@@ -116,24 +112,20 @@ class Guest:
     The monitor and the serial port are socket pairs, inherited by QEMU: no
     names in the file system, and nothing to wait for.
 
-    env: QEMU's environment; log: a file for what it says; oob: the monitor
-    takes out-of-band commands
+    env: QEMU's environment; log: a file for what it says
     """
 
     def __init__(self, qemu, kernel, initrd, memory_mib, accel="tcg",
-                 extra=(), env=None, log=None, oob=False):
-        self._process = None
+                 extra=(), env=None, log=None):
+        self._process = self.qmp = None
         self._stderr = open(log, "w+b") if log else tempfile.TemporaryFile()
         self.read_bytes_at_first_byte = None
         self._read_bytes_at_start = 0
         qmp, qmp_qemu = socket.socketpair()
         serial, serial_qemu = socket.socketpair()
         self._sockets = (qmp, serial)
-        command = [str(qemu)]
-        for directory in FIRMWARE:
-            if Path(directory).is_dir():
-                command += ["-L", directory]
-        command += [
+        command = [
+            str(qemu),
             "-machine", f"pc,accel={accel}", "-m", str(memory_mib),
             "-nodefaults", "-no-user-config", "-no-reboot",
             "-display", "none", "-rtc", "clock=vm",
@@ -152,7 +144,7 @@ class Guest:
             qmp_qemu.close()
             serial_qemu.close()
             self.serial = Serial(serial, self._at_first_byte)
-            self.qmp = QMP(qmp, oob=oob)
+            self.qmp = QMP(qmp)
         except OSError as e:
             self.__exit__(type(e), e, None)
             raise Failure(f"cannot start {qemu}: {e.strerror}") from e
@@ -180,6 +172,8 @@ class Guest:
 
     def __exit__(self, kind, value, trace):
         status = self._end(10 if isinstance(value, Lost) else 0)
+        if self.qmp:
+            self.qmp.close()
         for sock in self._sockets:
             sock.close()
         said = self._what_it_said()

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A small QMP client. Events are stamped with time.monotonic() on arrival."""
+"""QEMU's own QMP client, for threads. Events carry the time of their arrival."""
 
-import json
-import socket
+import asyncio
+import logging
 import threading
 import time
+
+from qemu.qmp import ExecuteError, QMPClient
+from qemu.qmp import QMPError as ClientError
+
+# The client tells of each lost connection, but that is ours to report.
+logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
+logging.getLogger("qemu.qmp").propagate = False
 
 
 class Failure(Exception):
@@ -19,88 +26,85 @@ class Lost(Failure):
     """The other end is gone"""
 
 
+class Client(QMPClient):
+    """Calls note() with each event, and with None at the end"""
+
+    def __init__(self, note):
+        super().__init__()
+        self._note = note
+
+    async def _on_message(self, msg):
+        if "event" in msg:
+            self._note((time.monotonic(), dict(msg)))
+        else:
+            await super()._on_message(msg)
+
+    async def _bh_close_stream(self, error_pathway=False):
+        await super()._bh_close_stream(error_pathway)
+        self._note(None)
+
+
+class Loop:
+    """asyncio's loop, in a thread of its own that lives as long as we do"""
+
+    def __init__(self):
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    def start(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+
 class QMP:
     """A monitor, by its UNIX socket's path or a socket already connected
 
-    A thread reads, so that an event's time is that of its arrival, whatever
-    the caller does meanwhile. `events` holds all of them as (time, event).
+    `events` holds all of them as (time, event), whatever the caller does
+    meanwhile. Out-of-band commands work where QEMU has them.
     """
 
-    def __init__(self, where, timeout=30, oob=False):
-        if isinstance(where, socket.socket):
-            self._socket = where
-        else:
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.connect(where)
+    _loop = None
+
+    def __init__(self, where, timeout=30):
+        QMP._loop = QMP._loop or Loop()
         self.events = []
-        self._replies = {}
-        self._greeting = None
         self._closed = False
-        self._id = 0
         self._changed = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
-        self._wait(lambda: self._greeting, timeout, "no QMP greeting")
-        self.execute("qmp_capabilities", {"enable": ["oob"]} if oob else None,
-                     timeout)
-
-    def _read(self):
+        self._client = Client(self._take)
         try:
-            with self._socket.makefile("rb") as lines:
-                for line in lines:
-                    self._take(time.monotonic(), json.loads(line))
-        except (OSError, ValueError):
-            pass        # as good as closed
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+            self._loop.start(self._client.connect(where)).result(timeout)
+        except ClientError as e:
+            raise Lost(f"no QMP greeting: {e}") from e
+        except TimeoutError:
+            raise TimeoutError(f"no QMP greeting within {timeout:g} s") \
+                from None
 
-    def _take(self, now, message):
+    def _take(self, event):
         with self._changed:
-            if "event" in message:
-                self.events.append((now, message))
-            elif "QMP" in message:
-                self._greeting = message
+            if event:
+                self.events.append(event)
             else:
-                self._replies[message.get("id")] = message
+                self._closed = True
             self._changed.notify_all()
-
-    def _wait(self, ready, timeout, complaint):
-        """Wait until ready() returns something; that is the result"""
-        end = None if timeout is None else time.monotonic() + timeout
-        with self._changed:
-            while True:
-                result = ready()
-                if result:
-                    return result
-                if self._closed:
-                    raise Lost("the QMP connection was closed")
-                left = None if end is None else end - time.monotonic()
-                if left is not None and left <= 0:
-                    raise TimeoutError(f"{complaint} within {timeout:g} s")
-                self._changed.wait(left)
 
     def send(self, command, arguments=None, oob=False):
         """Give a command; returns what reply() wants to know"""
-        self._id += 1
-        message = {"exec-oob" if oob else "execute": command, "id": self._id}
-        if arguments:
-            message["arguments"] = arguments
-        try:
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
-        except OSError as e:
-            raise Lost(f"{command}: {e.strerror}") from e
-        return self._id, command
+        return self._loop.start(
+            self._client.execute(command, arguments, oob=oob)), command
 
     def reply(self, sent, timeout):
         """What the command returns; after a TimeoutError it may be asked for
         again
         """
-        number, command = sent
-        reply = self._wait(lambda: self._replies.pop(number, None), timeout,
-                           f"no answer to {command}")
-        if "error" in reply:
-            raise QMPError(f"{command}: {reply['error']['desc']}")
-        return reply["return"]
+        future, command = sent
+        try:
+            return future.result(timeout)
+        except ExecuteError as e:
+            raise QMPError(f"{command}: {e}") from e
+        except ClientError as e:
+            raise Lost(f"{command}: the QMP connection was closed") from e
+        except TimeoutError:
+            raise TimeoutError(f"no answer to {command} within {timeout:g} s"
+                               ) from None
 
     def execute(self, command, arguments=None, timeout=600, oob=False):
         """Run a command and return what it returns"""
@@ -122,12 +126,19 @@ class QMP:
 
     def wait_event(self, name, timeout=None, **data):
         """Like find_event(), but waits for it; TimeoutError if it is late"""
-        return self._wait(lambda: self.find_event(name, **data), timeout,
-                          f"no {name} event")
+        with self._changed:
+            if not self._changed.wait_for(
+                    lambda: self.find_event(name, **data) or self._closed,
+                    timeout):
+                raise TimeoutError(f"no {name} event within {timeout:g} s")
+            found = self.find_event(name, **data)
+        if not found:
+            raise Lost("the QMP connection was closed")
+        return found
 
     def close(self):
+        """The connection ends; commands without an answer stay without"""
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        self._socket.close()
+            self._loop.start(self._client.disconnect()).result(10)
+        except (ClientError, EOFError, OSError):
+            pass        # it was closed by the other end

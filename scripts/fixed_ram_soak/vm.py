@@ -41,8 +41,7 @@ class Vm:
         self.guest = Guest(
             world.qemu, world.kernel, world.initrd, machine.memory, "tcg",
             (*arguments(machine, world.disk), *extra),
-            env={**os.environ, **world.env, **(env or {})}, log=log,
-            oob=True)
+            env={**os.environ, **world.env, **(env or {})}, log=log)
         self.serial = self.guest.serial
         self.status = None              # once it has ended
         self._log = log
