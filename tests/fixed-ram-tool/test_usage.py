@@ -2,6 +2,7 @@
 """The program's own help, options and output."""
 
 import json
+import os
 import re
 import subprocess
 
@@ -33,18 +34,46 @@ class UsageTest(ToolTest):
             said = self.tool(*words, status=status)
             self.true("--help" in said, f"{words}: no hint in {said!r}")
 
-    def test_completion(self):
-        """Every option in it is one, and every long option is in it"""
+    def bash(self, commands, *words):
+        """What bash prints once it has read the completion"""
         script = (self.source / "migration" / "fixed-ram" / "tool" /
                   "qemu-snapshot.bash-completion")
+        path = f"{self.build}:{os.environ['PATH']}"
+        return subprocess.run(
+            ["bash", "-c", f'. "$1"; {commands}', "bash", script, *words],
+            check=True, capture_output=True, text=True,
+            env={**os.environ, "PATH": path}).stdout.split()
+
+    def test_completion(self):
+        """Every option in it is one, and every long option is in it"""
         for command in COMMANDS:
-            out = subprocess.run(
-                ["bash", "-c", '. "$1"; _qemu_snapshot_options "$2"', "bash",
-                 script, command], check=True, capture_output=True, text=True)
-            offered = sorted(word.rstrip("=") for word in out.stdout.split())
+            words = self.bash('_qemu_snapshot_options "$2"', command)
+            offered = sorted(word.rstrip("=") for word in words)
             known = sorted(set(re.findall(r"^  (?:-\w, )?(--\w+)",
                                           self.tool(command, "--help"), re.M)))
             self.equal(offered, known, f"options of {command}")
+
+    def complete(self, line):
+        """What bash offers for the word at the end of @line"""
+        return self.bash('compopt() { :; }; COMP_LINE=$2; COMP_POINT=${#2}; '
+                         '_qemu_snapshot; printf "%s\n" "${COMPREPLY[@]}"',
+                         f"qemu-snapshot {line}")
+
+    def test_completion_values(self):
+        fixed, offset = self.saved["fixed-ram"], self.saved["offset"]
+        blocks = [b["name"] for b in self.json("info", fixed)["blocks"]]
+        for line, expected in (
+                ("ch", ["check"]), ("check --ou", ["--output="]),
+                ("-T x map --as", ["--ascii"]),
+                ("check --output=h", ["human"]),
+                ("check --output j", ["json"]),
+                (f"extract {fixed} -b ", blocks),
+                (f"extract {fixed} --block=pc.r", ["pc.ram", "pc.rom"]),
+                (f"extract {offset} -b pc.r", ["pc.ram", "pc.rom"]),
+                # bash keeps what is before the last colon
+                (f"extract {fixed} -b 0000:00:02.0/vga.v", ["02.0/vga.vram"]),
+                ("extract -b ", [])):
+            self.equal(self.complete(line), expected, line)
 
     def test_json(self):
         """One value, and nothing else, on stdout"""

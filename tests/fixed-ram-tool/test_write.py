@@ -10,7 +10,8 @@ import subprocess
 import threading
 
 from machine import MEMORY_MIB
-from tooltest import ToolTest, flip
+from stream import CONTINUE, FULL, PAGE, beginning, ending, record
+from tooltest import ToolTest, flip, read_at
 
 IMAGE_BYTES = 8 << 20
 
@@ -176,3 +177,27 @@ class WriteTest(ToolTest):
         self.true(out.read_bytes() == b"before" + self.raw_ram(),
                   "other content")
         self.equal(out.stat().st_size, 6 + (MEMORY_MIB << 20), "length")
+
+    def test_terabyte(self):
+        """1 TiB of RAM with data only at both ends: no command reads it all"""
+        pages, content = (1 << 40) // PAGE, [os.urandom(PAGE) for _ in "ab"]
+        stream, out, raw = map(self.path, ("tera.mig", "tera", "tera.raw"))
+        stream.write_bytes(
+            beginning("pc.ram", pages * PAGE) + record(0, FULL, content[0]) +
+            record(pages - 1, FULL | CONTINUE, content[1]) + ending())
+        try:
+            with open(out, "wb") as f:
+                f.truncate((1 << 40) + (1 << 30))
+        except OSError as e:
+            self.skipTest(f"this file system has no files of 1 TiB: {e}")
+        self.tool("convert", stream, out)
+        self.tool("check", out)
+        for words in (("compare", stream, out), ("map", out), ("info", out),
+                      ("convert", out, self.path("tera2")),
+                      ("extract", "--block=pc.ram", out, raw)):
+            self.tool(*words)
+        self.equal([read_at(raw, 0, PAGE),
+                    read_at(raw, (pages - 1) * PAGE, PAGE)],
+                   content, "content")
+        for path in (out, raw, self.path("tera2")):
+            path.unlink()
