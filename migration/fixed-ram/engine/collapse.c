@@ -1,23 +1,20 @@
 /*
- * fixed-ram: huge pages for what faults have broken up
+ * fixed-ram: huge pages for extents that faults have split
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "collapse.h"
 #include "map.h"
 #include "../trace.h"
+#include "../util/thread.h"
 
-/* Since Linux 6.1; not in all C libraries' headers yet. */
+/* Since Linux 6.1; not yet in the headers of all C libraries. */
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE   25
 #endif
-
-/* After each extent, a pause this many times as long as that took. */
-#define PAUSE           1
 
 size_t fixed_ram_collapse(const GPtrArray *extents)
 {
@@ -29,7 +26,8 @@ size_t fixed_ram_collapse(const GPtrArray *extents)
                           FIXED_RAM_EXTENT_BYTES, MADV_COLLAPSE);
 
         done += !ret;
-        g_usleep((get_clock() - start) * PAUSE / SCALE_US);
+        /* Leave the CPU to the guest for as long as this took. */
+        g_usleep((get_clock() - start) / SCALE_US);
     }
     trace_fixed_ram_collapse(done, extents->len);
     return done;
@@ -47,6 +45,9 @@ void fixed_ram_collapse_start(GPtrArray *extents)
 {
     QemuThread thread;
 
-    qemu_thread_create(&thread, "fixed-ram/huge", collapse_thread, extents,
-                       QEMU_THREAD_DETACHED);
+    if (!fixed_ram_thread_create(&thread, "fixed-ram/huge", collapse_thread,
+                                 extents, QEMU_THREAD_DETACHED, NULL)) {
+        trace_fixed_ram_collapse(0, extents->len);
+        g_ptr_array_unref(extents);
+    }
 }

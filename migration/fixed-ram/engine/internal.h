@@ -16,7 +16,7 @@
  *   fault loader            what a worker's thread does
  *   read place              a claim: from the source to the guest's memory
  *   worker                  a thread's buffer, claim, and read under way
- *   state                   errors, stalls, and who is told of them
+ *   state                   errors, stalls and notifications
  *   verify ranges collapse
  *   map uffd pace latency   know nothing of the others
  *

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: a histogram of times that many threads may fill
+ * fixed-ram: a histogram of times that several threads may fill
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,7 +9,7 @@
 #include "qemu/host-utils.h"
 #include "latency.h"
 
-/* Below 8 a bucket a value; above, three bits after the leading one. */
+/* Below 8 each value has a bucket; above, three bits after the first one. */
 static unsigned latency_bucket(uint64_t ns)
 {
     unsigned shift;

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: a histogram of times that many threads may fill
+ * fixed-ram: a histogram of times that several threads may fill
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,11 +8,12 @@
 #define MIGRATION_FIXED_RAM_ENGINE_LATENCY_H
 
 /*
- * Eight buckets for each power of two nanoseconds: what is read back is
+ * There are eight buckets for each power of two nanoseconds, so a percentile is
  * right to one part in eight.
  */
 #define FIXED_RAM_LATENCY_BUCKETS (8 * 64)
 
+/* The fields are atomic.  All zero is an empty histogram. */
 typedef struct FixedRamLatency {
     uint64_t count;
     uint64_t sum;               /* ns */

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the page map, who reads which page and what is there already
+ * fixed-ram: the page map: the state of each page of each block
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -43,7 +43,7 @@ static uint64_t block_init_units(FixedRamBlock *block)
     uint64_t pos = 0;
 
     if (block->unit == block->page_size) {
-        /* The bitmaps have the same shape; the guest waits for this. */
+        /* The guest waits for this, and the bitmaps have the same shape. */
         bitmap_copy(block->pending, block->data, block->units);
         bitmap_complement(block->received, block->data, block->units);
         pos = block->length;
@@ -116,7 +116,7 @@ size_t fixed_ram_map_extent(const FixedRamBlock *block, uint64_t unit)
     return block->first_extent + unit / block->extent_units;
 }
 
-/* A claim of nothing yet in extent number @extent of @block. */
+/* Make @claim an empty one in extent number @extent of @block. */
 static void claim_init(FixedRamClaim *claim, FixedRamBlock *block,
                        size_t extent)
 {
@@ -136,8 +136,9 @@ bool fixed_ram_map_claim_around(FixedRamBlock *block, uint64_t unit,
     unsigned long old = qatomic_read(&block->pending[word]);
 
     /*
-     * A plain fetch-and could win the neighbours and lose the unit itself.
-     * Giving them back would need a wake-up for whoever asked in between.
+     * A fetch-and could claim the neighbours but not the unit itself.  To
+     * return them would not do: a thread that faulted on one of them meanwhile
+     * would have to be woken.
      */
     do {
         unsigned long seen;
@@ -175,9 +176,10 @@ static FixedRamBlock *map_extent_block(const FixedRamMap *map, size_t extent)
 }
 
 /*
- * Is this extent worth a huge page?  It must be a full one of a block that may
- * have some, and half of it or more must be data: then not much is wasted.
- * With one page a unit the bitmaps of pages and of units have the same shape.
+ * Should a huge page back this extent?  It must be a full extent of a block
+ * that may have huge pages, and at least half of it must be data: else a huge
+ * page wastes memory.  With units of one page the bitmaps of pages and of units
+ * have the same shape.
  */
 static bool extent_is_huge(const FixedRamBlock *block, size_t extent)
 {
@@ -202,7 +204,7 @@ static bool claim_word(FixedRamClaim *claim, size_t i, unsigned long wish)
     return claim->mask[i];
 }
 
-/* Is all data of the extent missing, and may one huge page back it? */
+/* Could one huge page still back the extent: is all of its data missing? */
 static bool extent_is_intact(const FixedRamBlock *block, size_t extent)
 {
     size_t word = extent * FIXED_RAM_EXTENT_WORDS;
@@ -244,7 +246,7 @@ bool fixed_ram_map_claim_next(FixedRamMap *map, FixedRamCursor *cursor,
     while (!cursor->valid ||
            !fixed_ram_map_claim_in(map, cursor->extent, claim)) {
         cursor->valid = false;
-        /* The plain read keeps the cursor from running away. */
+        /* Without this check the cursor would grow for ever. */
         if (qatomic_read(&map->cursor) >= map->extents) {
             return false;
         }
@@ -277,7 +279,7 @@ bool fixed_ram_map_receive(FixedRamMap *map, FixedRamBlock *block,
         unsigned bit = unit % BITS_PER_LONG;
         unsigned count = MIN(end - unit, BITS_PER_LONG - bit);
 
-        /* A full barrier: the page is in place before the bit says so. */
+        /* A full barrier: the page is in place before the bit is set. */
         qatomic_or(&block->received[BIT_WORD(unit)],
                    MAKE_64BIT_MASK(bit, count));
         unit += count;
@@ -292,7 +294,7 @@ void fixed_ram_map_rewind(FixedRamMap *map)
 
 uint64_t fixed_ram_map_left(const FixedRamMap *map)
 {
-    /* Whoever sees that nothing is left sees the pages in place, too. */
+    /* A thread that sees 0 here must also see all pages in place. */
     return qatomic_load_acquire(&map->left);
 }
 
@@ -303,7 +305,7 @@ void fixed_ram_map_set_whole(const FixedRamClaim *claim)
 
 GPtrArray *fixed_ram_map_split_extents(const FixedRamMap *map)
 {
-    GPtrArray *broken = g_ptr_array_new();
+    GPtrArray *split = g_ptr_array_new();
 
     for (size_t i = 0; i < map->blocks->len; i++) {
         FixedRamBlock *block = fixed_ram_map_block(map, i);
@@ -311,12 +313,12 @@ GPtrArray *fixed_ram_map_split_extents(const FixedRamMap *map)
         for (size_t extent = 0; extent < block->extents; extent++) {
             if (!test_bit(extent, block->whole) &&
                 extent_is_huge(block, extent)) {
-                g_ptr_array_add(broken, block->host +
+                g_ptr_array_add(split, block->host +
                                 extent * FIXED_RAM_EXTENT_BYTES);
             }
         }
     }
-    return broken;
+    return split;
 }
 
 FixedRamRun fixed_ram_claim_extent(const FixedRamClaim *claim)

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the page map, who reads which page and what is there already
+ * fixed-ram: the page map: the state of each page of each block
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,17 +12,33 @@
 #include "../format/reader.h"
 
 /*
- * The map knows three sizes.  A *page* is the target's page, the unit of the
- * snapshot's bitmap.  A *unit* is what is claimed and placed at once: the
- * host page of the block's memory where userfaultfd is used, else a page.
- * A unit is one page or several.  An *extent* is what a loader takes in one
- * go: aligned units that make up a huge page of the host.
+ * The words of this folder, each with one meaning:
+ *
+ *   page       a page of the target: a bit in the snapshot's bitmap
+ *   unit       the smallest piece that is claimed and placed: the host page of
+ *              the block's memory where userfaultfd is used, else a page.  One
+ *              page or several.
+ *   extent     2 MiB of a block's memory, aligned: what a loader claims, and
+ *              moves as one huge page.  A larger unit is an extent of its own.
+ *   cluster    64 KiB of a block, which one checksum covers
+ *   run        consecutive units, or pages
+ *   claim      the exclusive right of one thread to read and place units of
+ *              one extent
+ *   data       pages that the snapshot's file holds; all others are zero
+ *   fault      a thread touched a page that is missing, and waits for it; the
+ *              thread may be a vCPU, a thread of QEMU, or one in the kernel
+ *   received   a unit is in place: no worker touches it any more
+ *   source     where the bytes of pages come from: format/source.h
+ *   stall      the load has stopped after an error while the guest runs; a
+ *              recovery ends it
+ *   retire     a recovery goes on without a worker that is in a read
+ *   give up    do without a page that cannot be read; its memory is poisoned
  *
  * Each unit is in one of three states:
  *
  *   pending  received   state
  *   -------  --------   -------------------------------------------------
- *      1        0       missing: nobody reads it
+ *      1        0       missing: no thread reads it
  *      0        0       claimed: one thread reads it and will place it
  *      0        1       received: placed, or zero from the start
  *
@@ -39,30 +55,33 @@ typedef struct FixedRamBlock {
     char name[FIXED_RAM_NAME_MAX + 1];
     uint8_t *host;              /* where the block's memory is mapped */
     uint64_t length;            /* bytes, a multiple of @unit */
-    uint64_t pages_offset;      /* where its first byte is in the file */
+    uint64_t pages_offset;      /* where the first byte is in the file */
     uint64_t page_size;         /* bytes in a page */
     uint64_t unit;              /* bytes in a unit, at least @page_size */
     unsigned long *data;        /* a bit a page: the file holds it */
     uint64_t first_cluster;     /* number of its first checksum, see sums.h */
     bool huge;                  /* the host may back an extent by one page */
 
-    /* Filled in by fixed_ram_map_add() */
+    /*
+     * Set by fixed_ram_map_add().  The bitmaps are atomic, all other fields do
+     * not change while threads use the map.
+     */
     uint64_t units;             /* number of units */
     uint64_t extent_units;      /* units of an extent; a power of two */
     size_t extents;             /* number of extents, the last may be short */
     size_t first_extent;        /* number of its first extent in the map */
-    unsigned long *whole;       /* a bit an extent: placed as one; atomic */
-    unsigned long *pending;     /* a bit a unit; atomic */
-    unsigned long *received;    /* a bit a unit; atomic */
+    unsigned long *whole;       /* a bit an extent: placed as one huge page */
+    unsigned long *pending;     /* a bit a unit */
+    unsigned long *received;    /* a bit a unit */
 } FixedRamBlock;
 
 typedef struct FixedRamMap {
     GPtrArray *blocks;          /* of FixedRamBlock */
-    size_t extents;             /* of all blocks */
-    size_t cursor;              /* next extent for a loader; atomic */
+    size_t extents;             /* number of extents of all blocks */
+    size_t cursor;              /* next extent for loaders; atomic */
     uint64_t total;             /* bytes of RAM */
     uint64_t wanted;            /* bytes of the units that hold data */
-    uint64_t left;              /* of these, bytes not received; atomic */
+    uint64_t left;              /* of @wanted, bytes not received; atomic */
 } FixedRamMap;
 
 /* Units of one extent of one block that one thread has claimed. */
@@ -79,30 +98,30 @@ typedef struct FixedRamRun {
     uint64_t length;
 } FixedRamRun;
 
-/* The extent that a loader is at; start with all zero. */
+/* The extent that a loader is at.  All zero to begin with. */
 typedef struct FixedRamCursor {
     bool valid;
     size_t extent;              /* number of the extent in the map */
 } FixedRamCursor;
 
-/** fixed_ram_map_new(): an empty map; end it with fixed_ram_map_free(). */
+/** fixed_ram_map_new(): an empty map, freed by fixed_ram_map_free() */
 FixedRamMap *fixed_ram_map_new(void);
 
-/** fixed_ram_map_free(): free @map and its blocks, but not their memory. */
+/** fixed_ram_map_free(): free @map and its blocks, not the guest's memory */
 void fixed_ram_map_free(FixedRamMap *map);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamMap, fixed_ram_map_free)
 
 /**
  * fixed_ram_map_add(): add a block before any thread uses the map
  *
- * @block: everything above "filled in" is set; the map owns it from now on,
- *         its @data bitmap (from g_malloc) too
+ * @block: the caller has set all fields down to @huge; the block and its @data
+ *         bitmap, both from g_malloc(), belong to the map from now on
  *
  * Units that hold data begin as missing, all others as received.
  */
 void fixed_ram_map_add(FixedRamMap *map, FixedRamBlock *block);
 
-/** fixed_ram_map_block(): block number @i, of map->blocks->len. */
+/** fixed_ram_map_block(): block number @i of map->blocks->len */
 static inline FixedRamBlock *fixed_ram_map_block(const FixedRamMap *map,
                                                  size_t i)
 {
@@ -120,20 +139,24 @@ FixedRamBlock *fixed_ram_map_find(const FixedRamMap *map, uintptr_t addr);
 bool fixed_ram_map_received(const FixedRamBlock *block, uint64_t unit);
 
 /**
- * fixed_ram_map_was_claimed(): does @unit hold data that somebody has taken up?
+ * fixed_ram_map_was_claimed(): does @unit hold data, and is it no longer
+ * missing?
  *
  * False beyond the block's ends.  Any thread.
  */
 bool fixed_ram_map_was_claimed(const FixedRamBlock *block, uint64_t unit);
 
-/** fixed_ram_map_extent(): number in the map of the extent @unit lies in. */
+/**
+ * fixed_ram_map_extent(): the number in the map of the extent in which @unit
+ * lies
+ */
 size_t fixed_ram_map_extent(const FixedRamBlock *block, uint64_t unit);
 
 /**
  * fixed_ram_map_claim_around(): claim a unit, and missing ones beside it
  *
- * @span: how many units to take at most, a power of two up to 64: the group
- *        of @span aligned units in which @unit lies
+ * @span: how many units to claim at most, a power of two up to 64: those of
+ *        the aligned group of @span units in which @unit lies
  *
  * Returns false, and claims nothing, if @unit is not missing.  Any thread.
  */
@@ -144,8 +167,8 @@ bool fixed_ram_map_claim_around(FixedRamBlock *block, uint64_t unit,
  * fixed_ram_map_claim_in(): claim some of what is missing of extent @extent
  * of the map
  *
- * All of it if a huge page could still back the extent.  Else no more than a
- * word: somebody is about, who would have to wait for all that is taken.
+ * All of it if a huge page could still back the extent.  Else no more than one
+ * word of units: the guest uses the extent, and would wait for all of them.
  *
  * Returns false if nothing is missing.  Any thread.
  */
@@ -163,21 +186,21 @@ bool fixed_ram_map_claim_in(FixedRamMap *map, size_t extent,
 bool fixed_ram_map_claim_next(FixedRamMap *map, FixedRamCursor *cursor,
                               FixedRamClaim *claim);
 
-/** fixed_ram_map_return(): give all of @claim back: it is missing. */
+/** fixed_ram_map_return(): end @claim: its units are missing again */
 void fixed_ram_map_return(const FixedRamClaim *claim);
 
 /**
  * fixed_ram_map_receive(): the units at @run, claimed before, are in place
  *
- * Returns true if nothing is left: one call on a map does so.
+ * Returns true if every unit of the map is received now; one call does so.
  */
 bool fixed_ram_map_receive(FixedRamMap *map, FixedRamBlock *block,
                            const FixedRamRun *run);
 
-/** fixed_ram_map_rewind(): let loaders look at every extent once more. */
+/** fixed_ram_map_rewind(): have loaders look at every extent once more */
 void fixed_ram_map_rewind(FixedRamMap *map);
 
-/** fixed_ram_map_left(): bytes that have not been received.  Any thread. */
+/** fixed_ram_map_left(): bytes that have not been received; any thread */
 uint64_t fixed_ram_map_left(const FixedRamMap *map);
 
 /**
@@ -193,34 +216,34 @@ void fixed_ram_map_set_whole(const FixedRamClaim *claim);
  */
 GPtrArray *fixed_ram_map_split_extents(const FixedRamMap *map);
 
-/** fixed_ram_claim_extent(): where the extent lies that @claim is part of. */
+/** fixed_ram_claim_extent(): where the extent of @claim lies in its block */
 FixedRamRun fixed_ram_claim_extent(const FixedRamClaim *claim);
 
-/** fixed_ram_claim_bytes(): bytes in the units of @claim. */
+/** fixed_ram_claim_bytes(): bytes in the units of @claim */
 uint64_t fixed_ram_claim_bytes(const FixedRamClaim *claim);
 
-/** fixed_ram_claim_has(): is the byte at @offset of the block part of it? */
+/** fixed_ram_claim_has(): is the byte at @offset of the block claimed? */
 bool fixed_ram_claim_has(const FixedRamClaim *claim, uint64_t offset);
 
 /**
- * fixed_ram_claim_is_whole(): is it worth a huge page?
+ * fixed_ram_claim_is_whole(): should a huge page back the claim's extent?
  *
- * It is if the block may have some, @claim holds all data of the extent, and
- * no less than half of the extent is data.
+ * Yes if the block may have huge pages, if @claim holds all data of the extent,
+ * and if at least half of the extent is data.
  */
 bool fixed_ram_claim_is_whole(const FixedRamClaim *claim);
 
 /**
  * fixed_ram_claim_next(): the next run of units of @claim, from @pos on
  *
- * @gap: bytes of units of others that may lie between two units of a run
+ * @gap: bytes of units not claimed that may lie between two units of a run
  *
  * Returns false if there is none.
  */
 bool fixed_ram_claim_next(const FixedRamClaim *claim, uint64_t pos,
                           uint64_t gap, FixedRamRun *run);
 
-/** fixed_ram_claim_drop(): @run is the claim's no more. */
+/** fixed_ram_claim_drop(): take the units at @run out of @claim */
 void fixed_ram_claim_drop(FixedRamClaim *claim, const FixedRamRun *run);
 
 /**

@@ -11,38 +11,38 @@
 #include "qemu/units.h"
 #include "pace.h"
 
-#define BUSY_NS         (1 * SCALE_MS)
-#define CALM_NS         (20 * SCALE_MS)
-#define BUSY_BYTES      (256 * KiB)
-#define CALM_BYTES      (1 * MiB)
+#define ACTIVE_NS       (1 * SCALE_MS)
+#define RECENT_NS       (20 * SCALE_MS)
+#define ACTIVE_BYTES    (256 * KiB)
+#define RECENT_BYTES    (1 * MiB)
 /*
- * While busy a loader leaves the disk alone for a quarter of the time that
- * its last read took, and for three times that while a fault is served.  A
- * fault waits for one small read at most, and is next.
+ * While faults are active a loader pauses for a quarter of the time that its
+ * last read took, and for three quarters while a fault is being served.  So a
+ * fault waits for one small read at most.
  */
 #define PAUSE(took)         ((took) / 4)
 #define PAUSE_URGENT(took)  ((took) / 4 * 3)
-/* A read that hung does not make for a long pause. */
+/* A read that took longer counts as one that took so long. */
 #define READ_NS_MAX     (5 * SCALE_MS)
 #define PAUSE_STEP_US   50
 
-typedef enum Mood { BUSY, CALM, QUIET } Mood;
+typedef enum FaultActivity { ACTIVE, RECENT, IDLE } FaultActivity;
 
-static Mood pace_mood(FixedRamPace *pace)
+static FaultActivity fault_activity(FixedRamPace *pace)
 {
     int64_t since = get_clock() - qatomic_read(&pace->last_fault);
 
-    if (qatomic_read(&pace->urgent) || since < BUSY_NS) {
-        return BUSY;
+    if (qatomic_read(&pace->urgent) || since < ACTIVE_NS) {
+        return ACTIVE;
     }
-    return since < CALM_NS ? CALM : QUIET;
+    return since < RECENT_NS ? RECENT : IDLE;
 }
 
 void fixed_ram_pace_init(FixedRamPace *pace, bool careful)
 {
     *pace = (FixedRamPace) { };
     qemu_mutex_init(&pace->lock);
-    qemu_cond_init(&pace->left);
+    qemu_cond_init(&pace->turn_free);
     if (careful) {
         pace->last_fault = get_clock();
     } else {
@@ -52,7 +52,7 @@ void fixed_ram_pace_init(FixedRamPace *pace, bool careful)
 
 void fixed_ram_pace_destroy(FixedRamPace *pace)
 {
-    qemu_cond_destroy(&pace->left);
+    qemu_cond_destroy(&pace->turn_free);
     qemu_mutex_destroy(&pace->lock);
 }
 
@@ -76,16 +76,16 @@ void fixed_ram_pace_hurry(FixedRamPace *pace, uintptr_t addr)
 void fixed_ram_pace_enter(FixedRamPace *pace, FixedRamTurn *turn)
 {
     turn->held = false;
-    if (pace_mood(pace) == QUIET) {
+    if (fault_activity(pace) == IDLE) {
         return;
     }
     QEMU_LOCK_GUARD(&pace->lock);
     while (pace->taken) {
-        qemu_cond_wait(&pace->left, &pace->lock);
+        qemu_cond_wait(&pace->turn_free, &pace->lock);
     }
-    if (pace_mood(pace) == QUIET) {
-        /* The next one need not wait, either. */
-        qemu_cond_signal(&pace->left);
+    if (fault_activity(pace) == IDLE) {
+        /* The next loader need not wait, either. */
+        qemu_cond_signal(&pace->turn_free);
     } else {
         pace->taken = turn->held = true;
     }
@@ -96,7 +96,7 @@ void fixed_ram_pace_leave(FixedRamPace *pace, FixedRamTurn *turn)
     if (turn->held) {
         QEMU_LOCK_GUARD(&pace->lock);
         pace->taken = turn->held = false;
-        qemu_cond_signal(&pace->left);
+        qemu_cond_signal(&pace->turn_free);
     }
 }
 
@@ -105,7 +105,7 @@ static bool pause_is_over(FixedRamPace *pace)
     int64_t took = MIN(pace->read_end - pace->read_begin, READ_NS_MAX);
     int64_t since = get_clock() - pace->read_end;
 
-    return pace_mood(pace) != BUSY || since >= PAUSE_URGENT(took) ||
+    return fault_activity(pace) != ACTIVE || since >= PAUSE_URGENT(took) ||
            (since >= PAUSE(took) && !qatomic_read(&pace->urgent));
 }
 
@@ -124,7 +124,7 @@ uint64_t fixed_ram_pace_begin(FixedRamPace *pace, const FixedRamTurn *turn,
     if (qatomic_read(&pace->hurry) - addr < length) {
         most = want;
     } else {
-        most = pace_mood(pace) == BUSY ? BUSY_BYTES : CALM_BYTES;
+        most = fault_activity(pace) == ACTIVE ? ACTIVE_BYTES : RECENT_BYTES;
     }
     pace->read_begin = get_clock();
     return MIN(want, most);

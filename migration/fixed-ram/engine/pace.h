@@ -10,76 +10,96 @@
 #include "qemu/thread.h"
 
 /*
- * A disk serves one request after the other: how long a fault takes is
- * decided by what loaders have in flight.  How careful they are depends on
- * how long ago the last fault was:
+ * A disk serves one request after the other, so the time that a fault takes
+ * depends on how much loaders have in flight.  How much they may have depends
+ * on when the last fault was:
  *
- *   busy    just now: one loader at a time, small reads, and a pause after
- *           each in proportion to how long it took, so that faults and
- *           loaders share the disk whatever its speed
- *   calm    a moment ago: one loader at a time, larger reads, no pause
- *   quiet   all loaders, an extent in one read
+ *   active  just now: one loader at a time, small reads, and after each a pause
+ *           in proportion to its duration, so that faults and loaders share the
+ *           disk whatever its speed
+ *   recent  a moment ago: one loader at a time, larger reads, no pause
+ *   idle    long ago: all loaders, an extent in one read
  *
- * All functions may be called by any thread.
+ * Any thread may call any of these functions.
  */
 typedef struct FixedRamPace {
-    unsigned urgent;            /* faults whose pages are being read; atomic */
-    int64_t last_fault;         /* when one was; get_clock(); atomic */
-    uintptr_t hurry;            /* who waits, waits for a loader; atomic */
-    int64_t read_begin;         /* its who has the turn: the last read ... */
-    int64_t read_end;           /* ... began and ended */
+    /* Atomic */
+    unsigned urgent;            /* faults for which a read is under way */
+    int64_t last_fault;         /* get_clock() at the last fault */
+    uintptr_t hurry;            /* address of fixed_ram_pace_hurry() */
+
+    /*
+     * get_clock() at the start and the end of the last read of the loader that
+     * holds the turn.  Only for that loader.
+     */
+    int64_t read_begin;
+    int64_t read_end;
+
     QemuMutex lock;             /* guards what follows */
-    QemuCond left;              /* @taken is no more */
-    bool taken;                 /* a loader has the turn */
+    QemuCond turn_free;         /* @taken has become false */
+    bool taken;                 /* a loader holds the turn */
 } FixedRamPace;
 
 /*
- * A loader's own, from enter to leave.  Of one that hangs in a read another
- * thread may end the read, and leave.
+ * Belongs to one loader, from fixed_ram_pace_enter() to fixed_ram_pace_leave().
+ * For a loader that hangs in a read another thread calls fixed_ram_pace_end()
+ * and fixed_ram_pace_leave().
  */
 typedef struct FixedRamTurn {
-    bool held;                  /* it has the turn, else all may read */
+    bool held;                  /* false: all loaders may read now */
 } FixedRamTurn;
 
 /**
- * fixed_ram_pace_init(): begin as after a fault
+ * fixed_ram_pace_init(): begin as if there had just been a fault
  *
- * @careful: false where there will be no faults: always quiet
+ * @careful: false if there will be no faults: begin as idle
  */
 void fixed_ram_pace_init(FixedRamPace *pace, bool careful);
+
+/** fixed_ram_pace_destroy(): no thread may be using @pace any more. */
 void fixed_ram_pace_destroy(FixedRamPace *pace);
 
 /** fixed_ram_pace_fault(): a fault thread is about to read. */
 void fixed_ram_pace_fault(FixedRamPace *pace);
 
-/** fixed_ram_pace_fault_end(): it has done so. */
+/** fixed_ram_pace_fault_end(): the fault thread's read has ended. */
 void fixed_ram_pace_fault_end(FixedRamPace *pace);
 
 /**
- * fixed_ram_pace_hurry(): somebody waits for @addr, which a loader has taken
+ * fixed_ram_pace_hurry(): a thread waits for @addr, which a loader has claimed
  *
- * It brings the rest of that extent without a pause.
+ * That loader reads the rest of its claim without a pause.
  */
 void fixed_ram_pace_hurry(FixedRamPace *pace, uintptr_t addr);
 
-/** fixed_ram_pace_enter(): wait for one's turn to read, if turns are taken. */
+/**
+ * fixed_ram_pace_enter(): a loader is about to read
+ *
+ * Unless faults are idle it waits until it gets the turn.
+ *
+ * @turn: filled in
+ */
 void fixed_ram_pace_enter(FixedRamPace *pace, FixedRamTurn *turn);
 
-/** fixed_ram_pace_leave(): nothing more to read for now; may be repeated. */
+/**
+ * fixed_ram_pace_leave(): the loader has nothing more to read for now
+ *
+ * A second call for the same turn does nothing.
+ */
 void fixed_ram_pace_leave(FixedRamPace *pace, FixedRamTurn *turn);
 
 /**
- * fixed_ram_pace_begin(): wait until a read may be issued
+ * fixed_ram_pace_begin(): wait until the loader may read
  *
- * @addr, @length: the memory that the caller has taken, see hurry()
- * @want: how many bytes to read
+ * @addr, @length: the memory of the loader's claim, see fixed_ram_pace_hurry()
+ * @want: how many bytes the loader wants to read
  *
- * Returns how many may be read at once, @want at most.
+ * Returns how many bytes it may read at once, @want at most.
  */
 uint64_t fixed_ram_pace_begin(FixedRamPace *pace, const FixedRamTurn *turn,
                               uintptr_t addr, uint64_t length, uint64_t want);
 
-/** fixed_ram_pace_end(): the read is over. */
+/** fixed_ram_pace_end(): the loader's read has ended. */
 void fixed_ram_pace_end(FixedRamPace *pace, const FixedRamTurn *turn);
 
 #endif

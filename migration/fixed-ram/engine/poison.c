@@ -1,5 +1,5 @@
 /*
- * fixed-ram: pages that can never be had
+ * fixed-ram: giving up pages that cannot be read
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -25,9 +25,20 @@ static FixedRamBlock *find_block(FixedRamLoad *load, const char *name)
     return NULL;
 }
 
+/* The page that is to be given up is not missing: say in which way. */
+static void set_not_missing(const FixedRamBlock *block, uint64_t unit,
+                            Error **errp)
+{
+    error_setg(errp, "block '%s' offset 0x%" PRIx64 ": cannot give up the "
+               "page: %s", block->name, unit * block->unit,
+               fixed_ram_map_received(block, unit)
+               ? "it has been loaded, or has been zero from the start"
+               : "it is being read, and the load is not paused");
+}
+
 /*
- * Claim @unit, unless it is received.  During a stall all claims come back
- * soon, if need be by taking them from reads that hang.
+ * Claim @unit, unless it is received.  During a stall workers return their
+ * claims soon, and fixed_ram_threads_retire() returns those of reads that hang.
  */
 static bool claim_unit(FixedRamLoad *load, FixedRamBlock *block,
                        uint64_t unit, FixedRamClaim *claim, Error **errp)
@@ -35,9 +46,7 @@ static bool claim_unit(FixedRamLoad *load, FixedRamBlock *block,
     while (!fixed_ram_map_claim_around(block, unit, 1, claim)) {
         if (fixed_ram_map_received(block, unit) ||
             !qatomic_read(&load->stalled)) {
-            error_setg(errp, "block '%s' offset 0x%" PRIx64 ": the page is "
-                       "there, or is being read", block->name,
-                       unit * block->unit);
+            set_not_missing(block, unit, errp);
             return false;
         }
         if (!fixed_ram_threads_retire(load, errp)) {
@@ -48,7 +57,6 @@ static bool claim_unit(FixedRamLoad *load, FixedRamBlock *block,
     return true;
 }
 
-/* Nobody else has a say in the unit of @claim now. */
 static bool poison_claim(FixedRamLoad *load, const FixedRamClaim *claim,
                          const FixedRamRun *run, Error **errp)
 {
@@ -60,7 +68,7 @@ static bool poison_claim(FixedRamLoad *load, const FixedRamClaim *claim,
     if (ret < 0) {
         fixed_ram_map_return(claim);
         error_setg_errno(errp, -ret, "block '%s' offset 0x%" PRIx64
-                         ": the page cannot be given up", block->name,
+                         ": cannot give up the page", block->name,
                          run->offset);
         return false;
     }
@@ -80,10 +88,12 @@ static bool give_up_unit(FixedRamLoad *load, FixedRamBlock *block,
 }
 
 /*
- * What is verified as one is given up as one: without the page that is lost
- * the others could never be verified.
+ * How many units are given up together: all of a cluster if there are
+ * checksums.  Without the lost page the cluster's other pages cannot be
+ * verified.
  */
-static uint64_t lost_span(const FixedRamLoad *load, const FixedRamBlock *block)
+static uint64_t give_up_span(const FixedRamLoad *load,
+                             const FixedRamBlock *block)
 {
     return load->config.sums ? MAX(FIXED_RAM_CLUSTER_BYTES / block->unit, 1)
                              : 1;
@@ -96,16 +106,16 @@ bool fixed_ram_load_give_up(FixedRamLoad *load, const char *name,
     uint64_t wanted, first, end;
 
     if (!block || offset >= block->length) {
-        error_setg(errp, "there is no offset 0x%" PRIx64 " in a RAM block "
-                   "'%s'", offset, name);
+        error_setg(errp, "cannot give up the page: there is no offset 0x%"
+                   PRIx64 " in a RAM block '%s'", offset, name);
         return false;
     }
     wanted = offset / block->unit;
     if (!give_up_unit(load, block, wanted, errp)) {
         return false;
     }
-    first = ROUND_DOWN(wanted, lost_span(load, block));
-    end = MIN(first + lost_span(load, block), block->units);
+    first = ROUND_DOWN(wanted, give_up_span(load, block));
+    end = MIN(first + give_up_span(load, block), block->units);
     for (uint64_t unit = first; unit < end; unit++) {
         if (!fixed_ram_map_received(block, unit) &&
             !give_up_unit(load, block, unit, errp)) {

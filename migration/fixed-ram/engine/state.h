@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the state of a load: errors, stalls, and who is told of them
+ * fixed-ram: the state of a load: errors, stalls and notifications
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -11,7 +11,7 @@
 #include "qemu/userfaultfd.h"
 #include "uffd.h"
 
-/* Ask the kernel for the interface, and for what we make use of. */
+/* Agree with the kernel on the features that are used here. */
 static bool uffd_handshake(FixedRamUffd *uffd)
 {
     struct uffdio_api api = { .api = UFFD_API };
@@ -24,7 +24,7 @@ static bool uffd_handshake(FixedRamUffd *uffd)
     if (!getenv(FIXED_RAM_NO_MOVE)) {
         wanted |= UFFD_FEATURE_MOVE | UFFD_FEATURE_POISON;
     }
-    /* With an event feature set, discards would block on our readers. */
+    /* With an event feature a thread that discards memory waits for readers. */
     api.features = offered & wanted;
     uffd->thread_id = api.features & UFFD_FEATURE_THREAD_ID;
     uffd->can_move = api.features & UFFD_FEATURE_MOVE;
@@ -32,7 +32,7 @@ static bool uffd_handshake(FixedRamUffd *uffd)
     return !ioctl(uffd->fd, UFFDIO_API, &api);
 }
 
-static bool uffd_hang_doorbell(FixedRamUffd *uffd, Error **errp)
+static bool uffd_map_doorbell(FixedRamUffd *uffd, Error **errp)
 {
     size_t size = FIXED_RAM_UFFD_BELLS * qemu_real_host_page_size();
     void *bell = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -62,7 +62,7 @@ bool fixed_ram_uffd_open(FixedRamUffd *uffd, Error **errp)
         fixed_ram_uffd_close(uffd);
         return false;
     }
-    if (!uffd_hang_doorbell(uffd, errp)) {
+    if (!uffd_map_doorbell(uffd, errp)) {
         fixed_ram_uffd_close(uffd);
         return false;
     }
@@ -102,7 +102,7 @@ void fixed_ram_uffd_unregister(FixedRamUffd *uffd, void *addr,
 {
     struct uffdio_range range = { .start = (uintptr_t)addr, .len = length };
 
-    /* The only failure left is that nothing is mapped there any more. */
+    /* This fails only if the memory has been unmapped. */
     ioctl(uffd->fd, UFFDIO_UNREGISTER, &range);
 }
 
@@ -146,14 +146,14 @@ int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
         if (!ioctl(uffd->fd, UFFDIO_COPY, &copy)) {
             *done += copy.len;
         } else if (errno == EEXIST) {
-            /* Somebody waits for it all the same if the message was late. */
+            /* A thread whose fault comes late waits for it all the same. */
             fixed_ram_uffd_wake(uffd, (uint8_t *)dst + *done, unit);
             *done += unit;
         } else if (errno == EAGAIN) {
-            /* The address space is changing: @copy says how far it came. */
+            /* The address space changes; the kernel says how far it came. */
             *done += copy.copy > 0 ? copy.copy : 0;
         } else if (errno == ENOENT && copy.len > unit) {
-            /* It has gone, or more than one mapping makes it up. */
+            /* It has been unmapped, or consists of several mappings. */
             most = unit;
         } else {
             return -errno;
@@ -241,13 +241,13 @@ void fixed_ram_uffd_wake(FixedRamUffd *uffd, void *addr, uint64_t length)
 {
     struct uffdio_range range = { .start = (uintptr_t)addr, .len = length };
 
-    /* It fails only where the memory has gone, and nobody waits there. */
+    /* This fails only if the memory has been unmapped. */
     ioctl(uffd->fd, UFFDIO_WAKE, &range);
 }
 
 void fixed_ram_uffd_ring(FixedRamUffd *uffd, unsigned i)
 {
-    /* volatile: the touch is the point */
+    /* volatile: the compiler must not drop the access */
     volatile uint8_t *page = uffd->doorbell + i * qemu_real_host_page_size();
 
     assert(i < FIXED_RAM_UFFD_BELLS);

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: is what was read what was saved?
+ * fixed-ram: clusters that were read, and their checksums
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: is what was read what was saved?
+ * fixed-ram: clusters that were read, and their checksums
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,23 +13,23 @@
 #include "../format/sumtable.h"
 
 /*
- * Content is verified by clusters (see sums.h): who wants a page of a cluster
- * reads all of the cluster that the file holds.
+ * Content is verified by clusters (see sums.h): a worker that wants one page of
+ * a cluster reads all of the cluster's pages that the file holds.
  */
 
 /** fixed_ram_verify_widen(): @run, widened to whole clusters of @block */
 FixedRamRun fixed_ram_verify_widen(const FixedRamBlock *block,
                                    const FixedRamRun *run);
 
-/** fixed_ram_verify_wants(): is any of the cluster at @offset claimed? */
+/** fixed_ram_verify_wants(): is a page of the cluster at @offset claimed? */
 bool fixed_ram_verify_wants(const FixedRamClaim *claim, uint64_t offset);
 
 /**
  * fixed_ram_verify_cluster(): is @buf what was saved of the cluster at @offset?
  *
- * @buf: the cluster's pages, each at its place; those that the file does not
- *       hold may be anything
- * @expected: the sum that the snapshot has
+ * @buf: the cluster's pages, each at its place; pages that the file does not
+ *       hold may contain anything
+ * @expected: the checksum that the snapshot has
  * @source: for the error
  */
 bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,

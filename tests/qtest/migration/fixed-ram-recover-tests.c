@@ -229,7 +229,7 @@ static void give_up(unsigned save, int64_t bytes)
     frt_wait_status(args.to, "postcopy-paused");
     frt_assert_refused(args.to, "'no.ram'", command, "no.ram", lost);
     qtest_qmp_assert_success(args.to, command, "pc.ram", lost);
-    frt_assert_refused(args.to, "the page is there", command, "pc.ram",
+    frt_assert_refused(args.to, "has been loaded", command, "pc.ram",
                        lost + 1);
     g_assert_cmpint(frt_figure(args.to, "lost-bytes"), ==, bytes);
     migrate_recover(args.to, args.uri);

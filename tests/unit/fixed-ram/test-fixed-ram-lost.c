@@ -39,7 +39,7 @@ static void break_page(Rig *rig, const FixedRamBlock *block, uint64_t page)
 }
 
 /* May the kernel read it for us? */
-static bool is_deadly(const FixedRamBlock *block, uint64_t page)
+static bool is_poisoned(const FixedRamBlock *block, uint64_t page)
 {
     int fds[2];
     ssize_t n;
@@ -90,7 +90,7 @@ static void check_rest(Rig *rig, const FixedRamBlock *lost, uint64_t page)
             }
         }
     }
-    g_assert_true(is_deadly(lost, page));
+    g_assert_true(is_poisoned(lost, page));
 }
 
 static void test_give_up(const void *opaque)
@@ -119,14 +119,14 @@ static void test_give_up(const void *opaque)
                                          &error_abort));
     g_assert_cmpuint(fixed_ram_load_stats(rig->load)->lost_bytes, ==,
                      RIG_PAGE);
-    give_up_refused(rig, RAM, page * RIG_PAGE, "the page is there");
-    g_assert_true(is_deadly(block, page));
+    give_up_refused(rig, RAM, page * RIG_PAGE, "has been loaded");
+    g_assert_true(is_poisoned(block, page));
 
     rig_recover(rig, DISK_GOOD);
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     check_rest(rig, block, page);
     rig_stop(rig);
-    g_assert_true(is_deadly(block, page));
+    g_assert_true(is_poisoned(block, page));
     rig_free(rig);
 }
 
@@ -177,7 +177,7 @@ static void test_refused(void)
     zero = find_first_zero_bit(block->data, block->units);
     give_up_refused(rig, "pc.rom", 0, "'pc.rom'");
     give_up_refused(rig, RAM, block->length, "there is no offset");
-    give_up_refused(rig, RAM, zero * RIG_PAGE, "the page is there");
+    give_up_refused(rig, RAM, zero * RIG_PAGE, "has been loaded");
     g_assert_cmpuint(fixed_ram_load_stats(rig->load)->lost_bytes, ==, 0);
     rig_free(rig);
 }
@@ -197,7 +197,7 @@ static void test_old_kernel(void)
     }
     page = rig_data_page(rig_block(rig, 0), 5);
     g_assert_true(fixed_ram_load_guest_runs(rig->load));
-    give_up_refused(rig, RAM, page * RIG_PAGE, "cannot be given up");
+    give_up_refused(rig, RAM, page * RIG_PAGE, "cannot give up");
     rig_start(rig);
     rig_wait(rig, FIXED_RAM_LOAD_STALLED);
     rig_recover(rig, DISK_GOOD);
