@@ -237,7 +237,7 @@ static void test_backends(const char *shared)
 
     make_backend_file();
     if (!frt_start(&args)) {
-        frt_remove_files(NULL);
+        frt_remove_files();
         return;
     }
     frt_fill(&args);

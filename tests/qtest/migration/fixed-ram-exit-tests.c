@@ -5,116 +5,32 @@
  */
 
 /*
- * It must, within two seconds, whoever waits for a page that does not come.
- * Tests on machines of all kinds are more patient, but not endlessly.
+ * Whatever waits for the snapshot, waits in user space here: the library
+ * faults.c holds the reads.  fixed-ram-exit-kernel-tests.c has the same states
+ * with a file system that holds them.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/units.h"
 #include "libqtest.h"
+#include "migration/fixed-ram-exit.h"
 #include "migration/fixed-ram-faults.h"
-#include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
-
-#define PATIENCE_SECONDS 20
-
-/* How QEMU is asked to end. */
-#define SIGNALS         0x1
-#define QUIT            0x2     /* the main loop must hear it */
-
-typedef struct ExitTest {
-    FixedRamTest scenario;
-    /* Brings the loading side into the state in which it shall end. */
-    void (*enter)(FixedRamTest *t);
-    /* Optional: looks at what is left */
-    void (*after)(void);
-    unsigned ways;
-    int status;                 /* that it ends with */
-} ExitTest;
-
-static void assert_gone(ExitTest *test, const char *way)
-{
-    FixedRamTest *t = &test->scenario;
-    gint64 begun = g_get_monotonic_time();
-
-    while (qtest_probe_child(t->to)) {
-        g_assert_cmpint(g_get_monotonic_time() - begun, <,
-                        PATIENCE_SECONDS * G_USEC_PER_SEC);
-        g_usleep(1000);
-    }
-    g_test_message("%s: gone after %d ms", way,
-                   (int)((g_get_monotonic_time() - begun) / 1000));
-    /* Looked at by who closes the connection. */
-    qtest_set_expected_status(t->to, test->status);
-    frt_faults_forget();
-    if (test->after) {
-        test->after();
-    }
-}
-
-static void end_by_signal(ExitTest *test, int number)
-{
-    g_assert_cmpint(kill(qtest_pid(test->scenario.to), number), ==, 0);
-    assert_gone(test, strsignal(number));
-}
-
-static void end_by_quit(ExitTest *test)
-{
-    qtest_qmp_send(test->scenario.to, "{ 'execute': 'quit' }");
-    assert_gone(test, "quit");
-}
-
-static void test_exit(ExitTest *test)
-{
-    FixedRamTest *t = &test->scenario;
-
-    t->start.oob = true;
-    t->start.hide_stderr = true;
-    t->save = t->save ?: FR_FIXED;
-    if (!frt_faults_begin(t)) {
-        return;
-    }
-    test->enter(t);
-    end_by_signal(test, SIGTERM);
-    frt_restart_target(t, "defer", "");
-    test->enter(t);
-    end_by_signal(test, SIGINT);
-    if (test->ways & QUIT) {
-        frt_restart_target(t, "defer", "");
-        test->enter(t);
-        end_by_quit(test);
-    }
-    /* What is left to end are the connections. */
-    t->run = false;
-    frt_faults_end(t);
-}
 
 /*
  * Before the guest runs
  */
 
-/* The file hangs when it is looked at first, by the main loop. */
-static void enter_preflight(FixedRamTest *t)
-{
-    frt_faults_set(0, &(FixedRamFaultsRule) {
-        .mode = FIXED_RAM_FAULTS_HANG,
-    });
-    frt_set_mode(t->to, t->load);
-    qtest_qmp_send(t->to, "{ 'execute': 'migrate-incoming', "
-                   "'arguments': { 'uri': %s } }", t->uri);
-    frt_faults_wait_hanging(0, 1);
-}
-
 static void test_preflight(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
-        .enter = enter_preflight,
+        .enter = frt_enter_preflight,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 static void enter_share(FixedRamTest *t)
@@ -127,47 +43,39 @@ static void enter_share(FixedRamTest *t)
 
 static void test_share(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .scenario.percent = 50,
         .enter = enter_share,
         .ways = SIGNALS | QUIT,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 static void test_eager(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_FIXED,
         .enter = enter_share,
         .ways = SIGNALS | QUIT,
     };
 
-    test_exit(&test);
-}
-
-/* The main thread reads the devices' state. */
-static void enter_stream(FixedRamTest *t)
-{
-    frt_faults_set_devices(t, FIXED_RAM_FAULTS_HANG, 0);
-    frt_load_begin(t);
-    frt_faults_wait_hanging(1, 1);
+    frt_exit_test(&test);
 }
 
 /* With an index that would be pre-flight. */
 static void test_stream(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.save = FR_MAPPED,
         .scenario.load = FR_DEMAND,
-        .enter = enter_stream,
+        .enter = frt_enter_stream,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 /*
@@ -193,7 +101,7 @@ static void enter_failing(FixedRamTest *t)
 
 static void test_failing(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .scenario.start.opts_source = FRT_QUEUE,
         .scenario.start.opts_target = FRT_QUEUE,
@@ -202,19 +110,19 @@ static void test_failing(void)
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 static void test_failing_eager(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_FIXED,
         .enter = enter_failing,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 /* The main thread waits, inside a device's load. */
@@ -225,7 +133,7 @@ static void enter_device(FixedRamTest *t)
 
 static void test_device(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .scenario.start.opts_source = FRT_QUEUE,
         .scenario.start.opts_target = FRT_QUEUE,
@@ -234,7 +142,7 @@ static void test_device(void)
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 /*
@@ -249,7 +157,7 @@ static void enter_load(FixedRamTest *t)
 
 static void test_load(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .scenario.live = true,
         .scenario.run = true,
@@ -258,36 +166,21 @@ static void test_load(void)
         .ways = SIGNALS | QUIT,
     };
 
-    test_exit(&test);
-}
-
-static void wait_vcpu_faults(FixedRamTest *t)
-{
-    while (!frt_ram_figure(t->to, "postcopy-requests")) {
-        g_usleep(1000);
-    }
-}
-
-static void enter_hanging(FixedRamTest *t)
-{
-    frt_load_hanging(t);
-    if (t->run) {
-        wait_vcpu_faults(t);
-    }
+    frt_exit_test(&test);
 }
 
 static void test_hanging_vcpu(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .scenario.live = true,
         .scenario.run = true,
-        .enter = enter_hanging,
+        .enter = frt_enter_hanging,
         .ways = SIGNALS | QUIT,
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 static void enter_hanging_main_loop(FixedRamTest *t)
@@ -301,48 +194,42 @@ static void enter_hanging_main_loop(FixedRamTest *t)
 
 static void test_hanging_main_loop(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .enter = enter_hanging_main_loop,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 /*
  * While the load is paused
  */
 
-static void enter_paused(FixedRamTest *t)
-{
-    enter_hanging(t);
-    frt_load_failing(t, EIO);
-}
-
 static void test_paused(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
-        .enter = enter_paused,
+        .enter = frt_enter_paused,
         .ways = SIGNALS | QUIT,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 static void test_paused_vcpu(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .scenario.live = true,
         .scenario.run = true,
-        .enter = enter_paused,
+        .enter = frt_enter_paused,
         .ways = SIGNALS | QUIT,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 static void enter_paused_main_loop(FixedRamTest *t)
@@ -350,25 +237,25 @@ static void enter_paused_main_loop(FixedRamTest *t)
     g_autofree char *path = frt_path("other");
 
     unlink(path);
-    enter_paused(t);
+    frt_enter_paused(t);
     frt_occupy_main_loop(t);
 }
 
 static void test_paused_main_loop(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .enter = enter_paused_main_loop,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 static void test_paused_both(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .scenario.live = true,
         .scenario.run = true,
@@ -377,13 +264,13 @@ static void test_paused_both(void)
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 /* Somebody tries to go on, and the file hangs already when it is opened. */
 static void enter_recovering(FixedRamTest *t)
 {
-    enter_paused(t);
+    frt_enter_paused(t);
     frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_HANG,
     });
@@ -392,33 +279,21 @@ static void enter_recovering(FixedRamTest *t)
     frt_faults_wait_hanging(0, 1);
 }
 
-/* The same, and it is the main loop that tries. */
-static void enter_recovering_main_loop(FixedRamTest *t)
-{
-    enter_paused(t);
-    frt_faults_set(0, &(FixedRamFaultsRule) {
-        .mode = FIXED_RAM_FAULTS_HANG,
-    });
-    qtest_qmp_send(t->to, "{ 'execute': 'migrate-recover', "
-                   "'arguments': { 'uri': %s } }", t->uri);
-    frt_faults_wait_hanging(0, 1);
-}
-
 static void test_recovering_main_loop(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
-        .enter = enter_recovering_main_loop,
+        .enter = frt_enter_recovering_main_loop,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 static void test_recovering(void)
 {
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .scenario.live = true,
         .scenario.run = true,
@@ -426,7 +301,7 @@ static void test_recovering(void)
         .ways = SIGNALS,
     };
 
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 /*
@@ -450,13 +325,13 @@ static void write_disk(FixedRamTest *t)
 
 static void enter_hanging_written(FixedRamTest *t)
 {
-    enter_hanging(t);
+    frt_enter_hanging(t);
     write_disk(t);
 }
 
 static void enter_paused_written(FixedRamTest *t)
 {
-    enter_paused(t);
+    frt_enter_paused(t);
     write_disk(t);
 }
 
@@ -492,7 +367,7 @@ static void test_disk(void (*enter)(FixedRamTest *t), int status)
     g_autofree char *disk = frt_path("disk");
     g_autofree char *opts = g_strdup_printf(
         "-drive if=none,id=disk,file=%s,format=qcow2,cache=writeback", disk);
-    ExitTest test = {
+    FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
         .scenario.start.opts_target = opts,
         .scenario.live = true,
@@ -508,7 +383,7 @@ static void test_disk(void (*enter)(FixedRamTest *t), int status)
         return;
     }
     g_assert_true(mkimg(disk, "qcow2", DISK_MIB));
-    test_exit(&test);
+    frt_exit_test(&test);
 }
 
 static void test_disk_hanging(void)

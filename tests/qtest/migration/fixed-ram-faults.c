@@ -10,11 +10,12 @@
 #include "libqtest.h"
 #include "qobject/qdict.h"
 #include "migration/fixed-ram/save/writer.h"
+#include "migration/fixed-ram-faultfs.h"
 #include "migration/fixed-ram-faults.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
 
-#define LIBRARY         "../unit/fixed-ram/faults/libfixed-ram-faults.so"
+#define LIBRARY         "libfixed-ram-faults.so"
 #define WAIT_SECONDS    120
 /* A page of the pattern that is not zero. */
 #define MISSING_PAGE    (PATTERN_START + 7 * MiB)
@@ -23,18 +24,6 @@ static FixedRamFaults *faults;
 static char *asan_options;      /* as they were before */
 static uint64_t total;          /* of all tests */
 static uint64_t total_before;   /* this one */
-
-/* It lies where this program does. */
-static char *find_library(void)
-{
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
-    g_autofree char *folder = self ? g_path_get_dirname(self) : NULL;
-    g_autofree char *path = folder ? g_build_filename(folder, LIBRARY, NULL)
-                                   : NULL;
-
-    return path && g_file_test(path, G_FILE_TEST_EXISTS)
-           ? g_steal_pointer(&path) : NULL;
-}
 
 static void map_faults(const char *path)
 {
@@ -50,7 +39,7 @@ static void map_faults(const char *path)
 
 static bool preload(void)
 {
-    g_autofree char *library = find_library();
+    g_autofree char *library = frt_built_program(LIBRARY);
     g_autofree char *path = frt_path("faults");
     g_autofree char *asan = NULL;
 
@@ -142,6 +131,25 @@ bool frt_faults_begin(FixedRamTest *t)
     return true;
 }
 
+bool frt_faults_begin_kernel(FixedRamTest *t)
+{
+    bool mounted;
+
+    if (!preload()) {
+        return false;
+    }
+    mounted = frt_faultfs_start();
+    preload_end();
+    if (!mounted || !frt_prepare(t)) {
+        frt_faultfs_stop();
+        unmap_faults();
+        return false;
+    }
+    g_free(t->uri);
+    t->uri = frt_faultfs_uri(FILE_TEST_FILENAME);
+    return true;
+}
+
 bool frt_faults_begin_save(FixedRamTest *t)
 {
     g_autofree char *path = frt_path(FILE_TEST_FILENAME);
@@ -162,15 +170,24 @@ bool frt_faults_begin_save(FixedRamTest *t)
 void frt_faults_end(FixedRamTest *t)
 {
     frt_end(t);
-    preload_end();
+    if (frt_faultfs_mounted()) {
+        frt_faultfs_stop();
+    } else {
+        preload_end();
+    }
     unmap_faults();
 }
 
+/* The library counts in the server of the file system, or in QEMU. */
 void frt_faults_forget(void)
 {
     for (unsigned i = 0; i < FIXED_RAM_FAULTS_RULES; i++) {
         frt_faults_off(i);
-        qatomic_set(&faults->rules[i].hanging, 0);
+        if (frt_faultfs_mounted()) {
+            frt_faults_wait_none_hanging(i);
+        } else {
+            qatomic_set(&faults->rules[i].hanging, 0);
+        }
     }
 }
 

@@ -17,6 +17,11 @@
 bool frt_faults_begin(FixedRamTest *t);
 void frt_faults_end(FixedRamTest *t);
 /*
+ * The same, but the loading side reads the snapshot from a FUSE file system.
+ * Reads hang or fail there, and QEMU waits for them in the kernel.
+ */
+bool frt_faults_begin_kernel(FixedRamTest *t);
+/*
  * No further than frt_fill(), for saves that fail.  The snapshot is an
  * empty file.
  */

@@ -31,7 +31,7 @@ char *frt_shm_path(void)
     return g_strdup_printf("/dev/shm/qemu-fixed-ram-%d", getpid());
 }
 
-void frt_remove_files(void *opaque)
+void frt_remove_files(void)
 {
     g_autofree char *shm = frt_shm_path();
     g_autofree char *folder = frt_path("folder");
@@ -43,6 +43,43 @@ void frt_remove_files(void *opaque)
         unlink(path);
     }
     rmdir(folder);
+}
+
+static void remove_tree(const char *folder)
+{
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(folder, name, NULL);
+
+        if (unlink(path)) {
+            remove_tree(path);
+        }
+    }
+    if (dir) {
+        g_dir_close(dir);
+    }
+    rmdir(folder);
+}
+
+void frt_remove_folder(void)
+{
+    frt_remove_files();
+    remove_tree(migration_get_env()->tmpfs);
+}
+
+#define FAULTS_FOLDER   "../unit/fixed-ram/faults"
+
+char *frt_built_program(const char *name)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = self ? g_path_get_dirname(self) : NULL;
+    g_autofree char *path = folder ? g_build_filename(folder, FAULTS_FOLDER,
+                                                      name, NULL) : NULL;
+
+    return path && g_file_test(path, G_FILE_TEST_EXISTS)
+           ? g_steal_pointer(&path) : NULL;
 }
 
 /* Keeps holes: most of a snapshot's file is none of its content. */

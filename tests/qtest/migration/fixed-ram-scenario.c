@@ -267,9 +267,7 @@ bool frt_start(FixedRamTest *t)
         return false;
     }
     t->events = g_string_new(NULL);
-    qtest_add_abrt_handler(frt_remove_files, t);
     if (start_guests(t, "defer", "")) {
-        qtest_remove_abrt_handler(t);
         g_string_free(t->events, true);
         return false;
     }
@@ -508,9 +506,8 @@ void frt_check(FixedRamTest *t)
 /* A running guest goes on to the end and is looked at there once more. */
 void frt_end(FixedRamTest *t)
 {
-    qtest_remove_abrt_handler(t);
     migrate_end(t->from, t->to, t->run);
-    frt_remove_files(NULL);
+    frt_remove_files();
     g_string_free(t->events, true);
     g_free(t->uri);
 }

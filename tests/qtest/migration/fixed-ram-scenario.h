@@ -118,7 +118,11 @@ void frt_change_memory(QTestState *qts);
 char *frt_path(const char *name);
 char *frt_file_uri(const char *name);
 char *frt_shm_path(void);
-void frt_remove_files(void *opaque);
+void frt_remove_files(void);
+/* These, and everything else that the tests have in their folder. */
+void frt_remove_folder(void);
+/* What was built in tests/unit/fixed-ram/faults; NULL if it was not. */
+char *frt_built_program(const char *name);
 /* The file's superblock. */
 SnapshotSuperblock frt_superblock(const char *name);
 /* It says that its save is not complete. */
@@ -172,6 +176,7 @@ void frt_add_lock_tests(const MigrationTestEnv *env);
 void frt_add_read_error_tests(const MigrationTestEnv *env);
 void frt_add_read_error_early_tests(const MigrationTestEnv *env);
 void frt_add_exit_tests(const MigrationTestEnv *env);
+void frt_add_exit_kernel_tests(const MigrationTestEnv *env);
 void frt_add_bulk_tests(const MigrationTestEnv *env);
 void frt_add_bulk_interrupted_tests(const MigrationTestEnv *env);
 void frt_add_save_metadata_tests(const MigrationTestEnv *env);

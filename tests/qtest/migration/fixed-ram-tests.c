@@ -5,6 +5,8 @@
  */
 
 #include "qemu/osdep.h"
+#include "libqtest.h"
+#include "migration/fixed-ram-faultfs.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-util.h"
 
@@ -25,11 +27,19 @@ void frt_add_cases(const MigrationTestEnv *env, const char *name,
     }
 }
 
+/* A test has failed.  libqtest has ended its guests before. */
+static void clean_up(void *opaque)
+{
+    frt_faultfs_stop();
+    frt_remove_folder();
+}
+
 void migration_test_add_fixed_ram(MigrationTestEnv *env)
 {
     if (!env->is_x86) {
         return;
     }
+    qtest_add_abrt_handler(clean_up, NULL);
     frt_add_roundtrip_tests(env);
     frt_add_memory_backend_tests(env);
     frt_add_lifecycle_tests(env);
@@ -46,6 +56,7 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     frt_add_read_error_tests(env);
     frt_add_read_error_early_tests(env);
     frt_add_exit_tests(env);
+    frt_add_exit_kernel_tests(env);
     frt_add_bulk_tests(env);
     frt_add_bulk_interrupted_tests(env);
     frt_add_save_metadata_tests(env);
