@@ -403,11 +403,6 @@ void fixed_ram_incoming_shutdown(void)
 {
     FixedRamIncoming *in = fixed_ram_incoming_current();
 
-    /*
-     * migration_shutdown() drops the last reference, but devices still ask for
-     * the migration's state while vCPUs are being stopped.
-     */
-    object_ref(OBJECT(migrate_get_current()));
     if (!in || !in->load) {
         if (in) {
             /* The main thread has got here, nothing of ours can stop it. */
