@@ -45,6 +45,13 @@ bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp);
 void fixed_ram_caps_apply(bool *caps, const bool *new_caps);
 
 /**
+ * fixed_ram_caps_explain(): say what to set for a stream that was refused
+ *
+ * @cap: a capability that the stream was saved with, and that is not set here
+ */
+void fixed_ram_caps_explain(MigrationCapability cap);
+
+/**
  * fixed_ram_params_check(): check parameters that a user asks for
  *
  * Returns false with an error if fixed-ram is set and excludes one, or if one
@@ -170,6 +177,14 @@ void fixed_ram_outgoing_bitmap(RAMBlock *block);
  * that of @f.
  */
 void fixed_ram_outgoing_finish(QEMUFile *f);
+
+/**
+ * fixed_ram_drain_call_rcu(): drain_call_rcu(), unless RAM is being loaded
+ *
+ * For a caller that waits only so that its command has ended when the user
+ * reads the answer: during a load it might wait for a page.
+ */
+void fixed_ram_drain_call_rcu(void);
 
 /** fixed_ram_incoming_wanted(): do the capabilities ask for a load of ours? */
 bool fixed_ram_incoming_wanted(void);

@@ -8,6 +8,7 @@
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
 #include "qapi/qmp/qerror.h"
+#include "qemu/error-report.h"
 #include "system/runstate.h"
 #include "../migration.h"
 #include "../options.h"
@@ -147,6 +148,15 @@ void fixed_ram_caps_apply(bool *caps, const bool *new_caps)
 {
     caps[MIGRATION_CAPABILITY_MAPPED_RAM] =
         new_caps[MIGRATION_CAPABILITY_MAPPED_RAM];
+}
+
+void fixed_ram_caps_explain(MigrationCapability cap)
+{
+    /* A stream of fixed-ram says mapped-ram, so that stock QEMU loads it. */
+    if (cap == MIGRATION_CAPABILITY_MAPPED_RAM) {
+        error_report("The snapshot was saved with fixed-ram or mapped-ram: set "
+                     "fixed-ram before it is loaded");
+    }
 }
 
 bool fixed_ram_params_check(const MigrationParameters *params, Error **errp)

@@ -11,6 +11,7 @@
 #include "qemu/error-report.h"
 #include "qemu/lockable.h"
 #include "qemu/module.h"
+#include "qemu/rcu.h"
 #include "../qemu-file.h"
 #include "incoming-state.h"
 
@@ -211,6 +212,17 @@ bool fixed_ram_check_shareable(Error **errp)
         return false;
     }
     return true;
+}
+
+void fixed_ram_drain_call_rcu(void)
+{
+    /*
+     * A TCG vCPU that waits for a page does so inside an RCU read section, and
+     * it may wait until migrate-recover.  The callbacks run after that.
+     */
+    if (!incoming) {
+        drain_call_rcu();
+    }
 }
 
 static void fixed_ram_init(void)

@@ -61,6 +61,7 @@ typedef struct FixedRamIncoming {
     bool switch_now;            /* migrate-start-postcopy was called */
     bool discard_required;      /* ram_block_discard_require() was called */
     bool started;               /* the guest runs, or waits for cont */
+    int64_t start_ms;           /* when it began, by QEMU_CLOCK_REALTIME */
     Error *blocker;             /* of migration and savevm during the load */
 
     /* Atomic: the main thread sets it, loaders read it. */

@@ -30,6 +30,7 @@
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "qemu/timer.h"
 #include "../migration.h"
 #include "../options.h"
 #include "../postcopy-ram.h"
@@ -98,8 +99,11 @@ static void process_stream_bh(void *opaque)
 
 void fixed_ram_incoming_start(void)
 {
+    FixedRamIncoming *in = fixed_ram_incoming_current();
+
+    in->start_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
     /* Like other transports, answer the command before anything is loaded. */
-    migration_bh_schedule(process_stream_bh, fixed_ram_incoming_current());
+    migration_bh_schedule(process_stream_bh, in);
 }
 
 /*
@@ -161,8 +165,8 @@ static const FixedRamLoadOps engine_ops_blocktime = {
 static bool incoming_discard_blocks(FixedRamIncoming *in, Error **errp)
 {
     if (ram_block_discard_require(true)) {
-        error_setg(errp, "Loading on demand is not possible: a device keeps the "
-                   "guest's RAM pinned");
+        error_setg(errp, "Loading on demand is not possible: a device keeps "
+                   "the guest's RAM pinned");
         return false;
     }
     in->discard_required = true;
@@ -432,6 +436,7 @@ static void take_figures(const FixedRamIncoming *in,
     figures->total = in->map->total;
     figures->wanted = in->map->wanted;
     figures->left = fixed_ram_map_left(in->map);
+    figures->time_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) - in->start_ms;
     figures->stats = *fixed_ram_load_stats(in->load);
 }
 

@@ -19,6 +19,7 @@ typedef struct FixedRamFigures {
     uint64_t total;             /* bytes of RAM */
     uint64_t wanted;            /* bytes of units that hold data */
     uint64_t left;              /* bytes of these that are still missing */
+    uint64_t time_ms;           /* since the load began, or until its end */
     FixedRamLoadStats stats;
 } FixedRamFigures;
 

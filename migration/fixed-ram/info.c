@@ -1,5 +1,5 @@
 /*
- * fixed-ram: a load's figures, for query-migrate and for people
+ * fixed-ram: a load's figures, for query-migrate and "info migrate"
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,8 +8,10 @@
 #include "exec/target_page.h"
 #include "migration/fixed-ram.h"
 #include "monitor/monitor.h"
+#include "qapi/error.h"
 #include "qemu/timer.h"
 #include "../migration.h"
+#include "../postcopy-ram.h"
 #include "incoming.h"
 
 static double ns_to_us(uint64_t ns)
@@ -58,7 +60,27 @@ static MigrationStats *ram_info(const FixedRamFigures *figures)
     ram->normal = ram->normal_bytes / ram->page_size;
     ram->duplicate = (figures->total - figures->wanted) / ram->page_size;
     ram->postcopy_requests = figures->stats.faults;
+    if (figures->time_ms) {
+        ram->mbps = ram->transferred * 8.0 / figures->time_ms / 1000;
+    }
     return ram;
+}
+
+/* The base leaves this state of an incoming migration out. */
+static void fill_recover_setup(MigrationInfo *info)
+{
+    MigrationState *ms = migrate_get_current();
+
+    if (migration_incoming_get_current()->state !=
+        MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP) {
+        return;
+    }
+    info->has_status = true;
+    info->status = MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP;
+    QEMU_LOCK_GUARD(&ms->error_mutex);
+    if (ms->error) {
+        info->error_desc = g_strdup(error_get_pretty(ms->error));
+    }
 }
 
 void fixed_ram_info_fill(MigrationInfo *info)
@@ -73,6 +95,9 @@ void fixed_ram_info_fill(MigrationInfo *info)
     if (figures->valid) {
         info->fixed_ram = stats_info(figures);
         info->ram = ram_info(figures);
+        info->has_total_time = true;
+        info->total_time = figures->time_ms;
+        fill_recover_setup(info);
     }
 }
 
@@ -82,6 +107,9 @@ void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info)
 
     if (!stats) {
         return;
+    }
+    if (postcopy_is_paused(info->status) && info->error_desc) {
+        monitor_printf(mon, "fixed-ram paused: %s\n", info->error_desc);
     }
     monitor_printf(mon, "fixed-ram load: %s\n",
                    stats->on_demand ? "on demand" : "eager");

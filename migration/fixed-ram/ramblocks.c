@@ -218,8 +218,8 @@ bool fixed_ram_ramblocks_discard(Error **errp)
         int ret = ram_block_discard_range(rb, 0, qemu_ram_get_used_length(rb));
 
         if (ret) {
-            error_setg_errno(errp, -ret, "RAM block '%s' could not be discarded",
-                             rb->idstr);
+            error_setg_errno(errp, -ret, "RAM block '%s' could not be "
+                             "discarded", rb->idstr);
             return false;
         }
     }

@@ -8,6 +8,7 @@
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-fixed-ram.h"
+#include "qemu/rcu.h"
 #include "../migration.h"
 
 bool fixed_ram_check_host(Error **errp)
@@ -94,6 +95,11 @@ bool fixed_ram_check_vmstate(Error **errp)
         return false;
     }
     return true;
+}
+
+void fixed_ram_drain_call_rcu(void)
+{
+    drain_call_rcu();
 }
 
 bool fixed_ram_check_shareable(Error **errp)

@@ -296,10 +296,42 @@ static void test_shrink(void)
     test_resize(tables, "");
 }
 
+/*
+ * A device_add that fails waits for RCU callbacks in the base.  A vCPU that
+ * waits for a page keeps those back.
+ */
+static void test_fail(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .live = true,
+        .crawl = true,
+    };
+
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    frt_begin_crawl(&args);
+    frt_pause(&args);
+    frt_start_waiting_cpu(&args);
+    frt_assert_refused(args.to, "take value '99'",
+                       "{ 'execute': 'device_add', 'arguments': "
+                       "{ 'driver': 'e1000', 'id': 'nic0', "
+                       "'addr': '99' } }");
+    frt_hmp_says(args.to, "device_add e1000,id=nic0,addr=99", "rror");
+    frt_recover(&args);
+    args.run = true;
+    frt_finish(&args);
+}
+
 static const FixedRamCase cases[] = {
     { "memory", test_memory },
     { "pci", test_pci },
     { "cpu", test_cpu },
+    { "fail", test_fail },
     { "grow", test_grow },
     { "shrink", test_shrink },
 };

@@ -105,6 +105,11 @@ static void test_figures(void)
                     frt_figure(args.to, "faults"));
     assert_latency(args.to);
     frt_hmp_says(args.to, "info migrate", "fixed-ram load: on demand");
+    info = migrate_query(args.to);
+    g_assert_cmpint(qdict_get_int(info, "total-time"), >, 0);
+    g_assert_cmpfloat(qdict_get_double(qdict_get_qdict(info, "ram"), "mbps"),
+                      >, 0);
+    qobject_unref(info);
     frt_hmp_says(args.to, "info migrate", "fixed-ram faults: ");
     frt_hmp_says(args.to, "info migrate", "fixed-ram loaded by faults: ");
     frt_hmp_says(args.to, "info migrate",

@@ -46,6 +46,8 @@ static void pause_load(FixedRamTest *t)
     info = migrate_query(t->to);
     g_assert_nonnull(strstr(qdict_get_str(info, "error-desc"), "paused"));
     qobject_unref(info);
+    frt_hmp_says(t->to, "info migrate",
+                 "fixed-ram paused: paused by the user");
     assert_not_saved(t->to);
 }
 
