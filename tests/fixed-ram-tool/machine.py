@@ -38,34 +38,35 @@ class Machine(QEMUMachine):
         self.launch()
         return self
 
-    def _switch(self, names, state):
+    def switch(self, names, state):
         for name in names:
             self.cmd("migrate-set-capabilities", capabilities=[
                 {"capability": name, "state": state}])
 
-    def _wait(self, what):
+    def wait_for(self, *statuses):
+        """Wait until the migration has one of these, and return it"""
         end = time.monotonic() + LIMIT_S
         while time.monotonic() < end:
             info = self.cmd("query-migrate")
-            if info.get("status") == "completed":
-                return
+            if info.get("status") in statuses:
+                return info["status"]
             if info.get("status") == "failed":
-                raise AssertionError(f"{what}: {info.get('error-desc')}")
+                raise AssertionError(f"failed: {info.get('error-desc')}")
             time.sleep(0.05)
-        raise AssertionError(f"{what}: not complete within {LIMIT_S} s")
+        raise AssertionError(f"not {statuses} within {LIMIT_S} s")
 
     def save(self, path, capabilities=(), offset=0):
         self.cmd("migrate-set-parameters", max_bandwidth=0)
-        self._switch(capabilities, True)
+        self.switch(capabilities, True)
         self.cmd("migrate", uri=f"file:{path},offset={offset}")
-        self._wait(f"saving {path}")
-        self._switch(reversed(capabilities), False)
+        self.wait_for("completed")
+        self.switch(reversed(capabilities), False)
 
     def load(self, path, capabilities):
-        self._switch(capabilities, True)
+        self.switch(capabilities, True)
         self.cmd("migrate-incoming", uri=f"file:{path}")
-        self._wait(f"loading {path}")
-        self._switch(reversed(capabilities), False)
+        self.wait_for("completed")
+        self.switch(reversed(capabilities), False)
 
     def read_memory(self, path, address, length):
         self.cmd("pmemsave", val=address, size=length, filename=str(path))

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """qemu-snapshot convert."""
 
+import errno
 import fcntl
 import os
 import resource
 import signal
 import struct
 import subprocess
+from unittest import mock
 
 from qemu.qmp import ExecuteError
 
@@ -105,6 +107,34 @@ class ConvertTest(ToolTest):
                    "different ids")
         self.tool("check", f"file:{out},offset=3M")
         self.equal(moved["machine"], before["machine"], "machine")
+
+    def test_recover(self):
+        """A paused load goes on with a copy, and with no other conversion"""
+        path = self.copy(self.saved["fixed-ram"], "paused")
+        moved = f"file:{self.path('moved')},offset=3M"
+        self.tool("convert", path, moved)
+        other = f"file:{self.convert('fixed-ram', '--sparse')}", moved
+        env, faults = self.failing_reads(path, errno.EIO)
+        faults.hang(first=self.data_ranges(path)[0]["offset"], length=PAGE)
+        with mock.patch.dict(os.environ, env), self.machine() as vm:
+            vm.switch(LOADS["demand"], True)
+            try:
+                vm.cmd("migrate-incoming", uri=f"file:{path}")
+            except ExecuteError as e:
+                self.skipTest(str(e))
+            if vm.wait_for("postcopy-active", "completed") == "completed":
+                self.skipTest("reads cannot be made to hang here")
+            vm.cmd("migrate-pause")
+            for uri in other:
+                with self.assertRaisesRegex(ExecuteError, "identit"):
+                    vm.cmd("migrate-recover", uri=uri)
+            copy = self.path("copy")
+            self.tool("convert", self.saved["fixed-ram"], copy)
+            vm.cmd("migrate-recover", uri=f"file:{copy}")
+            vm.wait_for("completed")
+            vm.switch(reversed(LOADS["demand"]), False)
+            vm.save(self.path("again"), ["mapped-ram"])
+        self.tool("compare", copy, self.path("again"))
 
     def test_offset(self):
         out = self.path("behind")
