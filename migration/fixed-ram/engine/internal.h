@@ -83,6 +83,7 @@ struct FixedRamLoad {
     /* Only for the thread that starts, retires and joins workers. */
     FixedRamWorker **workers;   /* fault threads first, then loaders */
     unsigned nworkers;
+    GSList *old_sources;        /* no thread could be had to close them */
 
     /* These have locks of their own, or are atomic throughout. */
     FixedRamThrottle throttle;  /* of loaders */
@@ -97,12 +98,12 @@ struct FixedRamLoad {
 
     /* Atomic; written under @lock. */
     FixedRamSource *source;     /* pages are read from here */
+    unsigned source_number;     /* sources that were in use before */
     bool stalled;               /* no read may begin */
     bool guest_runs;            /* errors stall the load from now on */
 
     QemuMutex lock;             /* guards what follows */
     QemuCond cond;              /* something that loaders wait for changed */
-    GSList *old_sources;        /* workers may be in them until the end */
     unsigned rewinds;           /* how often the map was rewound */
     bool failed;                /* an error came before the guest ran */
     bool loaders_quit;

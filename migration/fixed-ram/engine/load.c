@@ -9,6 +9,7 @@
 #include "ranges.h"
 #include "state.h"
 #include "threads.h"
+#include "../util/thread.h"
 
 FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
                                  const FixedRamLoadConfig *config,
@@ -52,6 +53,27 @@ bool fixed_ram_load_start(FixedRamLoad *load, Error **errp)
     return fixed_ram_threads_start(load, errp);
 }
 
+static void *close_thread(void *source)
+{
+    fixed_ram_source_unref(source);
+    return NULL;
+}
+
+/*
+ * No worker uses @old any more, except for retired ones, which have references.
+ * To close a file whose server is gone may take for ever: let a thread do it.
+ */
+static void release_source(FixedRamLoad *load, FixedRamSource *old)
+{
+    QemuThread thread;
+
+    fixed_ram_source_hand_over_lock(old, load->source);
+    if (!fixed_ram_thread_create(&thread, "fixed-ram/close", close_thread, old,
+                                 QEMU_THREAD_DETACHED, NULL)) {
+        load->old_sources = g_slist_prepend(load->old_sources, old);
+    }
+}
+
 bool fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source,
                             Error **errp)
 {
@@ -60,7 +82,7 @@ bool fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source,
         return false;
     }
     fixed_ram_source_expect_faults(source);
-    fixed_ram_state_resume(load, source);
+    release_source(load, fixed_ram_state_resume(load, source));
     return true;
 }
 

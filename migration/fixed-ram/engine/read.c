@@ -17,7 +17,6 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/atomic.h"
 #include "qemu/units.h"
 #include "read.h"
 #include "state.h"
@@ -35,7 +34,8 @@ typedef struct Reading {
     FixedRamWorker *w;
     const FixedRamClaim *claim; /* of @w */
     FixedRamSumTable *sums;     /* NULL: do not verify */
-    FixedRamSource *source;
+    FixedRamSource *source;     /* only for use during a read */
+    unsigned number;            /* of @source */
     bool straight;              /* into the block's memory, not the buffer */
 } Reading;
 
@@ -56,7 +56,7 @@ static bool read_request(Reading *r, uint64_t offset, uint64_t length,
     const FixedRamBlock *block = r->claim->block;
     Error *err = NULL;
 
-    if (!fixed_ram_worker_read_begin(r->w, r->source)) {
+    if (!fixed_ram_worker_read_begin(r->w, r->source, r->number)) {
         return false;
     }
     fixed_ram_source_read_pages(r->source, read_at(r, offset), length,
@@ -141,7 +141,7 @@ static bool read_sum(Reading *r, uint64_t offset, uint64_t *sum, Error **errp)
     Error *err = NULL;
 
     /* The table reads its parts from the source when they are needed. */
-    if (!fixed_ram_worker_read_begin(r->w, r->source)) {
+    if (!fixed_ram_worker_read_begin(r->w, r->source, r->number)) {
         return false;
     }
     fixed_ram_sum_table_get(r->sums, r->source, cluster, sum, &err);
@@ -154,19 +154,39 @@ static bool read_sum(Reading *r, uint64_t offset, uint64_t *sum, Error **errp)
     return true;
 }
 
+/* Verify the cluster at @offset, which has been read. */
+static bool verify_cluster(Reading *r, uint64_t offset, Error **errp)
+{
+    const FixedRamBlock *block = r->claim->block;
+    uint64_t expected, found;
+    Error *err = NULL;
+
+    if (!read_sum(r, offset, &expected, errp)) {
+        return false;
+    }
+    found = fixed_ram_verify_sum(block, offset, read_at(r, offset));
+    if (found == expected) {
+        return true;
+    }
+    /* A recovery may close the source, unless a worker says that it reads. */
+    if (fixed_ram_worker_read_begin(r->w, r->source, r->number)) {
+        fixed_ram_verify_error(block, offset, found, expected, r->source,
+                               &err);
+        fixed_ram_worker_read_end(r->w, err);
+        error_propagate(errp, err);
+    }
+    return false;
+}
+
 /* Verify those clusters of @run, which has been read, that are wanted. */
 static bool verify_run(Reading *r, const FixedRamRun *run, Error **errp)
 {
-    const FixedRamBlock *block = r->claim->block;
     uint64_t end = run->offset + run->length;
-    uint64_t expected;
 
     for (uint64_t pos = run->offset; pos < end;
          pos += FIXED_RAM_CLUSTER_BYTES) {
         if (fixed_ram_verify_wants(r->claim, pos) &&
-            (!read_sum(r, pos, &expected, errp) ||
-             !fixed_ram_verify_cluster(block, pos, read_at(r, pos), expected,
-                                       r->source, errp))) {
+            !verify_cluster(r, pos, errp)) {
             return false;
         }
     }
@@ -218,16 +238,16 @@ bool fixed_ram_read_claim(FixedRamWorker *w, bool straight)
         .w = w,
         .claim = &w->claim,
         .sums = load->config.sums,
-        .source = qatomic_load_acquire(&load->source),
         .straight = straight,
     };
     Error *err = NULL;
 
+    r.source = fixed_ram_state_source(load, &r.number);
     trace_fixed_ram_claim(w->claim.block->name, w->claim.extent, w->fault);
-    if (read_runs(&r, &err) && fixed_ram_state_read_valid(load, r.source)) {
+    if (read_runs(&r, &err) && fixed_ram_state_read_valid(load, r.number)) {
         return true;
     }
     fixed_ram_map_return(&w->claim);
-    fixed_ram_state_read_failed(load, r.source, err);
+    fixed_ram_state_read_failed(load, r.number, err);
     return false;
 }

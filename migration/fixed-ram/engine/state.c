@@ -56,12 +56,18 @@ void fixed_ram_load_stall(FixedRamLoad *load, Error *err)
     fixed_ram_state_notify(load);
 }
 
-bool fixed_ram_state_read_valid(FixedRamLoad *load,
-                                const FixedRamSource *source)
+FixedRamSource *fixed_ram_state_source(FixedRamLoad *load, unsigned *number)
+{
+    /* Pairs with fixed_ram_state_resume(): the source is no older. */
+    *number = qatomic_load_acquire(&load->source_number);
+    return qatomic_read(&load->source);
+}
+
+bool fixed_ram_state_read_valid(FixedRamLoad *load, unsigned number)
 {
     /* Pairs with fixed_ram_state_resume(), which sets both. */
     return !qatomic_load_acquire(&load->stalled) &&
-           qatomic_read(&load->source) == source;
+           qatomic_read(&load->source_number) == number;
 }
 
 /* Called with @lock held: loaders look at every extent once more. */
@@ -72,13 +78,13 @@ static void state_rewind_locked(FixedRamLoad *load)
     qemu_cond_broadcast(&load->cond);
 }
 
-void fixed_ram_state_read_failed(FixedRamLoad *load,
-                                 const FixedRamSource *source, Error *err)
+void fixed_ram_state_read_failed(FixedRamLoad *load, unsigned number,
+                                 Error *err)
 {
     bool wake = true;
 
     WITH_QEMU_LOCK_GUARD(&load->lock) {
-        if (source != load->source) {
+        if (number != load->source_number) {
             error_free(err);
             state_rewind_locked(load);
         } else {
@@ -91,18 +97,23 @@ void fixed_ram_state_read_failed(FixedRamLoad *load,
     fixed_ram_state_notify(load);
 }
 
-void fixed_ram_state_resume(FixedRamLoad *load, FixedRamSource *source)
+FixedRamSource *fixed_ram_state_resume(FixedRamLoad *load,
+                                       FixedRamSource *source)
 {
+    FixedRamSource *old;
+
     trace_fixed_ram_recover(source->name);
     WITH_QEMU_LOCK_GUARD(&load->lock) {
-        load->old_sources = g_slist_prepend(load->old_sources, load->source);
-        qatomic_store_release(&load->source, source);
+        old = load->source;
+        qatomic_set(&load->source, source);
+        qatomic_store_release(&load->source_number, load->source_number + 1);
         error_free(load->error);
         load->error = NULL;
         qatomic_store_release(&load->stalled, false);
         state_rewind_locked(load);
     }
     state_wake_all(load);
+    return old;
 }
 
 bool fixed_ram_state_wait_for_work(FixedRamLoad *load, bool exhausted,

@@ -18,36 +18,45 @@
 void fixed_ram_state_notify(FixedRamLoad *load);
 
 /**
- * fixed_ram_state_read_valid(): may pages be placed that were read from
- * @source?
+ * fixed_ram_state_source(): the source to read from
+ *
+ * @number: filled in: the source's number.  Addresses do not do, since a source
+ *          may be closed and another one have its address.
+ *
+ * A worker may use the source between fixed_ram_worker_read_begin() and
+ * fixed_ram_worker_read_end().
+ */
+FixedRamSource *fixed_ram_state_source(FixedRamLoad *load, unsigned *number);
+
+/**
+ * fixed_ram_state_read_valid(): may pages be placed that were read from source
+ * number @number?
  *
  * No, if the load has stalled meanwhile: from then on an administrator may
  * mend the file or replace it, and a read may return anything.
- *
- * @source is compared, not followed: it may have been closed.
  */
-bool fixed_ram_state_read_valid(FixedRamLoad *load,
-                                const FixedRamSource *source);
+bool fixed_ram_state_read_valid(FixedRamLoad *load, unsigned number);
 
 /**
  * fixed_ram_state_read_failed(): a claim could not be read, or not verified
  *
- * The caller has returned the claim.  If @source is still in use the load
- * stalls; if it has been replaced the loaders read the pages again.
+ * The caller has returned the claim.  If source number @number is still in use
+ * the load stalls; if it has been replaced the loaders read the pages again.
  *
  * @err: the reason; the function takes it.  NULL: the read was not valid,
  *       see fixed_ram_state_read_valid().
  */
-void fixed_ram_state_read_failed(FixedRamLoad *load,
-                                 const FixedRamSource *source, Error *err);
+void fixed_ram_state_read_failed(FixedRamLoad *load, unsigned number,
+                                 Error *err);
 
 /**
  * fixed_ram_state_resume(): end a stall and read from @source
  *
- * All threads that wait for a page fault again.  The state keeps the source
- * that was in use before until fixed_ram_load_free().
+ * All threads that wait for a page fault again.  Returns the source that was in
+ * use before; it is the caller's.
  */
-void fixed_ram_state_resume(FixedRamLoad *load, FixedRamSource *source);
+FixedRamSource *fixed_ram_state_resume(FixedRamLoad *load,
+                                       FixedRamSource *source);
 
 /**
  * fixed_ram_state_wait_for_work(): a loader waits until it may claim

@@ -39,9 +39,8 @@ bool fixed_ram_verify_wants(const FixedRamClaim *claim, uint64_t offset)
     return false;
 }
 
-bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,
-                              const uint8_t *buf, uint64_t expected,
-                              const FixedRamSource *source, Error **errp)
+uint64_t fixed_ram_verify_sum(const FixedRamBlock *block, uint64_t offset,
+                              const uint8_t *buf)
 {
     FixedRamCluster cluster = {
         .buf = buf,
@@ -50,16 +49,18 @@ bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,
         .pages = cluster_bytes(block, offset) / block->page_size,
         .page_size = block->page_size,
     };
-    uint64_t found = fixed_ram_cluster_sum(&cluster);
 
-    if (found == expected) {
-        return true;
-    }
+    return fixed_ram_cluster_sum(&cluster);
+}
+
+void fixed_ram_verify_error(const FixedRamBlock *block, uint64_t offset,
+                            uint64_t found, uint64_t expected,
+                            const FixedRamSource *source, Error **errp)
+{
     error_setg(errp, "snapshot '%s': block '%s' offset 0x%" PRIx64 " length 0x%"
                PRIx64 ": the content at offset 0x%" PRIx64 " of the file is "
                "not what was saved: checksum 0x%016" PRIx64 ", expected 0x%016"
                PRIx64, source->name, block->name, offset,
                cluster_bytes(block, offset), block->pages_offset + offset,
                found, expected);
-    return false;
 }

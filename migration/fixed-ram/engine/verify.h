@@ -25,15 +25,23 @@ FixedRamRun fixed_ram_verify_widen(const FixedRamBlock *block,
 bool fixed_ram_verify_wants(const FixedRamClaim *claim, uint64_t offset);
 
 /**
- * fixed_ram_verify_cluster(): is @buf what was saved of the cluster at @offset?
+ * fixed_ram_verify_sum(): the checksum of the cluster at @offset
  *
  * @buf: the cluster's pages, each at its place; pages that the file does not
  *       hold may contain anything
- * @expected: the checksum that the snapshot has
- * @source: for the error
  */
-bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,
-                              const uint8_t *buf, uint64_t expected,
-                              const FixedRamSource *source, Error **errp);
+uint64_t fixed_ram_verify_sum(const FixedRamBlock *block, uint64_t offset,
+                              const uint8_t *buf);
+
+/**
+ * fixed_ram_verify_error(): the cluster at @offset is not what was saved
+ *
+ * @found: its checksum
+ * @expected: the checksum that the snapshot has
+ * @source: where the cluster was read
+ */
+void fixed_ram_verify_error(const FixedRamBlock *block, uint64_t offset,
+                            uint64_t found, uint64_t expected,
+                            const FixedRamSource *source, Error **errp);
 
 #endif

@@ -47,10 +47,11 @@ void fixed_ram_worker_free(FixedRamWorker *w)
     g_free(w);
 }
 
-bool fixed_ram_worker_read_begin(FixedRamWorker *w, FixedRamSource *source)
+bool fixed_ram_worker_read_begin(FixedRamWorker *w, FixedRamSource *source,
+                                 unsigned number)
 {
     QEMU_LOCK_GUARD(&w->lock);
-    if (!fixed_ram_state_read_valid(w->load, source)) {
+    if (!fixed_ram_state_read_valid(w->load, number)) {
         return false;
     }
     w->reading = true;

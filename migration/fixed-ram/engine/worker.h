@@ -36,9 +36,12 @@ static inline uint8_t *fixed_ram_worker_at(const FixedRamWorker *w,
  * fixed_ram_worker_read_begin(): the calling worker is about to read for its
  * claim
  *
- * Returns false if no more may be read from @source.
+ * @source, @number: as from fixed_ram_state_source()
+ *
+ * Returns false if no more may be read from @source; it may have been closed.
  */
-bool fixed_ram_worker_read_begin(FixedRamWorker *w, FixedRamSource *source);
+bool fixed_ram_worker_read_begin(FixedRamWorker *w, FixedRamSource *source,
+                                 unsigned number);
 
 /**
  * fixed_ram_worker_read_end(): the read has ended

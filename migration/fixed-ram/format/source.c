@@ -5,6 +5,8 @@
  */
 
 #include "qemu/osdep.h"
+#include <linux/kcmp.h>
+#include <sys/syscall.h>
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "lock.h"
@@ -77,6 +79,17 @@ static bool file_is_file(const FixedRamSource *source, int fd)
                                fd);
 }
 
+/* Without an answer of the kernel the lock of one file is kept. */
+static bool file_shares_lock(const FixedRamSource *source,
+                             const FixedRamSource *other)
+{
+    int fd = container_of(source, FileSource, parent)->fd;
+    int other_fd = container_of(other, FileSource, parent)->fd;
+    long ret = syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, fd, other_fd);
+
+    return ret < 0 ? fixed_ram_same_file(fd, other_fd) : ret == 0;
+}
+
 static void file_unlock(FixedRamSource *source)
 {
     FileSource *file = container_of(source, FileSource, parent);
@@ -103,6 +116,7 @@ static const FixedRamSourceOps file_ops = {
     .expect_faults = file_expect_faults,
     .expect = file_expect,
     .is_file = file_is_file,
+    .shares_lock = file_shares_lock,
     .unlock = file_unlock,
     .close = file_close,
 };
@@ -184,8 +198,17 @@ bool fixed_ram_source_is_file(const FixedRamSource *source, int fd)
 
 void fixed_ram_source_unlock(FixedRamSource *source)
 {
-    if (source->ops->unlock) {
+    if (source->ops->unlock && !qatomic_read(&source->lock_handed_over)) {
         source->ops->unlock(source);
+    }
+}
+
+void fixed_ram_source_hand_over_lock(FixedRamSource *source,
+                                     const FixedRamSource *next)
+{
+    if (source->ops == next->ops && source->ops->shares_lock &&
+        source->ops->shares_lock(source, next)) {
+        qatomic_set(&source->lock_handed_over, true);
     }
 }
 

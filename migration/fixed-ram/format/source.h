@@ -30,6 +30,9 @@ typedef struct FixedRamSourceOps {
     void (*expect)(FixedRamSource *source, uint64_t offset, uint64_t length);
     /* See fixed_ram_source_is_file(); NULL: it is none. */
     bool (*is_file)(const FixedRamSource *source, int fd);
+    /* Do both have the same lock?  NULL: they do not. */
+    bool (*shares_lock)(const FixedRamSource *source,
+                        const FixedRamSource *other);
     /* See fixed_ram_source_unlock(); NULL: nothing is locked. */
     void (*unlock)(FixedRamSource *source);
     /* Free what belongs to this kind and @source itself. */
@@ -41,6 +44,7 @@ struct FixedRamSource {
     char *name;                 /* for messages: the file's path */
     uint64_t size;              /* bytes, when it was opened */
     unsigned refs;              /* besides the first one; atomic */
+    bool lock_handed_over;      /* another source unlocks; atomic */
 };
 
 /**
@@ -86,6 +90,15 @@ bool fixed_ram_source_is_file(const FixedRamSource *source, int fd);
  * that were made of it, and those may live on.
  */
 void fixed_ram_source_unlock(FixedRamSource *source);
+
+/**
+ * fixed_ram_source_hand_over_lock(): @next is used in the place of @source
+ *
+ * Two duplicates of one descriptor have one lock between them.  If @source and
+ * @next are such, closing @source leaves the lock to @next.
+ */
+void fixed_ram_source_hand_over_lock(FixedRamSource *source,
+                                     const FixedRamSource *next);
 
 /** fixed_ram_source_close(): release @source; NULL is fine. */
 void fixed_ram_source_close(FixedRamSource *source);

@@ -185,6 +185,14 @@ void disk_wait_closed(Disk *disk)
     }
 }
 
+void disk_wait_n_closed(Disk *disk, unsigned n)
+{
+    QEMU_LOCK_GUARD(&disk->lock);
+    while (disk->closed < n) {
+        qemu_cond_wait(&disk->cond, &disk->lock);
+    }
+}
+
 void disk_wait_inside(Disk *disk, unsigned n)
 {
     QEMU_LOCK_GUARD(&disk->lock);

@@ -59,6 +59,9 @@ unsigned disk_closed(Disk *disk);
 /** disk_wait_closed(): wait until all have been. */
 void disk_wait_closed(Disk *disk);
 
+/** disk_wait_n_closed(): wait until @n sources have been closed. */
+void disk_wait_n_closed(Disk *disk, unsigned n);
+
 /** disk_wait_inside(): wait until so many reads wait. */
 void disk_wait_inside(Disk *disk, unsigned n);
 
