@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 
-from .guest import describe_status
+from .qemu import describe_status
 from .qmp import Failure
 
 

@@ -8,7 +8,8 @@ import subprocess
 import time
 from typing import NamedTuple
 
-from fixed_ram.guest import Guest, describe_status
+from fixed_ram.guest import Guest
+from fixed_ram.qemu import describe_status
 from fixed_ram.qmp import Failure, QMPError
 
 from .machine import arguments
