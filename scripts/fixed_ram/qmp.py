@@ -70,11 +70,13 @@ class QMP:
         self._closed = False
         self._changed = threading.Condition()
         self._client = Client(self._take)
+        connected = self._loop.start(self._client.connect(where))
         try:
-            self._loop.start(self._client.connect(where)).result(timeout)
+            connected.result(timeout)
         except ClientError as e:
             raise Lost(f"no QMP greeting: {e}") from e
         except TimeoutError:
+            connected.cancel()
             raise TimeoutError(f"no QMP greeting within {timeout:g} s") \
                 from None
 

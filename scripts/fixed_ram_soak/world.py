@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import os
 from pathlib import Path
 import resource
+import shutil
 import subprocess
 import time
 
@@ -99,7 +100,7 @@ class World:
         """All but the report"""
         for path in self.dir.iterdir():
             if path.name not in KEPT:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     # ------------------------------------------------------------ logs
 
