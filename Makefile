@@ -5,7 +5,7 @@
 BUILD   = build
 JOBS    = $(shell nproc)
 
-# QEMU_SOURCE=DIR builds over one's own QEMU 10.0.x; for refresh see scripts/refresh.
+# QEMU_SOURCE=DIR builds over that QEMU 10.0.x; for refresh see scripts/refresh.
 CONFIGURE = ./configure --if-needed --build-dir=$(BUILD) \
 	$(if $(TARGETS),--targets=$(TARGETS)) $(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE))
 NINJA = scripts/build $(BUILD) -j$(JOBS)
@@ -21,22 +21,25 @@ MAKEFLAGS += --no-print-directory
 
 help:
 	@echo "make run            build, save a guest, load it eagerly and on demand, compare"
-	@echo "make check          lint, unit tests, our scenarios, the base's migration tests"
-	@echo "make bench          the benchmarks: most of an hour; BENCH_QUICK=1: some minutes"
-	@echo "make fuzz           hostile snapshots for ten minutes; FUZZ_SECONDS=N: for so long"
-	@echo "make soak           random guests, loads and failures for MINUTES=3; SEED=N: the same"
-	@echo "                    again; SANITIZE=1: by a QEMU with ASan and UBSan"
+	@echo "make check          lint, unit tests, our scenarios, QEMU's migration tests"
+	@echo "make bench          the benchmarks, about an hour (BENCH_QUICK=1: some minutes)"
+	@echo "make fuzz           hostile snapshots for ten minutes (FUZZ_SECONDS=N)"
+	@echo "make soak           random commands, guests, loads and failures for MINUTES=3"
+	@echo "                    (SEED=N repeats a run; SANITIZE=1 uses a QEMU with ASan and UBSan)"
 	@echo "make build          build QEMU and its tests in build/"
+	@echo "make configure      install packages, fetch QEMU, apply the series, run QEMU's configure"
+	@echo "make apply          the same, and link files that have been added or removed since"
+	@echo "make source         only what lint, docs, series and refresh need: build/source"
 	@echo "make lint           style and rules of the repository, without tests"
 	@echo "make docs           QEMU's manual with our pages, in build/docs/html"
 	@echo "make series         mailing-list patches in build/series (SIGNOFF=1 signs them)"
 	@echo "make refresh        write patches/ from edits in build/source"
 	@echo "                    (HOOK=NNN or NEW=NNN-name MSG=..., FILES=...)"
-	@echo "make refresh-check  the same, and fail if anything differs from what is committed"
-	@echo "make clean          remove what was compiled"
+	@echo "make refresh-check  make refresh, and fail if it changes patches/"
+	@echo "make clean          remove what was compiled, and logs"
 	@echo "make distclean      remove build/ and build-source/, and those of SANITIZE=1"
 	@echo
-	@echo "TARGETS=LIST  QEMU targets   QEMU_SOURCE=DIR  one's own 10.0.x   JOBS=N"
+	@echo "TARGETS=LIST  QEMU targets   QEMU_SOURCE=DIR  a QEMU 10.0.x of yours   JOBS=N"
 
 configure:
 	@scripts/setup
@@ -61,7 +64,6 @@ check: build
 	@scripts/check --build-dir=$(BUILD)
 
 bench: build
-	@test -x scripts/bench || { echo "there are no benchmarks yet"; exit 1; }
 	@scripts/bench --build-dir=$(BUILD)
 
 fuzz: build

@@ -32,6 +32,9 @@ KNOWN = (
      "it unregisters the yank instance that it has not registered"),
     (r"^signal 11", "xen-load-devices-state",
      "with multifd it uses channels that only migrate-incoming sets up"),
+    (r"invalid runstate transition: 'prelaunch' -> 'paused'",
+     "migrate-set-capabilities",
+     "background-snapshot pauses a guest that has never been started"),
 )
 
 
