@@ -45,21 +45,10 @@ void fixed_ram_incoming_set(FixedRamIncoming *in)
     incoming = in;
 }
 
-void fixed_ram_incoming_close_file(FixedRamFile *file)
-{
-    fixed_ram_snapshot_free(file->snapshot);
-    fixed_ram_index_free(file->index);
-    fixed_ram_source_close(file->source);
-    *file = (FixedRamFile) { };
-}
-
 void fixed_ram_incoming_free(FixedRamIncoming *in)
 {
     fixed_ram_watchdog_free(in->watchdog);
-    if (in->file.source) {
-        fixed_ram_source_unlock(in->file.source);
-    }
-    fixed_ram_incoming_close_file(&in->file);
+    fixed_ram_snapshot_free(in->snapshot);
     fixed_ram_map_free(in->map);
     fixed_ram_sum_table_unref(in->sums);
     if (in->stream) {

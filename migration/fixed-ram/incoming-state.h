@@ -11,15 +11,8 @@
 #include "qemu/coroutine.h"
 #include "../migration.h"
 #include "watchdog.h"
-#include "format/index.h"
+#include "format/snapshot.h"
 #include "engine/load.h"
-
-/* A snapshot that has been opened, and what its metadata says. */
-typedef struct FixedRamFile {
-    FixedRamSource *source;
-    FixedRamSnapshot *snapshot;
-    FixedRamIndex *index;       /* NULL: a snapshot of mapped-ram has none */
-} FixedRamFile;
 
 /*
  * A load, from pre-flight to its end.
@@ -41,10 +34,10 @@ typedef struct FixedRamIncoming {
     MigrationState *ms;         /* a reference, for parameters and errors */
 
     /*
-     * What pre-flight has read.  The engine takes file.source when it starts;
-     * the rest does not change.
+     * What pre-flight has read.  The engine takes snapshot->source when it
+     * starts; the rest does not change.
      */
-    FixedRamFile file;
+    FixedRamSnapshot *snapshot;
 
     /*
      * The main thread sets these before the engine's threads start, and clears
@@ -71,9 +64,6 @@ typedef struct FixedRamIncoming {
     bool busy;                  /* an out-of-band command has hold of it */
     bool finished;              /* update_bh is ending the load */
 } FixedRamIncoming;
-
-/** fixed_ram_incoming_close_file(): free what @file holds; does not unlock. */
-void fixed_ram_incoming_close_file(FixedRamFile *file);
 
 /** fixed_ram_incoming_current(): the load under way, or NULL.  Main thread. */
 FixedRamIncoming *fixed_ram_incoming_current(void);

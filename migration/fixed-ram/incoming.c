@@ -79,8 +79,8 @@ bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
     if (!in) {
         return false;
     }
-    trace_fixed_ram_prepare(in->file.source->name, in->on_demand,
-                            in->file.snapshot->blocks->len,
+    trace_fixed_ram_prepare(in->snapshot->source->name, in->on_demand,
+                            in->snapshot->ram->blocks->len,
                             in->sums != NULL);
     fixed_ram_incoming_set(in);
     return true;
@@ -192,11 +192,12 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
     if (in->on_demand) {
         postcopy_state_set(POSTCOPY_INCOMING_ADVISE);
     }
-    if (!fixed_ram_ramblocks_resize(in->file.snapshot, errp)) {
+    if (!fixed_ram_ramblocks_resize(in->snapshot->ram, errp)) {
         return false;
     }
     fixed_ram_ramblocks_attach(in->map);
-    in->load = fixed_ram_load_new(in->map, g_steal_pointer(&in->file.source),
+    in->load = fixed_ram_load_new(in->map,
+                                  g_steal_pointer(&in->snapshot->source),
                                   &config, errp);
     if (!in->load) {
         return false;
@@ -226,7 +227,7 @@ int fixed_ram_incoming_ramblocks(QEMUFile *f)
     } else {
         in->update_bh = aio_bh_new(qemu_get_aio_context(), update_bh, in);
         if (incoming_start_engine(in, &err)) {
-            qemu_set_offset(f, in->file.snapshot->ram_end, SEEK_SET);
+            qemu_set_offset(f, in->snapshot->ram->ram_end, SEEK_SET);
             return 0;
         }
     }

@@ -18,6 +18,7 @@
 #include "preflight.h"
 #include "ramblocks.h"
 #include "engine/uffd.h"
+#include "util/text.h"
 
 /* QEMUFile reads the stream, by a descriptor of its own. */
 static bool incoming_open_stream(FixedRamIncoming *in,
@@ -31,7 +32,7 @@ static bool incoming_open_stream(FixedRamIncoming *in,
         return false;
     }
     qio_channel_set_name(ioc, "migration-fixed-ram-incoming");
-    if (!fixed_ram_source_is_file(in->file.source, fioc->fd)) {
+    if (!fixed_ram_source_is_file(in->snapshot->source, fioc->fd)) {
         error_setg(errp, "snapshot '%s' was replaced by another file while "
                    "it was opened",
                    args->filename);
@@ -42,89 +43,43 @@ static bool incoming_open_stream(FixedRamIncoming *in,
     return in->stream;
 }
 
-/* A snapshot of mapped-ram has no superblock and no index. */
-static bool file_read_index(FixedRamFile *file, Error **errp)
+FixedRamSnapshot *
+fixed_ram_preflight_open_file(const FileMigrationArgs *args,
+                              const MigrationParameters *params, Error **errp)
 {
-    FixedRamSuperblock sb;
+    g_autoptr(FixedRamSource) source =
+        fixed_ram_source_open_file(args->filename, args->offset,
+                                   params->direct_io, errp);
 
-    if (!fixed_ram_superblock_read(file->source, file->snapshot, &sb, errp)) {
-        return false;
-    }
-    switch (sb.state) {
-    case FIXED_RAM_PLAIN:
-        return true;
-    case FIXED_RAM_BEING_WRITTEN:
-        fixed_ram_superblock_incomplete(file->source, errp);
-        return false;
-    case FIXED_RAM_COMPLETE:
-        file->index = fixed_ram_index_read(file->source, file->snapshot, &sb,
-                                           errp);
-        return file->index;
-    default:
-        g_assert_not_reached();
-    }
+    return source ? fixed_ram_snapshot_open(source, args->offset,
+                                            qemu_target_page_size(), errp)
+                  : NULL;
 }
 
-static bool save_was_cut_off(FixedRamSource *source, uint64_t start)
+bool fixed_ram_preflight_verify(const FixedRamSnapshot *snapshot,
+                                const MigrationParameters *params,
+                                Error **errp)
 {
-    g_autoptr(FixedRamSnapshot) first =
-        fixed_ram_format_read_first(source, start, NULL);
-    FixedRamSuperblock sb;
-
-    return first && fixed_ram_superblock_read(source, first, &sb, NULL) &&
-           sb.state == FIXED_RAM_BEING_WRITTEN;
-}
-
-static bool file_read_headers(FixedRamFile *file, uint64_t start,
-                              Error **errp)
-{
-    Error *err = NULL;
-
-    file->snapshot = fixed_ram_format_read(file->source, start,
-                                           qemu_target_page_size(), &err);
-    if (file->snapshot) {
-        return true;
-    }
-    if (save_was_cut_off(file->source, start)) {
-        /* An interrupted save explains every other error. */
-        error_free(err);
-        fixed_ram_superblock_incomplete(file->source, errp);
-    } else {
-        error_propagate(errp, err);
-    }
-    return false;
-}
-
-bool fixed_ram_preflight_open_file(FixedRamFile *file,
-                                   const FileMigrationArgs *args,
-                                   const MigrationParameters *params,
-                                   Error **errp)
-{
-    *file = (FixedRamFile) {
-        .source = fixed_ram_source_open_file(args->filename, args->offset,
-                                             params->direct_io, errp),
-    };
-    return file->source && file_read_headers(file, args->offset, errp) &&
-           file_read_index(file, errp) &&
-           (!file->index || !params->fixed_ram_verify ||
-            fixed_ram_index_verify_stream(file->index, file->source, errp));
+    return !snapshot->index || !params->fixed_ram_verify ||
+           fixed_ram_index_verify_stream(snapshot->index, snapshot->source,
+                                         errp);
 }
 
 /* Verify pages if the user wants that and the snapshot has checksums. */
 static void incoming_verify(FixedRamIncoming *in)
 {
-    const FixedRamFile *file = &in->file;
+    const FixedRamSnapshot *s = in->snapshot;
 
-    if (!file->index || !in->ms->parameters.fixed_ram_verify) {
+    if (!s->index || !in->ms->parameters.fixed_ram_verify) {
         return;
     }
-    in->sums = fixed_ram_sum_table_new(file->index);
+    in->sums = fixed_ram_sum_table_new(s->index);
     for (size_t i = 0; in->sums && i < in->map->blocks->len; i++) {
         fixed_ram_map_block(in->map, i)->first_cluster =
-            fixed_ram_index_block(file->index, i)->first_cluster;
+            fixed_ram_index_block(s->index, i)->first_cluster;
     }
     if (in->sums) {
-        fixed_ram_sum_table_expect(in->sums, file->source);
+        fixed_ram_sum_table_expect(in->sums, s->source);
     }
 }
 
@@ -134,44 +89,50 @@ static const char *this_type(void)
 }
 
 /* The index names the machine.  An error that both explain better says so. */
-static bool check_machine_type(const FixedRamFile *file, Error **errp)
+static bool check_machine_type(const FixedRamSnapshot *s, Error **errp)
 {
-    const FixedRamIndexMachine *saved = &file->index->machine;
+    const FixedRamIndexMachine *saved = &s->index->machine;
+    g_autofree char *type = fixed_ram_text_printable(saved->type);
 
     if (strcmp(saved->type, this_type())) {
         error_setg(errp, "snapshot '%s' was saved from machine type %s, this "
-                   "is %s", file->source->name, saved->type, this_type());
+                   "is %s", s->source->name, type, this_type());
         return false;
     }
     if (saved->ram_bytes != current_machine->ram_size) {
         error_setg(errp, "snapshot '%s' was saved with %" PRIu64 " MiB of RAM, "
-                   "this machine has %" PRIu64 " MiB", file->source->name,
+                   "this machine has %" PRIu64 " MiB", s->source->name,
                    saved->ram_bytes / MiB, current_machine->ram_size / MiB);
         return false;
     }
     return true;
 }
 
-static bool check_machine(const FixedRamFile *file, Error **errp)
+static bool check_machine(const FixedRamSnapshot *s, Error **errp)
 {
-    bool known = file->index && file->index->has_machine;
+    bool known = s->index && s->index->has_machine;
 
-    return (!known || check_machine_type(file, errp)) &&
-           fixed_ram_ramblocks_match(file->snapshot, file->source->name, errp);
+    return (!known || check_machine_type(s, errp)) &&
+           fixed_ram_ramblocks_match(s->ram, s->source->name, errp);
 }
 
+/*
+ * The snapshot must fit this machine before bitmaps and the devices' state are
+ * read: only then do blocks, and so bitmaps, have lengths that make sense.
+ */
 static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
                           Error **errp)
 {
-    FixedRamFile *file = &in->file;
+    const MigrationParameters *params = &in->ms->parameters;
 
-    if (!fixed_ram_preflight_open_file(file, args, &in->ms->parameters,
-                                       errp) ||
-        !check_machine(file, errp)) {
+    in->snapshot = fixed_ram_preflight_open_file(args, params, errp);
+    if (!in->snapshot || !check_machine(in->snapshot, errp) ||
+        !fixed_ram_preflight_verify(in->snapshot, params, errp) ||
+        !fixed_ram_snapshot_identify(in->snapshot, errp)) {
         return false;
     }
-    in->map = fixed_ram_ramblocks_map(file->snapshot, file->source,
-                                   in->on_demand, errp);
+    in->map = fixed_ram_ramblocks_map(in->snapshot->ram, in->snapshot->source,
+                                      in->on_demand, errp);
     if (!in->map) {
         return false;
     }

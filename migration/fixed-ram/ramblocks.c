@@ -37,14 +37,14 @@ static bool block_fits(const FixedRamBlockInfo *info, RAMBlock *rb,
     return false;
 }
 
-bool fixed_ram_ramblocks_match(const FixedRamSnapshot *snapshot,
+bool fixed_ram_ramblocks_match(const FixedRamRamSection *ram,
                             const char *name, Error **errp)
 {
     RAMBlock *rb;
 
     RCU_READ_LOCK_GUARD();
-    for (size_t i = 0; i < snapshot->blocks->len; i++) {
-        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(snapshot, i);
+    for (size_t i = 0; i < ram->blocks->len; i++) {
+        const FixedRamBlockInfo *info = fixed_ram_ramsection_block(ram, i);
 
         rb = qemu_ram_block_by_name(info->name);
         if (!rb || !qemu_ram_is_migratable(rb)) {
@@ -58,7 +58,7 @@ bool fixed_ram_ramblocks_match(const FixedRamSnapshot *snapshot,
         }
     }
     RAMBLOCK_FOREACH_MIGRATABLE(rb) {
-        if (!fixed_ram_snapshot_find(snapshot, rb->idstr)) {
+        if (!fixed_ram_ramsection_find(ram, rb->idstr)) {
             error_setg(errp, "snapshot '%s' does not hold this machine's RAM "
                        "block '%s'", name, rb->idstr);
             return false;
@@ -103,11 +103,11 @@ bool fixed_ram_ramblocks_check_postcopiable(Error **errp)
     return true;
 }
 
-bool fixed_ram_ramblocks_resize(const FixedRamSnapshot *snapshot, Error **errp)
+bool fixed_ram_ramblocks_resize(const FixedRamRamSection *ram, Error **errp)
 {
     RCU_READ_LOCK_GUARD();
-    for (size_t i = 0; i < snapshot->blocks->len; i++) {
-        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(snapshot, i);
+    for (size_t i = 0; i < ram->blocks->len; i++) {
+        const FixedRamBlockInfo *info = fixed_ram_ramsection_block(ram, i);
         RAMBlock *rb = qemu_ram_block_by_name(info->name);
 
         if (!rb) {
@@ -123,12 +123,12 @@ bool fixed_ram_ramblocks_resize(const FixedRamSnapshot *snapshot, Error **errp)
     return true;
 }
 
-static FixedRamBlock *map_block(const FixedRamSnapshot *snapshot,
+static FixedRamBlock *map_block(const FixedRamRamSection *ram,
                                 FixedRamSource *source,
                                 const FixedRamBlockInfo *info, bool on_demand,
                                 Error **errp)
 {
-    unsigned long *data = fixed_ram_format_read_bitmap(source, snapshot, info,
+    unsigned long *data = fixed_ram_ramsection_read_bitmap(ram, source, info,
                                                        errp);
     RAMBlock *rb = qemu_ram_block_by_name(info->name);
     FixedRamBlock *block;
@@ -140,8 +140,8 @@ static FixedRamBlock *map_block(const FixedRamSnapshot *snapshot,
     pstrcpy(block->name, sizeof(block->name), info->name);
     block->length = info->length;
     block->pages_offset = info->pages_offset;
-    block->page_size = snapshot->page_size;
-    block->unit = on_demand ? qemu_ram_pagesize(rb) : snapshot->page_size;
+    block->page_size = ram->page_size;
+    block->unit = on_demand ? qemu_ram_pagesize(rb) : ram->page_size;
     block->data = data;
     if (!QEMU_IS_ALIGNED(block->length, block->unit)) {
         error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": block '%s': "
@@ -157,16 +157,16 @@ static FixedRamBlock *map_block(const FixedRamSnapshot *snapshot,
     return block;
 }
 
-FixedRamMap *fixed_ram_ramblocks_map(const FixedRamSnapshot *snapshot,
+FixedRamMap *fixed_ram_ramblocks_map(const FixedRamRamSection *ram,
                                   FixedRamSource *source, bool on_demand,
                                   Error **errp)
 {
     g_autoptr(FixedRamMap) map = fixed_ram_map_new();
 
     RCU_READ_LOCK_GUARD();
-    for (size_t i = 0; i < snapshot->blocks->len; i++) {
-        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(snapshot, i);
-        FixedRamBlock *block = map_block(snapshot, source, info, on_demand,
+    for (size_t i = 0; i < ram->blocks->len; i++) {
+        const FixedRamBlockInfo *info = fixed_ram_ramsection_block(ram, i);
+        FixedRamBlock *block = map_block(ram, source, info, on_demand,
                                          errp);
 
         if (!block) {

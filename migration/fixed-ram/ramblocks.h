@@ -13,11 +13,11 @@
 /* The main thread calls all of this under the BQL. */
 
 /**
- * fixed_ram_ramblocks_match(): does @snapshot fit this guest's RAM?
+ * fixed_ram_ramblocks_match(): does @ram fit this guest's RAM?
  *
  * @name: the snapshot's file, for messages
  */
-bool fixed_ram_ramblocks_match(const FixedRamSnapshot *snapshot,
+bool fixed_ram_ramblocks_match(const FixedRamRamSection *ram,
                             const char *name, Error **errp);
 
 /**
@@ -31,7 +31,7 @@ bool fixed_ram_ramblocks_check_postcopiable(Error **errp);
 /**
  * fixed_ram_ramblocks_resize(): give resizable blocks the snapshot's length
  */
-bool fixed_ram_ramblocks_resize(const FixedRamSnapshot *snapshot, Error **errp);
+bool fixed_ram_ramblocks_resize(const FixedRamRamSection *ram, Error **errp);
 
 /**
  * fixed_ram_ramblocks_map(): read all bitmaps and make the page map
@@ -41,7 +41,7 @@ bool fixed_ram_ramblocks_resize(const FixedRamSnapshot *snapshot, Error **errp);
  * Does not touch guest memory, and blocks may still have another length than in
  * the snapshot.  The caller frees the map.  The errors name file and offset.
  */
-FixedRamMap *fixed_ram_ramblocks_map(const FixedRamSnapshot *snapshot,
+FixedRamMap *fixed_ram_ramblocks_map(const FixedRamRamSection *ram,
                                   FixedRamSource *source, bool on_demand,
                                   Error **errp);
 

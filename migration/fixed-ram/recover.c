@@ -16,7 +16,6 @@
 #include "qapi/error.h"
 #include "qapi/qapi-commands-fixed-ram.h"
 #include "qapi/qapi-visit-migration.h"
-#include "qemu/bitmap.h"
 #include "preflight.h"
 
 bool fixed_ram_recover_pause(Error **errp)
@@ -35,65 +34,12 @@ bool fixed_ram_recover_pause(Error **errp)
     return fixed_ram_incoming_busy(MIGRATION_STATUS_POSTCOPY_ACTIVE);
 }
 
-/* Both have the same identity, or none. */
-static bool same_id(const FixedRamFile *a, const FixedRamFile *b)
-{
-    return !a->index == !b->index &&
-           (!a->index || !memcmp(a->index->id, b->index->id,
-                                 sizeof(a->index->id)));
-}
-
-/* Is it the snapshot that the load began with? */
-static bool same_snapshot(FixedRamIncoming *in, const FixedRamFile *file,
-                          Error **errp)
-{
-    const FixedRamSnapshot *found = file->snapshot;
-    FixedRamSource *source = file->source;
-
-    if (!same_id(file, &in->file)) {
-        error_setg(errp, "snapshot '%s' is not a copy of the one being loaded: "
-                   "their identities differ", source->name);
-        return false;
-    }
-    if (found->blocks->len != in->map->blocks->len) {
-        error_setg(errp, "snapshot '%s' has %u blocks, the one being loaded "
-                   "has %u", source->name, found->blocks->len,
-                   in->map->blocks->len);
-        return false;
-    }
-    for (size_t i = 0; i < found->blocks->len; i++) {
-        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(found, i);
-        const FixedRamBlock *block = fixed_ram_map_block(in->map, i);
-        g_autofree unsigned long *data = NULL;
-
-        if (strcmp(info->name, block->name) || info->length != block->length ||
-            info->pages_offset != block->pages_offset) {
-            error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": block '%s' "
-                       "is not as in the snapshot being loaded",
-                       source->name, info->header_offset, info->name);
-            return false;
-        }
-        data = fixed_ram_format_read_bitmap(source, found, info, errp);
-        if (!data) {
-            return false;
-        }
-        if (!bitmap_equal(data, block->data,
-                          block->length / block->page_size)) {
-            error_setg(errp, "snapshot '%s': block '%s': the bitmap at offset "
-                       "0x%" PRIx64 " is not as in the snapshot being loaded",
-                       source->name, info->name, info->bitmap_offset);
-            return false;
-        }
-    }
-    return true;
-}
-
 static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
                                     Error **errp)
 {
     g_autoptr(MigrationChannel) channel = NULL;
-    FixedRamSource *source = NULL;
-    FixedRamFile file;
+    const MigrationParameters *params = &in->ms->parameters;
+    g_autoptr(FixedRamSnapshot) snapshot = NULL;
 
     if (!migrate_uri_parse(uri, &channel, errp)) {
         return NULL;
@@ -102,13 +48,14 @@ static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
         error_setg(errp, "Only a file can be loaded from, as file:PATH");
         return NULL;
     }
-    if (fixed_ram_preflight_open_file(&file, &channel->addr->u.file,
-                                      &in->ms->parameters, errp) &&
-        same_snapshot(in, &file, errp)) {
-        source = g_steal_pointer(&file.source);
+    snapshot = fixed_ram_preflight_open_file(&channel->addr->u.file, params,
+                                             errp);
+    if (!snapshot ||
+        !fixed_ram_snapshot_same(in->snapshot, snapshot, errp) ||
+        !fixed_ram_preflight_verify(snapshot, params, errp)) {
+        return NULL;
     }
-    fixed_ram_incoming_close_file(&file);
-    return source;
+    return fixed_ram_source_ref(snapshot->source);
 }
 
 /* Nothing ends or pauses the load before all of this is done. */

@@ -67,7 +67,6 @@ static void release_source(FixedRamLoad *load, FixedRamSource *old)
 {
     QemuThread thread;
 
-    fixed_ram_source_hand_over_lock(old, load->source);
     if (!fixed_ram_thread_create(&thread, "fixed-ram/close", close_thread, old,
                                  QEMU_THREAD_DETACHED, NULL)) {
         load->old_sources = g_slist_prepend(load->old_sources, old);

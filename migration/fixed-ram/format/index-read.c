@@ -6,200 +6,149 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "qemu/cutils.h"
 #include "qemu/host-utils.h"
 #include "qapi/error.h"
 #include "index.h"
-#include "layout.h"
 #include "sums.h"
 
-/* One section's payload. */
+/* The payload of one section. */
 typedef struct Section {
-    size_t at;                  /* 0: there is none of this type */
-    size_t length;
+    uint64_t at;                /* offset in the file; 0: not in the index */
+    uint64_t length;
 } Section;
 
-/* Reads the index in order.  After a failed read all others fail too. */
-typedef struct Reader {
-    const FixedRamSource *source;
-    const FixedRamSnapshot *snapshot;
+/* What is needed to parse one index. */
+typedef struct IndexParser {
+    FixedRamReader *r;          /* its buffer holds all of the index */
+    const FixedRamRamSection *ram;
     const FixedRamSuperblock *sb;
-    const uint8_t *bytes;       /* of the index */
-    size_t next;                /* next one */
-    size_t end;                 /* of what is being read */
     Section sections[SECTION_KNOWN];
-    Error *error;               /* the first one */
-} Reader;
+} IndexParser;
 
-static void G_GNUC_PRINTF(3, 4)
-reader_fail(Reader *r, size_t at, const char *fmt, ...)
+/* Fields and sections begin at multiples of INDEX_PADDING. */
+static void read_padding(FixedRamReader *r)
 {
-    g_autofree char *what = NULL;
-    va_list ap;
+    uint64_t offset = fixed_ram_reader_offset(r);
 
-    if (r->error) {
-        return;
-    }
-    va_start(ap, fmt);
-    what = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    error_setg(&r->error, "snapshot '%s': offset 0x%" PRIx64 ": damaged "
-               "index: %s", r->source->name, r->sb->index_offset + at, what);
-}
-
-/* So many bytes, where they are, or NULL. */
-static const void *reader_take(Reader *r, uint64_t length)
-{
-    const uint8_t *at = r->bytes + r->next;
-
-    if (!r->error && length > r->end - r->next) {
-        reader_fail(r, r->next, "it ends in the middle of something");
-    }
-    if (r->error) {
-        return NULL;
-    }
-    r->next += length;
-    return at;
-}
-
-/* Zeros after a failure: who asks looks at r->error in the end. */
-static void reader_get(Reader *r, void *out, size_t length)
-{
-    const void *at = reader_take(r, length);
-
-    if (at) {
-        memcpy(out, at, length);
-    } else {
-        memset(out, 0, length);
-    }
-}
-
-static uint32_t reader_le32(Reader *r)
-{
-    uint32_t v;
-
-    reader_get(r, &v, sizeof(v));
-    return le32_to_cpu(v);
-}
-
-static uint64_t reader_le64(Reader *r)
-{
-    uint64_t v;
-
-    reader_get(r, &v, sizeof(v));
-    return le64_to_cpu(v);
-}
-
-static void reader_zeros(Reader *r, size_t length)
-{
-    size_t offset = r->next;
-    const void *at = reader_take(r, length);
-
-    if (at && length && !buffer_is_zero(at, length)) {
-        reader_fail(r, offset, "bytes are set that must be zero");
-    }
-}
-
-static void reader_padding(Reader *r)
-{
-    reader_zeros(r, ROUND_UP(r->next, INDEX_PADDING) - r->next);
+    QEMU_BUILD_BUG_ON(INDEX_ALIGNMENT % INDEX_PADDING);
+    fixed_ram_reader_zeros(r, ROUND_UP(offset, INDEX_PADDING) - offset);
 }
 
 /*
  * Sections
  */
 
-static void read_section_header(Reader *r)
+static void check_section(IndexParser *p, uint64_t offset, uint32_t type,
+                          uint32_t flags)
 {
-    size_t offset = r->next;
-    SectionHeader header;
-    uint32_t type, flags;
-    uint64_t length;
+    FixedRamReader *r = p->r;
 
-    reader_get(r, &header, sizeof(header));
-    type = le32_to_cpu(header.type);
-    flags = le32_to_cpu(header.flags);
-    length = le64_to_cpu(header.length);
     if (flags & ~SECTION_REQUIRED) {
-        reader_fail(r, offset, "flags 0x%" PRIx32 " of section type %" PRIu32,
-                    flags, type);
+        fixed_ram_reader_fail_unknown(r, offset, "section type %" PRIu32 " has "
+                                      "the unknown flags 0x%" PRIx32, type,
+                                      flags & ~SECTION_REQUIRED);
     }
     if (!type) {
-        reader_fail(r, offset, "section of type 0");
+        fixed_ram_reader_fail(r, offset, "found a section of type 0");
     }
     if (type >= SECTION_KNOWN && flags & SECTION_REQUIRED) {
-        reader_fail(r, offset, "section type %" PRIu32 " is not known here, "
-                    "and the snapshot cannot be loaded without it", type);
+        fixed_ram_reader_fail_unknown(r, offset, "section type %" PRIu32 " is "
+                                      "not known to this version, and the "
+                                      "snapshot cannot be loaded without it",
+                                      type);
     }
-    if (type < SECTION_KNOWN) {
-        if (r->sections[type].at) {
-            reader_fail(r, offset, "section type %" PRIu32 " is there twice",
-                        type);
-        }
-        r->sections[type] = (Section) { .at = r->next, .length = length };
+    if (type < SECTION_KNOWN && p->sections[type].at) {
+        fixed_ram_reader_fail(r, offset, "section type %" PRIu32 " is there "
+                              "twice", type);
     }
-    reader_take(r, length);
-    reader_padding(r);
 }
 
-/* Find all sections; what is in them comes later. */
-static void read_header(Reader *r)
+static void read_section_header(IndexParser *p)
 {
+    FixedRamReader *r = p->r;
+    uint64_t offset = fixed_ram_reader_offset(r);
+    uint32_t type = fixed_ram_reader_le32(r);
+    uint32_t flags = fixed_ram_reader_le32(r);
+    uint64_t length = fixed_ram_reader_le64(r);
+
+    QEMU_BUILD_BUG_ON(offsetof(SectionHeader, flags) != 4);
+    QEMU_BUILD_BUG_ON(offsetof(SectionHeader, length) != 8);
+    check_section(p, offset, type, flags);
+    if (!r->error && type < SECTION_KNOWN) {
+        p->sections[type] = (Section) {
+            .at = fixed_ram_reader_offset(r), .length = length,
+        };
+    }
+    fixed_ram_reader_skip(r, length);
+    read_padding(r);
+}
+
+/* Find all sections; their contents are parsed later. */
+static void read_header(IndexParser *p)
+{
+    FixedRamReader *r = p->r;
+    uint64_t start = fixed_ram_reader_offset(r);
     IndexHeader header;
     uint32_t version, sections;
 
-    reader_get(r, &header, sizeof(header));
+    fixed_ram_reader_get(r, &header, sizeof(header));
     version = le32_to_cpu(header.version);
     sections = le32_to_cpu(header.sections);
     if (memcmp(header.magic, INDEX_MAGIC, sizeof(header.magic))) {
-        reader_fail(r, 0, "there is something else in its place");
+        fixed_ram_reader_fail(r, start, "it does not begin with '%s'",
+                              INDEX_MAGIC);
     }
     if (version != INDEX_VERSION) {
-        reader_fail(r, offsetof(IndexHeader, version), "version %" PRIu32
-                    ", expected %d", version, INDEX_VERSION);
+        fixed_ram_reader_fail_unknown(r, start + offsetof(IndexHeader, version),
+                                      "it has version %" PRIu32 ", expected %d",
+                                      version, INDEX_VERSION);
     }
-    if (memcmp(header.id, r->sb->id, sizeof(header.id))) {
-        reader_fail(r, offsetof(IndexHeader, id), "it belongs to another "
-                    "snapshot");
+    if (memcmp(header.id, p->sb->id, sizeof(header.id))) {
+        fixed_ram_reader_fail(r, start + offsetof(IndexHeader, id), "it "
+                              "belongs to another snapshot: its identity "
+                              "differs from the superblock's");
     }
     while (sections-- && !r->error) {
-        read_section_header(r);
+        read_section_header(p);
     }
-    if (r->next != r->end) {
-        reader_fail(r, r->next, "it goes on after its sections");
+    if (fixed_ram_reader_left(r)) {
+        fixed_ram_reader_fail(r, fixed_ram_reader_offset(r), "it goes on after "
+                              "its sections");
     }
 }
 
-/* Go to a section's payload.  Is it there? */
-static bool open_section(Reader *r, SectionType type)
+/* Go to the payload of a section.  False if the index does not have it. */
+static bool open_section(IndexParser *p, SectionType type)
 {
-    const Section *section = &r->sections[type];
+    const Section *section = &p->sections[type];
 
-    if (r->error || !section->at) {
+    if (p->r->error || !section->at) {
         return false;
     }
-    r->next = section->at;
-    r->end = section->at + section->length;
+    fixed_ram_reader_limit(p->r, section->at, section->at + section->length,
+                           "a section");
     return true;
 }
 
-static void close_section(Reader *r)
+static void close_section(IndexParser *p)
 {
-    if (r->next != r->end) {
-        reader_fail(r, r->next, "a section is longer than what is in it");
+    if (fixed_ram_reader_left(p->r)) {
+        fixed_ram_reader_fail(p->r, fixed_ram_reader_offset(p->r), "a section "
+                              "is longer than its fields");
     }
 }
 
-/* How many entries follow; @expected is known from elsewhere. */
-static void read_count(Reader *r, uint32_t expected, const char *what)
+/* A section's number of entries must be @expected. */
+static void read_count(FixedRamReader *r, uint32_t expected, const char *what)
 {
-    size_t offset = r->next;
-    uint32_t count = reader_le32(r);
+    uint64_t offset = fixed_ram_reader_offset(r);
+    uint32_t count = fixed_ram_reader_le32(r);
 
-    reader_zeros(r, sizeof(uint32_t));
+    QEMU_BUILD_BUG_ON(offsetof(CountFields, zero) != 4);
+    fixed_ram_reader_zeros(r, sizeof(uint32_t));
     if (count != expected) {
-        reader_fail(r, offset, "%" PRIu32 " %s, expected %" PRIu32, count,
-                    what, expected);
+        fixed_ram_reader_fail(r, offset, "found %" PRIu32 " %s, expected %"
+                              PRIu32, count, what, expected);
     }
 }
 
@@ -208,77 +157,99 @@ static void read_count(Reader *r, uint32_t expected, const char *what)
  */
 
 /* Never NULL. */
-static char *read_string(Reader *r)
+static char *read_string(FixedRamReader *r)
 {
-    size_t offset = r->next;
-    uint32_t length = reader_le32(r);
-    const char *text;
+    uint64_t offset = fixed_ram_reader_offset(r);
+    uint32_t length = fixed_ram_reader_le32(r);
+    g_autofree char *text = NULL;
 
     if (length > INDEX_STRING_MAX) {
-        reader_fail(r, offset, "a text has %" PRIu32 " bytes", length);
+        fixed_ram_reader_fail(r, offset, "a text has %" PRIu32 " bytes, "
+                              "expected at most %d", length, INDEX_STRING_MAX);
     }
-    text = reader_take(r, length);
-    if (text && !g_utf8_validate(text, length, NULL)) {
-        reader_fail(r, offset, "a text is not UTF-8 or has a zero byte in it");
+    if (r->error) {
+        return g_strdup("");
     }
-    return r->error ? g_strdup("") : g_strndup(text, length);
+    text = g_malloc0(length + 1);
+    fixed_ram_reader_get(r, text, length);
+    if (!g_utf8_validate(text, length, NULL)) {
+        fixed_ram_reader_fail(r, offset, "a text is not UTF-8 or has a zero "
+                              "byte in it");
+    }
+    return g_steal_pointer(&text);
 }
 
-static void read_machine(Reader *r, FixedRamIndex *index)
+static void read_machine(IndexParser *p, FixedRamIndex *index)
 {
     FixedRamIndexMachine *machine = &index->machine;
+    FixedRamReader *r = p->r;
     MachineFields fields;
 
-    index->has_machine = open_section(r, SECTION_MACHINE);
+    index->has_machine = open_section(p, SECTION_MACHINE);
     if (!index->has_machine) {
         machine->type = g_strdup("");
         machine->version = g_strdup("");
         machine->name = g_strdup("");
         return;
     }
-    reader_get(r, &fields, sizeof(fields));
+    fixed_ram_reader_get(r, &fields, sizeof(fields));
     machine->time = le64_to_cpu(fields.time);
     machine->ram_bytes = le64_to_cpu(fields.ram_bytes);
     memcpy(machine->uuid, fields.uuid, sizeof(machine->uuid));
     machine->type = read_string(r);
     machine->version = read_string(r);
     machine->name = read_string(r);
-    close_section(r);
+    close_section(p);
 }
 
 /*
  * Blocks
  */
 
-/* Where it comes from the stream is what the stream says. */
-static void check_block(Reader *r, size_t offset,
-                        const FixedRamIndexBlock *block,
-                        const FixedRamBlockInfo *info)
+/* A field that repeats the stream's header of the block must equal it. */
+static void check_field(FixedRamReader *r, uint64_t offset,
+                        const FixedRamIndexBlock *block, const char *what,
+                        uint64_t found, uint64_t expected)
 {
-    if (strcmp(block->name, info->name)) {
-        reader_fail(r, offset, "block '%s', the stream has '%s'", block->name,
-                    info->name);
-    }
-    if (block->length != info->length ||
-        block->page_size != r->snapshot->page_size ||
-        block->bitmap_offset != info->bitmap_offset ||
-        block->pages_offset != info->pages_offset) {
-        reader_fail(r, offset, "block '%s': length, page size and offsets "
-                    "differ from those in the stream", block->name);
-    }
-    if (block->pages > info->length / r->snapshot->page_size) {
-        reader_fail(r, offset, "block '%s': %" PRIu64 " pages are more than "
-                    "it has", block->name, block->pages);
+    if (found != expected) {
+        fixed_ram_reader_fail(r, offset, "block '%s' has %s 0x%" PRIx64
+                              ", but the stream says 0x%" PRIx64, block->name,
+                              what, found, expected);
     }
 }
 
-static void read_block(Reader *r, FixedRamIndexBlock *block)
+static void check_block(IndexParser *p, uint64_t offset,
+                        const FixedRamIndexBlock *block,
+                        const FixedRamBlockInfo *info)
 {
+    FixedRamReader *r = p->r;
+    uint64_t pages = info->length / p->ram->page_size;
+
+    if (strcmp(block->name, info->name)) {
+        fixed_ram_reader_fail(r, offset, "found block '%s', but the stream has "
+                              "'%s'", block->name, info->name);
+    }
+    check_field(r, offset, block, "length", block->length, info->length);
+    check_field(r, offset, block, "page size", block->page_size,
+                p->ram->page_size);
+    check_field(r, offset, block, "a bitmap at offset", block->bitmap_offset,
+                info->bitmap_offset);
+    check_field(r, offset, block, "pages at offset", block->pages_offset,
+                info->pages_offset);
+    if (block->pages > pages) {
+        fixed_ram_reader_fail(r, offset, "block '%s': %" PRIu64 " pages with "
+                              "data are more than its %" PRIu64 " pages",
+                              block->name, block->pages, pages);
+    }
+}
+
+static void read_block(FixedRamReader *r, FixedRamIndexBlock *block)
+{
+    uint64_t offset = fixed_ram_reader_offset(r);
     BlockFields fields;
-    size_t offset = r->next;
     uint32_t name_length;
 
-    reader_get(r, &fields, sizeof(fields));
+    fixed_ram_reader_get(r, &fields, sizeof(fields));
     block->length = le64_to_cpu(fields.length);
     block->page_size = le64_to_cpu(fields.page_size);
     block->bitmap_offset = le64_to_cpu(fields.bitmap_offset);
@@ -286,98 +257,106 @@ static void read_block(Reader *r, FixedRamIndexBlock *block)
     block->pages = le64_to_cpu(fields.pages);
     name_length = le32_to_cpu(fields.name_length);
     if (name_length > FIXED_RAM_NAME_MAX) {
-        reader_fail(r, offset, "a block's name has %" PRIu32 " bytes",
-                    name_length);
+        fixed_ram_reader_fail(r, offset, "a block's name has %" PRIu32
+                              " bytes, expected at most %d", name_length,
+                              FIXED_RAM_NAME_MAX);
         return;
     }
-    reader_get(r, block->name, name_length);
+    fixed_ram_reader_get(r, block->name, name_length);
     if (strlen(block->name) != name_length) {
-        reader_fail(r, offset, "a block's name has a zero byte in it");
+        fixed_ram_reader_fail(r, offset, "a block's name has a zero byte in "
+                              "it");
     }
-    reader_padding(r);
+    read_padding(r);
 }
 
-static void read_blocks(Reader *r, FixedRamIndex *index)
+static void read_blocks(IndexParser *p, FixedRamIndex *index)
 {
-    const FixedRamSnapshot *snapshot = r->snapshot;
+    const FixedRamRamSection *ram = p->ram;
+    FixedRamReader *r = p->r;
     uint64_t first_cluster = 0;
 
-    if (!open_section(r, SECTION_BLOCKS)) {
-        reader_fail(r, 0, "it has no section of blocks");
+    if (!open_section(p, SECTION_BLOCKS)) {
+        fixed_ram_reader_fail(r, p->sb->index_offset, "it has no section of "
+                              "blocks");
         return;
     }
-    read_count(r, snapshot->blocks->len, "blocks");
-    for (size_t i = 0; i < snapshot->blocks->len && !r->error; i++) {
+    read_count(r, ram->blocks->len, "blocks");
+    for (size_t i = 0; i < ram->blocks->len && !r->error; i++) {
         FixedRamIndexBlock block = { .first_cluster = first_cluster };
-        size_t offset = r->next;
+        uint64_t offset = fixed_ram_reader_offset(r);
 
         read_block(r, &block);
-        check_block(r, offset, &block, fixed_ram_snapshot_block(snapshot, i));
+        check_block(p, offset, &block, fixed_ram_ramsection_block(ram, i));
         first_cluster += fixed_ram_clusters(block.length);
         g_array_append_val(index->blocks, block);
     }
-    close_section(r);
+    close_section(p);
 }
 
 /*
  * Parts of the stream
  */
 
-static void read_part(Reader *r, uint32_t kind, uint64_t from, uint64_t to,
-                      FixedRamIndexPart *part)
+static void read_part(FixedRamReader *r, uint32_t kind, uint64_t from,
+                      uint64_t to, FixedRamIndexPart *part)
 {
+    uint64_t offset = fixed_ram_reader_offset(r);
     PartFields fields;
-    size_t offset = r->next;
 
-    reader_get(r, &fields, sizeof(fields));
+    fixed_ram_reader_get(r, &fields, sizeof(fields));
     part->offset = le64_to_cpu(fields.offset);
     part->length = le64_to_cpu(fields.length);
     part->sum = le64_to_cpu(fields.sum);
     if (le32_to_cpu(fields.kind) != kind || fields.zero ||
         part->offset != from || part->length != to - from) {
-        reader_fail(r, offset, "part %" PRIu32 " of the stream, 0x%" PRIx64
-                    " bytes at offset 0x%" PRIx64 ", expected part %" PRIu32
-                    ", 0x%" PRIx64 " bytes at offset 0x%" PRIx64,
-                    le32_to_cpu(fields.kind), part->length, part->offset,
-                    kind, to - from, from);
+        fixed_ram_reader_fail(r, offset, "found part %" PRIu32 " of the "
+                              "stream, 0x%" PRIx64 " bytes at offset 0x%" PRIx64
+                              ", expected part %" PRIu32 ", 0x%" PRIx64
+                              " bytes at offset 0x%" PRIx64,
+                              le32_to_cpu(fields.kind), part->length,
+                              part->offset, kind, to - from, from);
     }
 }
 
-static void read_stream(Reader *r, FixedRamIndex *index)
+static void read_stream(IndexParser *p, FixedRamIndex *index)
 {
-    const FixedRamSnapshot *s = r->snapshot;
+    const FixedRamRamSection *ram = p->ram;
+    FixedRamReader *r = p->r;
 
-    if (!open_section(r, SECTION_STREAM)) {
-        reader_fail(r, 0, "it has no section of the stream's parts");
+    if (!open_section(p, SECTION_STREAM)) {
+        fixed_ram_reader_fail(r, p->sb->index_offset, "it has no section of "
+                              "the stream's parts");
         return;
     }
     read_count(r, 2, "parts of the stream");
-    read_part(r, PART_HEAD, s->start,
-              fixed_ram_snapshot_block(s, 0)->bitmap_offset, &index->head);
-    read_part(r, PART_TAIL, s->ram_end, r->sb->stream_end, &index->tail);
-    if (!r->sections[SECTION_SUMS].at &&
+    read_part(r, PART_HEAD, ram->start,
+              fixed_ram_ramsection_block(ram, 0)->bitmap_offset, &index->head);
+    read_part(r, PART_TAIL, ram->ram_end, p->sb->stream_end, &index->tail);
+    if (!p->sections[SECTION_SUMS].at &&
         (index->head.sum || index->tail.sum)) {
-        reader_fail(r, r->next, "parts of the stream have checksums, but "
-                    "blocks have not");
+        fixed_ram_reader_fail(r, fixed_ram_reader_offset(r), "parts of the "
+                              "stream have checksums, but blocks have not");
     }
-    close_section(r);
+    close_section(p);
 }
 
 /*
  * Sums
  */
 
-/* The table is behind the stream, apart from the index, and in the file. */
-static void check_table(Reader *r, size_t offset,
+/* The table lies behind the stream, apart from the index, and in the file. */
+static void check_table(IndexParser *p, uint64_t offset,
                         const FixedRamIndexTable *table, uint64_t clusters)
 {
-    const FixedRamSuperblock *sb = r->sb;
+    const FixedRamSuperblock *sb = p->sb;
+    FixedRamReader *r = p->r;
     uint64_t end;
 
     if (table->length != clusters * sizeof(uint64_t)) {
-        reader_fail(r, offset, "the table of checksums has 0x%" PRIx64
-                    " bytes, but there are %" PRIu64 " clusters",
-                    table->length, clusters);
+        fixed_ram_reader_fail(r, offset, "the table of checksums has 0x%" PRIx64
+                              " bytes, but there are %" PRIu64 " clusters",
+                              table->length, clusters);
         return;
     }
     if (uadd64_overflow(table->offset, table->length, &end) ||
@@ -385,96 +364,146 @@ static void check_table(Reader *r, size_t offset,
         table->offset < sb->stream_end || end > r->source->size ||
         (table->offset < sb->index_offset + sb->index_length &&
          end > sb->index_offset)) {
-        reader_fail(r, offset, "the table of checksums, 0x%" PRIx64
-                    " bytes at offset 0x%" PRIx64 ", is not where it can be",
-                    table->length, table->offset);
+        fixed_ram_reader_fail(r, offset, "the table of checksums, 0x%" PRIx64
+                              " bytes at offset 0x%" PRIx64 ", does not lie "
+                              "behind the stream's end at 0x%" PRIx64 ", apart "
+                              "from the index at 0x%" PRIx64 " and before the "
+                              "file's end at 0x%" PRIx64, table->length,
+                              table->offset, sb->stream_end, sb->index_offset,
+                              r->source->size);
     }
 }
 
-static void read_chunk_sums(Reader *r, FixedRamIndexTable *table)
+static void read_chunk_sums(FixedRamReader *r, FixedRamIndexTable *table)
 {
     uint64_t expected = DIV_ROUND_UP(table->length, FIXED_RAM_CHUNK_BYTES);
-    size_t offset = r->next;
-    uint64_t count = reader_le64(r);
+    uint64_t offset = fixed_ram_reader_offset(r);
+    uint64_t count = fixed_ram_reader_le64(r);
 
-    if (count != expected || count > (r->end - r->next) / sizeof(uint64_t)) {
-        reader_fail(r, offset, "%" PRIu64 " chunks of the table of checksums, "
-                    "expected %" PRIu64, count, expected);
+    /* The index must hold as many sums before memory is taken for them. */
+    if (count != expected ||
+        count > fixed_ram_reader_left(r) / sizeof(uint64_t)) {
+        fixed_ram_reader_fail(r, offset, "found %" PRIu64 " chunks of the "
+                              "table of checksums, expected %" PRIu64 ", with "
+                              "8 bytes for each", count, expected);
+    }
+    if (r->error) {
         return;
     }
     g_array_set_size(table->chunk_sums, count);
     for (size_t i = 0; i < count; i++) {
-        g_array_index(table->chunk_sums, uint64_t, i) = reader_le64(r);
+        g_array_index(table->chunk_sums, uint64_t, i) =
+            fixed_ram_reader_le64(r);
     }
 }
 
-static void read_sums(Reader *r, FixedRamIndex *index)
+static void check_algorithm(IndexParser *p, uint64_t offset,
+                            const SumsFields *fields)
 {
-    const GArray *blocks = index->blocks;
+    uint32_t algorithm = le32_to_cpu(fields->algorithm);
+    uint32_t cluster = le32_to_cpu(fields->cluster_bytes);
+    uint32_t chunk = le32_to_cpu(fields->chunk_bytes);
+
+    if (algorithm != SUMS_XXH3_64 || cluster != FIXED_RAM_CLUSTER_BYTES ||
+        chunk != FIXED_RAM_CHUNK_BYTES || fields->zero) {
+        fixed_ram_reader_fail_unknown(
+            p->r, offset, "found checksums of algorithm %" PRIu32 " for "
+            "clusters of %" PRIu32 " bytes in chunks of %" PRIu32 " bytes, "
+            "expected algorithm %d, %d and %d bytes", algorithm, cluster, chunk,
+            SUMS_XXH3_64, (int)FIXED_RAM_CLUSTER_BYTES, FIXED_RAM_CHUNK_BYTES);
+    }
+    if (p->ram->page_size > FIXED_RAM_CLUSTER_BYTES) {
+        fixed_ram_reader_fail(p->r, offset, "pages of %" PRIu64 " bytes are "
+                              "larger than clusters of %d", p->ram->page_size,
+                              (int)FIXED_RAM_CLUSTER_BYTES);
+    }
+}
+
+static void read_bitmap_sums(FixedRamReader *r, FixedRamIndex *index)
+{
+    uint64_t offset = fixed_ram_reader_offset(r);
+    uint64_t count = fixed_ram_reader_le64(r);
+
+    if (count != index->blocks->len) {
+        fixed_ram_reader_fail(r, offset, "found checksums of %" PRIu64
+                              " bitmaps, expected %u", count,
+                              index->blocks->len);
+    }
+    for (size_t i = 0; i < index->blocks->len; i++) {
+        fixed_ram_index_block(index, i)->bitmap_sum = fixed_ram_reader_le64(r);
+    }
+}
+
+static void read_sums(IndexParser *p, FixedRamIndex *index)
+{
+    FixedRamReader *r = p->r;
     uint64_t clusters = 0;
-    size_t offset;
+    uint64_t offset;
     SumsFields fields;
 
-    index->has_sums = open_section(r, SECTION_SUMS);
+    index->has_sums = open_section(p, SECTION_SUMS);
     if (!index->has_sums) {
         return;
     }
-    offset = r->next;
-    reader_get(r, &fields, sizeof(fields));
+    offset = fixed_ram_reader_offset(r);
+    fixed_ram_reader_get(r, &fields, sizeof(fields));
     index->table.offset = le64_to_cpu(fields.table_offset);
     index->table.length = le64_to_cpu(fields.table_length);
-    if (le32_to_cpu(fields.algorithm) != SUMS_XXH3_64 ||
-        le32_to_cpu(fields.cluster_bytes) != FIXED_RAM_CLUSTER_BYTES ||
-        le32_to_cpu(fields.chunk_bytes) != FIXED_RAM_CHUNK_BYTES ||
-        fields.zero || r->snapshot->page_size > FIXED_RAM_CLUSTER_BYTES) {
-        reader_fail(r, offset, "checksums of a kind that is not known here");
-    }
-    for (size_t i = 0; i < blocks->len; i++) {
+    check_algorithm(p, offset, &fields);
+    for (size_t i = 0; i < index->blocks->len; i++) {
         clusters += fixed_ram_clusters(fixed_ram_index_block(index,
                                                              i)->length);
     }
-    check_table(r, offset, &index->table, clusters);
-    offset = r->next;
-    if (reader_le64(r) != blocks->len) {
-        reader_fail(r, offset, "there are not as many checksums of bitmaps as "
-                    "there are blocks");
-    }
-    for (size_t i = 0; i < blocks->len; i++) {
-        fixed_ram_index_block(index, i)->bitmap_sum = reader_le64(r);
-    }
+    check_table(p, offset, &index->table, clusters);
+    read_bitmap_sums(r, index);
     read_chunk_sums(r, &index->table);
-    close_section(r);
+    close_section(p);
+}
+
+/* Have @r read all of the index at once and compare its CRC. */
+static void read_bytes(FixedRamReader *r, const FixedRamSuperblock *sb)
+{
+    g_autofree uint8_t *bytes = g_malloc(sb->index_length);
+    uint32_t crc;
+
+    fixed_ram_reader_limit(r, sb->index_offset,
+                           sb->index_offset + sb->index_length, "the index");
+    fixed_ram_reader_get(r, bytes, sb->index_length);
+    if (r->error) {
+        return;
+    }
+    crc = fixed_ram_crc32c(bytes, sb->index_length);
+    if (crc != sb->index_crc) {
+        fixed_ram_reader_fail(r, sb->index_offset, "it has CRC 0x%08" PRIx32
+                              ", expected 0x%08" PRIx32, crc, sb->index_crc);
+    }
+    fixed_ram_reader_seek(r, sb->index_offset);
 }
 
 FixedRamIndex *fixed_ram_index_read(FixedRamSource *source,
-                                    const FixedRamSnapshot *snapshot,
+                                    const FixedRamRamSection *ram,
                                     const FixedRamSuperblock *sb,
-                                    Error **errp)
+                                    FixedRamVerdict *verdict, Error **errp)
 {
     g_autoptr(FixedRamIndex) index = fixed_ram_index_new();
-    g_autofree uint8_t *bytes = g_malloc(sb->index_length);
-    Reader r = {
-        .source = source, .snapshot = snapshot, .sb = sb, .bytes = bytes,
-        .end = sb->index_length,
-    };
+    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(source, sb->index_offset,
+                                                       sb->index_length);
+    IndexParser p = { .r = r, .ram = ram, .sb = sb };
 
     assert(sb->state == FIXED_RAM_COMPLETE);
-    if (!fixed_ram_source_read(source, bytes, sb->index_length,
-                               sb->index_offset, errp)) {
-        error_prepend(errp, "index: ");
-        return NULL;
-    }
-    if (fixed_ram_crc32c(bytes, sb->index_length) != sb->index_crc) {
-        reader_fail(&r, 0, "its checksum is wrong");
-    }
+    r->prefix = "index: ";
     memcpy(index->id, sb->id, sizeof(index->id));
-    read_header(&r);
-    read_machine(&r, index);
-    read_blocks(&r, index);
-    read_stream(&r, index);
-    read_sums(&r, index);
-    if (r.error) {
-        error_propagate(errp, r.error);
+    read_bytes(r, sb);
+    read_header(&p);
+    read_machine(&p, index);
+    read_blocks(&p, index);
+    read_stream(&p, index);
+    read_sums(&p, index);
+    if (r->error) {
+        if (verdict) {
+            *verdict = r->verdict;
+        }
+        error_propagate(errp, g_steal_pointer(&r->error));
         return NULL;
     }
     return g_steal_pointer(&index);

@@ -1,14 +1,13 @@
 /*
- * fixed-ram: the index, from structs to bytes
+ * fixed-ram: the index: its struct, and from the struct to bytes
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include "qemu/bswap.h"
 #include "index.h"
-#include "layout.h"
 #include "sums.h"
+#include "../util/bytes.h"
 
 FixedRamIndex *fixed_ram_index_new(void)
 {
@@ -31,45 +30,29 @@ void fixed_ram_index_free(FixedRamIndex *index)
     }
 }
 
-static void put(GByteArray *out, const void *bytes, size_t length)
-{
-    g_byte_array_append(out, bytes, length);
-}
-
-static void put_le32(GByteArray *out, uint32_t value)
-{
-    value = cpu_to_le32(value);
-    put(out, &value, sizeof(value));
-}
-
-static void put_le64(GByteArray *out, uint64_t value)
-{
-    value = cpu_to_le64(value);
-    put(out, &value, sizeof(value));
-}
-
 static void put_padding(GByteArray *out)
 {
     static const uint8_t zeros[INDEX_PADDING];
 
-    put(out, zeros, ROUND_UP(out->len, INDEX_PADDING) - out->len);
+    fixed_ram_bytes_put(out, zeros,
+                        ROUND_UP(out->len, INDEX_PADDING) - out->len);
 }
 
-/* What a reader may trust to be text: no NUL, UTF-8, not without end. */
+/* Readers expect UTF-8 without a zero byte, of limited length. */
 static void put_string(GByteArray *out, const char *string)
 {
     g_autofree char *text = g_utf8_make_valid(string ?: "", -1);
     const char *end = text + strlen(text);
 
     if (end - text > INDEX_STRING_MAX) {
-        /* Not in the middle of a character. */
+        /* Do not cut a character in the middle. */
         end = g_utf8_find_prev_char(text, text + INDEX_STRING_MAX + 1);
     }
-    put_le32(out, end - text);
-    put(out, text, end - text);
+    fixed_ram_bytes_put_le32(out, end - text);
+    fixed_ram_bytes_put(out, text, end - text);
 }
 
-/* Returns where its header is, for end_section(). */
+/* Returns the position of the section's header, for end_section(). */
 static guint begin_section(GByteArray *out, SectionType type, uint32_t flags)
 {
     guint at = out->len;
@@ -78,7 +61,7 @@ static guint begin_section(GByteArray *out, SectionType type, uint32_t flags)
         .flags = cpu_to_le32(flags),
     };
 
-    put(out, &header, sizeof(header));
+    fixed_ram_bytes_put(out, &header, sizeof(header));
     return at;
 }
 
@@ -99,7 +82,7 @@ static void put_machine(GByteArray *out, const FixedRamIndexMachine *machine)
     };
 
     memcpy(fields.uuid, machine->uuid, sizeof(fields.uuid));
-    put(out, &fields, sizeof(fields));
+    fixed_ram_bytes_put(out, &fields, sizeof(fields));
     put_string(out, machine->type);
     put_string(out, machine->version);
     put_string(out, machine->name);
@@ -117,8 +100,8 @@ static void put_block(GByteArray *out, const FixedRamIndexBlock *block)
         .name_length = cpu_to_le32(strlen(block->name)),
     };
 
-    put(out, &fields, sizeof(fields));
-    put(out, block->name, strlen(block->name));
+    fixed_ram_bytes_put(out, &fields, sizeof(fields));
+    fixed_ram_bytes_put(out, block->name, strlen(block->name));
     put_padding(out);
 }
 
@@ -126,8 +109,8 @@ static void put_blocks(GByteArray *out, const FixedRamIndex *index)
 {
     guint at = begin_section(out, SECTION_BLOCKS, SECTION_REQUIRED);
 
-    put_le32(out, index->blocks->len);
-    put_le32(out, 0);
+    fixed_ram_bytes_put_le32(out, index->blocks->len);
+    fixed_ram_bytes_put_le32(out, 0);
     for (size_t i = 0; i < index->blocks->len; i++) {
         put_block(out, fixed_ram_index_block(index, i));
     }
@@ -144,15 +127,15 @@ static void put_part(GByteArray *out, uint32_t kind,
         .sum = cpu_to_le64(has_sums ? part->sum : 0),
     };
 
-    put(out, &fields, sizeof(fields));
+    fixed_ram_bytes_put(out, &fields, sizeof(fields));
 }
 
 static void put_stream(GByteArray *out, const FixedRamIndex *index)
 {
     guint at = begin_section(out, SECTION_STREAM, SECTION_REQUIRED);
 
-    put_le32(out, 2);
-    put_le32(out, 0);
+    fixed_ram_bytes_put_le32(out, 2);
+    fixed_ram_bytes_put_le32(out, 0);
     put_part(out, PART_HEAD, &index->head, index->has_sums);
     put_part(out, PART_TAIL, &index->tail, index->has_sums);
     end_section(out, at);
@@ -170,14 +153,16 @@ static void put_sums(GByteArray *out, const FixedRamIndex *index)
         .table_length = cpu_to_le64(table->length),
     };
 
-    put(out, &fields, sizeof(fields));
-    put_le64(out, index->blocks->len);
+    fixed_ram_bytes_put(out, &fields, sizeof(fields));
+    fixed_ram_bytes_put_le64(out, index->blocks->len);
     for (size_t i = 0; i < index->blocks->len; i++) {
-        put_le64(out, fixed_ram_index_block(index, i)->bitmap_sum);
+        fixed_ram_bytes_put_le64(out,
+                                 fixed_ram_index_block(index, i)->bitmap_sum);
     }
-    put_le64(out, table->chunk_sums->len);
+    fixed_ram_bytes_put_le64(out, table->chunk_sums->len);
     for (size_t i = 0; i < table->chunk_sums->len; i++) {
-        put_le64(out, g_array_index(table->chunk_sums, uint64_t, i));
+        fixed_ram_bytes_put_le64(out, g_array_index(table->chunk_sums,
+                                                    uint64_t, i));
     }
     end_section(out, at);
 }
@@ -192,7 +177,7 @@ GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
 
     memcpy(header.magic, INDEX_MAGIC, sizeof(header.magic));
     memcpy(header.id, index->id, sizeof(header.id));
-    put(out, &header, sizeof(header));
+    fixed_ram_bytes_put(out, &header, sizeof(header));
     if (index->has_machine) {
         put_machine(out, &index->machine);
     }

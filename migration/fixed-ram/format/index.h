@@ -11,27 +11,29 @@
 #include "superblock.h"
 
 /*
- * Sections of type, flags and length behind the stream's end, found through
- * the superblock; documented in docs/interop/fixed-ram.rst.
+ * The index lies behind the stream's end; the superblock says where.  It
+ * consists of sections, each with type, flags and length.  The format is
+ * documented in docs/interop/fixed-ram.rst.
  */
 
-/* What machine was saved.  Strings are never NULL. */
+/* The machine that was saved.  Strings are UTF-8 and never NULL. */
 typedef struct FixedRamIndexMachine {
     char *type;                 /* pc-i440fx-10.0 */
     char *version;              /* of QEMU: 10.0.2 */
     char *name;                 /* of the VM, may be empty */
     uint8_t uuid[16];           /* of the VM, zero: none */
-    uint64_t time;              /* when it was saved: seconds since 1970, UTC */
+    uint64_t time;              /* of the save: seconds since 1970, UTC */
     uint64_t ram_bytes;         /* the machine's RAM, as -m has it */
 } FixedRamIndexMachine;
 
 typedef struct FixedRamIndexBlock {
     char name[FIXED_RAM_NAME_MAX + 1];
-    uint64_t length;            /* these as in the stream's header */
+    /* The next four are those in the stream's header of the block. */
+    uint64_t length;
     uint64_t page_size;
     uint64_t bitmap_offset;
     uint64_t pages_offset;
-    uint64_t pages;             /* how many are not zero: bits set */
+    uint64_t pages;             /* pages with data: bits set in the bitmap */
     uint64_t bitmap_sum;        /* with sums only */
     uint64_t first_cluster;     /* number of its first sum in the table */
 } FixedRamIndexBlock;
@@ -45,8 +47,8 @@ typedef struct FixedRamIndexPart {
 
 /*
  * The table of the clusters' sums: little-endian words, block after block in
- * the index's order.  Each chunk of it has a sum in the index, so that one can
- * be read and trusted without the others.
+ * the index's order.  Each chunk of the table has a sum in the index, so that
+ * a reader can read and trust one chunk without the others.
  */
 #define FIXED_RAM_CHUNK_BYTES   4096
 
@@ -67,8 +69,10 @@ typedef struct FixedRamIndex {
     FixedRamIndexTable table;
 } FixedRamIndex;
 
-/** fixed_ram_index_new(): an empty index; end it with fixed_ram_index_free() */
+/** fixed_ram_index_new(): an empty index; the caller frees it */
 FixedRamIndex *fixed_ram_index_new(void);
+
+/** fixed_ram_index_free(): free @index; NULL is fine */
 void fixed_ram_index_free(FixedRamIndex *index);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamIndex, fixed_ram_index_free)
 
@@ -85,24 +89,26 @@ GByteArray *fixed_ram_index_encode(const FixedRamIndex *index);
 /**
  * fixed_ram_index_read(): read and check the index
  *
- * @sb: a complete snapshot's
+ * @ram: the stream's section of RAM
+ * @sb: the superblock of a complete snapshot
+ * @verdict: set on failure, unless it is NULL
  *
- * Checked are the bytes against the superblock's sum, every field, that blocks
- * and parts are those of the stream, and that the table lies in the file.
- * Neither the table nor what the sums are of is read.  Unknown sections are
- * skipped if they may be, an error otherwise.  Nothing is trusted; the error
- * names file, offset and block.  Returns NULL on failure.
+ * Checks the CRC, every field, that blocks and parts are those of the stream,
+ * and that the table of sums lies in the file.  Does not read the table nor the
+ * bytes that sums are of.  Unknown sections are skipped unless they say that
+ * they are required.  Nothing is trusted; the error names file, offset and
+ * block.  Returns NULL on failure; the caller frees the result.
  */
 FixedRamIndex *fixed_ram_index_read(FixedRamSource *source,
-                                    const FixedRamSnapshot *snapshot,
+                                    const FixedRamRamSection *ram,
                                     const FixedRamSuperblock *sb,
-                                    Error **errp);
+                                    FixedRamVerdict *verdict, Error **errp);
 
 /**
- * fixed_ram_index_verify_stream(): does the stream hold what was saved?
+ * fixed_ram_index_verify_stream(): is the stream, without pages, as saved?
  *
- * Reads head, tail and all bitmaps and compares their sums.  True, too, where
- * there are no sums, in the index or in this build.
+ * Reads head, tail and all bitmaps and compares their sums with the index.
+ * Returns true as well if there are no sums, in the index or in this build.
  */
 bool fixed_ram_index_verify_stream(const FixedRamIndex *index,
                                    FixedRamSource *source, Error **errp);

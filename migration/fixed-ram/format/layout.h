@@ -9,12 +9,14 @@
 
 #include "qemu/crc32c.h"
 #include "qemu/units.h"
-#include "superblock.h"
 
 /*
  * docs/interop/fixed-ram.rst says what the fields mean.  All numbers are
  * little-endian.
  */
+
+#define FIXED_RAM_ID_BYTES          16  /* random bytes, new with each save */
+#define FIXED_RAM_SUPERBLOCK_BYTES  4096
 
 #define SUPERBLOCK_MAGIC            "QEMUFXRM"
 #define SUPERBLOCK_VERSION          1
@@ -32,7 +34,7 @@ typedef struct QEMU_PACKED DiskSuperblock {
     uint64_t index_length;
     uint32_t index_crc;
     uint8_t zero[4024];
-    uint32_t crc;               /* of all before it */
+    uint32_t crc;               /* of all bytes before it */
 } DiskSuperblock;
 
 QEMU_BUILD_BUG_ON(sizeof(DiskSuperblock) != FIXED_RAM_SUPERBLOCK_BYTES);
@@ -50,8 +52,8 @@ QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, crc) != 4092);
 #define INDEX_ALIGNMENT     4096    /* of its offset in the file */
 #define INDEX_PADDING       8       /* sections and names are filled up to */
 /*
- * It is read as a whole before anything in it is trusted.  Sums of chunks make
- * nearly all of it, 8 bytes for 32 MiB of RAM: this is enough for 60 TiB.
+ * A reader has all of the index in memory to check its CRC.  Nearly all of it
+ * are the sums of chunks, 8 bytes for 32 MiB of RAM: this is enough for 60 TiB.
  */
 #define INDEX_MAX           (16 * MiB)
 #define INDEX_STRING_MAX    4096
@@ -70,21 +72,21 @@ typedef enum SectionType {
     SECTION_BLOCKS,
     SECTION_STREAM,
     SECTION_SUMS,
-    SECTION_KNOWN,              /* all that follow are not known yet */
+    SECTION_KNOWN,              /* from here on no type has a meaning yet */
 } SectionType;
 
-/* Who does not know a section's type must refuse the snapshot. */
+/* A reader that does not know the section's type must refuse the snapshot. */
 #define SECTION_REQUIRED    1
 
 typedef struct QEMU_PACKED SectionHeader {
     uint32_t type;
     uint32_t flags;
-    uint64_t length;            /* of what follows, without padding */
+    uint64_t length;            /* bytes that follow, without padding */
 } SectionHeader;
 
 QEMU_BUILD_BUG_ON(sizeof(SectionHeader) != 16);
 
-/* Then three strings: le32 length, bytes. */
+/* Three strings follow: le32 length, bytes. */
 typedef struct QEMU_PACKED MachineFields {
     uint64_t time;
     uint64_t ram_bytes;
@@ -93,7 +95,7 @@ typedef struct QEMU_PACKED MachineFields {
 
 QEMU_BUILD_BUG_ON(sizeof(MachineFields) != 32);
 
-/* What sections begin with that have entries. */
+/* The start of every section that has entries. */
 typedef struct QEMU_PACKED CountFields {
     uint32_t count;
     uint32_t zero;
@@ -101,7 +103,7 @@ typedef struct QEMU_PACKED CountFields {
 
 QEMU_BUILD_BUG_ON(sizeof(CountFields) != 8);
 
-/* Then the name and padding. */
+/* The name and padding follow. */
 typedef struct QEMU_PACKED BlockFields {
     uint64_t length;
     uint64_t page_size;
@@ -128,7 +130,7 @@ QEMU_BUILD_BUG_ON(sizeof(PartFields) != 32);
 
 #define SUMS_XXH3_64    1
 
-/* Then le64 number of blocks, sums; le64 number of chunks, sums. */
+/* le64 number of blocks, sums, le64 number of chunks, sums follow. */
 typedef struct QEMU_PACKED SumsFields {
     uint32_t algorithm;
     uint32_t cluster_bytes;
@@ -140,7 +142,7 @@ typedef struct QEMU_PACKED SumsFields {
 
 QEMU_BUILD_BUG_ON(sizeof(SumsFields) != 32);
 
-/* CRC-32C as iSCSI has it: of "123456789" it is 0xe3069283. */
+/* The CRC-32C of iSCSI: that of "123456789" is 0xe3069283. */
 static inline uint32_t fixed_ram_crc32c(const void *buf, size_t length)
 {
     return crc32c(0xffffffff, buf, length);

@@ -1,192 +1,82 @@
 /*
- * fixed-ram: the snapshot's metadata, from bytes to checked structs
+ * fixed-ram: the section of a stream that holds RAM at fixed offsets
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include "qemu/bswap.h"
 #include "qemu/host-utils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "ramsection.h"
-#include "reader.h"
 
-/* The stream's own marks; see docs/devel/migration/main.rst */
-#define STREAM_MAGIC            0x5145564d
-#define STREAM_VERSION          3
-#define STREAM_EOF              0x00
-#define STREAM_SECTION_START    0x01
-#define STREAM_SECTION_PART     0x02
-#define STREAM_SECTION_END      0x03
-#define STREAM_SUBSECTION       0x05
-#define STREAM_CONFIGURATION    0x07
-#define STREAM_COMMAND          0x08
-#define STREAM_FOOTER           0x7e
-
-#define RAM_SECTION_VERSION     4
 #define RAM_FLAG_MEM_SIZE       0x04
 #define RAM_FLAG_EOS            0x10
 #define BLOCK_HEADER_VERSION    1
 
-/* More than any machine has; keeps a bad count from costing memory. */
-#define MAX_CAPABILITIES        256
-#define MAX_MACHINE_NAME        4096
-#define MAX_BLOCKS              4096
-#define MAX_COMMANDS            1024
-/* A live save writes one for each of its rounds, day and night. */
+/* A live save writes a section for each of its rounds, day and night. */
 #define MAX_RAM_SECTIONS        (16 * MiB)
 
-/* Headers lie far from each other. */
-#define BUFFER_BYTES            4096
-
-/* Which capabilities shaped the snapshot; is mapped-ram one of them? */
-static bool read_capabilities(FixedRamReader *r)
+FixedRamRamSection *fixed_ram_ramsection_new(uint64_t start,
+                                             uint64_t page_size)
 {
-    uint64_t offset = fixed_ram_reader_offset(r);
-    uint32_t count = fixed_ram_reader_be32(r);
-    bool mapped = false;
+    FixedRamRamSection *ram = g_new0(FixedRamRamSection, 1);
 
-    if (count > MAX_CAPABILITIES) {
-        fixed_ram_reader_fail(r, offset, "%" PRIu32 " capabilities in the "
-                              "configuration, at most %d can be", count,
-                              MAX_CAPABILITIES);
+    ram->start = start;
+    ram->page_size = page_size;
+    ram->blocks = g_array_new(false, true, sizeof(FixedRamBlockInfo));
+    return ram;
+}
+
+void fixed_ram_ramsection_free(FixedRamRamSection *ram)
+{
+    if (ram) {
+        g_array_unref(ram->blocks);
+        g_free(ram);
     }
-    for (uint32_t i = 0; i < count && !r->error; i++) {
-        char name[FIXED_RAM_NAME_MAX + 1];
+}
 
-        offset = fixed_ram_reader_offset(r);
-        fixed_ram_reader_string(r, name);
-        mapped = mapped || !strcmp(name, "mapped-ram");
-        if (!strcmp(name, "x-ignore-shared")) {
-            fixed_ram_reader_fail(r, offset, "saved with x-ignore-shared, "
-                                  "which cannot be loaded this way");
+ssize_t fixed_ram_ramsection_index(const FixedRamRamSection *ram,
+                                   const char *name)
+{
+    for (size_t i = 0; i < ram->blocks->len; i++) {
+        if (!strcmp(fixed_ram_ramsection_block(ram, i)->name, name)) {
+            return i;
         }
     }
-    return mapped;
+    return -1;
 }
 
-/* Returns whether it says that the layout is mapped-ram's. */
-static bool read_subsection(FixedRamReader *r)
+FixedRamBlockInfo *fixed_ram_ramsection_find(const FixedRamRamSection *ram,
+                                             const char *name)
 {
-    uint64_t offset = fixed_ram_reader_offset(r);
-    char name[FIXED_RAM_NAME_MAX + 1];
-    uint8_t uuid[16];
+    ssize_t i = fixed_ram_ramsection_index(ram, name);
 
-    fixed_ram_reader_string(r, name);
-    fixed_ram_reader_be32(r);   /* version */
-    if (!strcmp(name, "configuration/capabilities")) {
-        return read_capabilities(r);
-    } else if (!strcmp(name, "configuration/target-page-bits")) {
-        fixed_ram_reader_be32(r);
-    } else if (!strcmp(name, "configuration/uuid")) {
-        fixed_ram_reader_get(r, uuid, sizeof(uuid));
-    } else {
-        fixed_ram_reader_fail(r, offset, "unknown part '%s' of the "
-                              "configuration", name);
-    }
-    return false;
+    return i < 0 ? NULL : fixed_ram_ramsection_block(ram, i);
 }
 
-static void read_configuration(FixedRamReader *r)
-{
-    uint64_t offset = fixed_ram_reader_offset(r);
-    uint32_t length = fixed_ram_reader_be32(r);
-    bool mapped = false;
-
-    if (length > MAX_MACHINE_NAME) {
-        fixed_ram_reader_fail(r, offset, "the machine's name has %" PRIu32
-                              " bytes", length);
-        return;
-    }
-    fixed_ram_reader_seek(r, fixed_ram_reader_offset(r) + length);
-    while (!r->error) {
-        uint64_t here = fixed_ram_reader_offset(r);
-
-        if (fixed_ram_reader_u8(r) != STREAM_SUBSECTION) {
-            fixed_ram_reader_seek(r, here);
-            break;
-        }
-        mapped |= read_subsection(r);
-    }
-    if (!mapped) {
-        fixed_ram_reader_fail(r, offset, "saved without fixed-ram or "
-                              "mapped-ram: its pages have no fixed places");
-    }
-}
-
-/* Go to the first byte of the RAM section's content; returns its number. */
-static uint32_t find_ram_section(FixedRamReader *r)
-{
-    uint64_t offset = fixed_ram_reader_offset(r);
-    char name[FIXED_RAM_NAME_MAX + 1];
-    uint32_t magic = fixed_ram_reader_be32(r);
-    uint32_t version = fixed_ram_reader_be32(r);
-    unsigned commands = 0;
-    uint32_t section, instance;
-
-    if (magic != STREAM_MAGIC || version != STREAM_VERSION) {
-        fixed_ram_reader_fail(r, offset, "this is not a VM snapshot (found "
-                              "magic 0x%" PRIx32 " version %" PRIu32
-                              ", expected 0x%x version %d)", magic, version,
-                              STREAM_MAGIC, STREAM_VERSION);
-    }
-    while (!r->error) {
-        uint8_t type;
-
-        offset = fixed_ram_reader_offset(r);
-        type = fixed_ram_reader_u8(r);
-        if (type == STREAM_CONFIGURATION) {
-            read_configuration(r);
-        } else if (type == STREAM_COMMAND && commands++ < MAX_COMMANDS) {
-            uint16_t length;
-
-            fixed_ram_reader_be16(r); /* which one */
-            length = fixed_ram_reader_be16(r);
-            fixed_ram_reader_seek(r, fixed_ram_reader_offset(r) + length);
-        } else if (type == STREAM_SECTION_START) {
-            break;
-        } else {
-            fixed_ram_reader_fail(r, offset, "section of type %d before the "
-                                  "one that holds RAM", type);
-        }
-    }
-
-    section = fixed_ram_reader_be32(r);
-    fixed_ram_reader_string(r, name);
-    instance = fixed_ram_reader_be32(r);
-    version = fixed_ram_reader_be32(r);
-    if (strcmp(name, "ram") || instance || version != RAM_SECTION_VERSION) {
-        fixed_ram_reader_fail(r, offset, "section '%s' instance %" PRIu32
-                              " version %" PRIu32 ", expected 'ram' instance "
-                              "0 version %d", name, instance, version,
-                              RAM_SECTION_VERSION);
-    }
-    return section;
-}
-
-/* @info is read up to here; is it possible? */
-static void check_block(FixedRamReader *r, const FixedRamSnapshot *s,
+/* @r is behind the header.  Is it possible that all of @info is true? */
+static void check_block(FixedRamReader *r, const FixedRamRamSection *ram,
                         const FixedRamBlockInfo *info)
 {
     uint64_t at = info->header_offset;
     uint64_t bitmap_end;
 
-    if (!info->length || !QEMU_IS_ALIGNED(info->length, s->page_size)) {
+    if (!info->length || !QEMU_IS_ALIGNED(info->length, ram->page_size)) {
         fixed_ram_reader_fail(r, at, "block '%s': length 0x%" PRIx64 " is not "
                               "a multiple of the page size %" PRIu64,
-                              info->name, info->length, s->page_size);
+                              info->name, info->length, ram->page_size);
         return;
     }
-    if (!QEMU_IS_ALIGNED(info->pages_offset, s->page_size)) {
+    if (!QEMU_IS_ALIGNED(info->pages_offset, ram->page_size)) {
         fixed_ram_reader_fail(r, at, "block '%s': pages at offset 0x%" PRIx64
                               " are not aligned to the page size %" PRIu64,
-                              info->name, info->pages_offset, s->page_size);
+                              info->name, info->pages_offset, ram->page_size);
         return;
     }
     if (info->bitmap_offset != fixed_ram_reader_offset(r) ||
         uadd64_overflow(info->bitmap_offset,
-                        fixed_ram_bitmap_bytes(info->length, s->page_size),
+                        fixed_ram_bitmap_bytes(info->length, ram->page_size),
                         &bitmap_end) ||
         bitmap_end > info->pages_offset) {
         fixed_ram_reader_fail(r, at, "block '%s': bitmap at offset 0x%" PRIx64
@@ -213,14 +103,41 @@ static void skip_pages(FixedRamReader *r, const FixedRamBlockInfo *info)
     fixed_ram_reader_seek(r, end);
 }
 
-/* The next block's header; it joins @s. */
-static void read_header(FixedRamReader *r, FixedRamSnapshot *s)
+/* What the header says besides @info must fit what was read before it. */
+static void check_header(FixedRamReader *r, const FixedRamRamSection *ram,
+                         const FixedRamBlockInfo *info, uint32_t version,
+                         uint64_t page_size)
+{
+    uint64_t at = info->header_offset;
+
+    if (ram->blocks->len == FIXED_RAM_BLOCKS_MAX) {
+        fixed_ram_reader_fail(r, at, "block '%s': found more than %d blocks",
+                              info->name, FIXED_RAM_BLOCKS_MAX);
+    }
+    if (version != BLOCK_HEADER_VERSION) {
+        fixed_ram_reader_fail_unknown(r, at, "block '%s': the header has "
+                                      "version %" PRIu32 ", expected %d",
+                                      info->name, version,
+                                      BLOCK_HEADER_VERSION);
+    }
+    if (page_size != ram->page_size) {
+        fixed_ram_reader_fail(r, at, "block '%s' has page size %" PRIu64
+                              ", expected %" PRIu64, info->name, page_size,
+                              ram->page_size);
+    }
+    if (fixed_ram_ramsection_find(ram, info->name)) {
+        fixed_ram_reader_fail(r, at, "block '%s' is there twice", info->name);
+    }
+}
+
+/* Parse the next block's header and add the block to @ram. */
+static void read_header(FixedRamReader *r, FixedRamRamSection *ram)
 {
     FixedRamBlockInfo info = { .header_offset = fixed_ram_reader_offset(r) };
     uint64_t page_size;
     uint32_t version;
 
-    fixed_ram_reader_string(r, info.name);
+    fixed_ram_reader_name(r, info.name);
     if (r->error) {
         return;
     }
@@ -233,63 +150,51 @@ static void read_header(FixedRamReader *r, FixedRamSnapshot *s)
         error_prepend(&r->error, "block '%s': ", info.name);
         return;
     }
-
-    if (s->blocks->len == MAX_BLOCKS) {
-        fixed_ram_reader_fail(r, info.header_offset, "block '%s': more than %d "
-                              "blocks", info.name, MAX_BLOCKS);
+    check_header(r, ram, &info, version, page_size);
+    if (!r->error) {
+        check_block(r, ram, &info);
+        g_array_append_val(ram->blocks, info);
     }
-    if (version != BLOCK_HEADER_VERSION) {
-        fixed_ram_reader_fail(r, info.header_offset, "block '%s': version %"
-                              PRIu32 " of the header, expected %d", info.name,
-                              version, BLOCK_HEADER_VERSION);
-    }
-    if (page_size != s->page_size) {
-        fixed_ram_reader_fail(r, info.header_offset, "block '%s': page size %"
-                              PRIu64 ", this target has %" PRIu64, info.name,
-                              page_size, s->page_size);
-    }
-    if (fixed_ram_snapshot_find(s, info.name)) {
-        fixed_ram_reader_fail(r, info.header_offset, "block '%s' is there "
-                              "twice", info.name);
-    }
-    if (r->error) {
-        return;
-    }
-    check_block(r, s, &info);
-    g_array_append_val(s->blocks, info);
 }
 
-static void read_blocks(FixedRamReader *r, FixedRamSnapshot *s)
+uint64_t fixed_ram_ramsection_read_total(FixedRamReader *r,
+                                         uint64_t page_size)
 {
     uint64_t offset = fixed_ram_reader_offset(r);
     uint64_t total = fixed_ram_reader_be64(r);
-    uint64_t flags = total & (s->page_size - 1);
+    uint64_t flags = total & (page_size - 1);
 
-    total -= flags;
     if (flags != RAM_FLAG_MEM_SIZE) {
         fixed_ram_reader_fail(r, offset, "the RAM section begins with flags 0x%"
                               PRIx64 ", expected 0x%x", flags,
                               RAM_FLAG_MEM_SIZE);
     }
+    return total - flags;
+}
+
+static void read_blocks(FixedRamReader *r, FixedRamRamSection *ram)
+{
+    uint64_t total = fixed_ram_ramsection_read_total(r, ram->page_size);
+
     while (total && !r->error) {
+        uint64_t offset = fixed_ram_reader_offset(r);
         const FixedRamBlockInfo *info;
 
-        offset = fixed_ram_reader_offset(r);
-        read_header(r, s);
+        read_header(r, ram);
         if (r->error) {
             break;
         }
-        info = fixed_ram_snapshot_block(s, s->blocks->len - 1);
+        info = fixed_ram_ramsection_block(ram, ram->blocks->len - 1);
         skip_pages(r, info);
         if (info->length > total) {
-            fixed_ram_reader_fail(r, offset, "block '%s': length 0x%" PRIx64
+            fixed_ram_reader_fail(r, offset, "block '%s' has length 0x%" PRIx64
                                   ", but only 0x%" PRIx64 " bytes of RAM are "
                                   "left", info->name, info->length, total);
             break;
         }
         total -= info->length;
     }
-    s->ram_end = fixed_ram_reader_offset(r);
+    ram->ram_end = fixed_ram_reader_offset(r);
 }
 
 /* Skip the footer of a section of RAM; older machine types write none. */
@@ -305,7 +210,8 @@ static uint8_t next_section(FixedRamReader *r, uint32_t ram_section,
 
         if (section != ram_section) {
             fixed_ram_reader_fail(r, *offset, "section %" PRIu32 " ends here, "
-                                  "expected %" PRIu32, section, ram_section);
+                                  "expected section %" PRIu32, section,
+                                  ram_section);
         }
         *offset = fixed_ram_reader_offset(r);
         type = fixed_ram_reader_u8(r);
@@ -314,9 +220,9 @@ static uint8_t next_section(FixedRamReader *r, uint32_t ram_section,
 }
 
 /*
- * RAM's other sections hold nothing, and end with the one that says so.  Then
- * comes the state of devices.  A save that was cut off leaves nothing there,
- * or zeros, which would pass for the stream's end.
+ * RAM's other sections hold no pages; the state of the devices follows them.
+ * A save that was cut off leaves nothing there, or zeros, which the base would
+ * take for the regular end of the stream.
  */
 static void check_ram_end(FixedRamReader *r, uint32_t ram_section)
 {
@@ -326,10 +232,10 @@ static void check_ram_end(FixedRamReader *r, uint32_t ram_section)
     uint8_t type;
 
     if (flags != RAM_FLAG_EOS) {
-        fixed_ram_reader_fail(r, offset, "flags 0x%" PRIx64 " where the list "
-                              "of RAM blocks ends, expected 0x%x: the save was "
-                              "cut off, or the file is damaged", flags,
-                              RAM_FLAG_EOS);
+        fixed_ram_reader_fail(r, offset, "found flags 0x%" PRIx64 " where the "
+                              "list of RAM blocks ends, expected 0x%x: the "
+                              "save was cut off, or the file is damaged",
+                              flags, RAM_FLAG_EOS);
     }
     type = next_section(r, ram_section, &offset);
     while ((type == STREAM_SECTION_PART || type == STREAM_SECTION_END) &&
@@ -344,110 +250,76 @@ static void check_ram_end(FixedRamReader *r, uint32_t ram_section)
     }
 }
 
-static FixedRamSnapshot *snapshot_new(uint64_t start, uint64_t page_size)
-{
-    FixedRamSnapshot *s = g_new0(FixedRamSnapshot, 1);
-
-    s->start = start;
-    s->page_size = page_size;
-    s->blocks = g_array_new(false, true, sizeof(FixedRamBlockInfo));
-    return s;
-}
-
-/* As the next header has it, which is still to be read. */
+/* The page size in the header that comes next; @r stays in front of it. */
 static uint64_t peek_page_size(FixedRamReader *r)
 {
     uint64_t offset = fixed_ram_reader_offset(r);
     char name[FIXED_RAM_NAME_MAX + 1];
     uint64_t page_size;
 
-    fixed_ram_reader_string(r, name);
+    fixed_ram_reader_name(r, name);
+    if (r->error) {
+        return 0;
+    }
     fixed_ram_reader_be64(r);   /* length */
     fixed_ram_reader_be32(r);   /* version */
     page_size = fixed_ram_reader_be64(r);
+    if (r->error) {
+        error_prepend(&r->error, "block '%s': ", name);
+    }
     if (!is_power_of_2(page_size) || page_size < FIXED_RAM_PAGE_SIZE_MIN ||
         page_size > FIXED_RAM_PAGE_SIZE_MAX) {
-        fixed_ram_reader_fail(r, offset, "block '%s': pages of %" PRIu64
-                              " bytes", name, page_size);
+        fixed_ram_reader_fail(r, offset, "block '%s' has page size %" PRIu64
+                              ", expected a power of two from %d to %d", name,
+                              page_size, (int)FIXED_RAM_PAGE_SIZE_MIN,
+                              (int)FIXED_RAM_PAGE_SIZE_MAX);
     }
     fixed_ram_reader_seek(r, offset);
     return page_size;
 }
 
-FixedRamSnapshot *fixed_ram_format_read_first(FixedRamSource *source,
-                                              uint64_t start, Error **errp)
+FixedRamRamSection *
+fixed_ram_ramsection_read_first(FixedRamReader *r, uint64_t start,
+                                const FixedRamStreamHead *head)
 {
-    g_autoptr(FixedRamSnapshot) s = snapshot_new(start, 0);
-    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(source, start,
-                                                       BUFFER_BYTES);
+    g_autoptr(FixedRamRamSection) ram = fixed_ram_ramsection_new(start, 0);
 
-    find_ram_section(r);
+    fixed_ram_reader_seek(r, head->end);
     fixed_ram_reader_be64(r);   /* bytes of RAM */
-    s->page_size = peek_page_size(r);
-    read_header(r, s);
-    if (r->error) {
-        error_propagate(errp, g_steal_pointer(&r->error));
-        return NULL;
-    }
-    return g_steal_pointer(&s);
+    ram->page_size = peek_page_size(r);
+    read_header(r, ram);
+    return r->error ? NULL : g_steal_pointer(&ram);
 }
 
-FixedRamSnapshot *fixed_ram_format_read(FixedRamSource *source,
-                                        uint64_t start, uint64_t page_size,
-                                        Error **errp)
+FixedRamRamSection *fixed_ram_ramsection_read(FixedRamReader *r,
+                                              uint64_t start,
+                                              const FixedRamStreamHead *head,
+                                              uint64_t page_size)
 {
-    g_autoptr(FixedRamSnapshot) s = snapshot_new(start, page_size);
-    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(source, start,
-                                                       BUFFER_BYTES);
-    uint32_t ram_section;
+    g_autoptr(FixedRamRamSection) ram = fixed_ram_ramsection_new(start,
+                                                                 page_size);
 
-    ram_section = find_ram_section(r);
+    fixed_ram_reader_seek(r, head->end);
+    read_blocks(r, ram);
     if (!r->error) {
-        read_blocks(r, s);
-        check_ram_end(r, ram_section);
+        check_ram_end(r, head->ram_section);
     }
-    if (r->error) {
-        error_propagate(errp, g_steal_pointer(&r->error));
-        return NULL;
-    }
-    return g_steal_pointer(&s);
+    return r->error ? NULL : g_steal_pointer(&ram);
 }
 
-void fixed_ram_snapshot_free(FixedRamSnapshot *snapshot)
+unsigned long *
+fixed_ram_ramsection_read_bitmap(const FixedRamRamSection *ram,
+                                 FixedRamSource *source,
+                                 const FixedRamBlockInfo *info, Error **errp)
 {
-    if (snapshot) {
-        g_array_unref(snapshot->blocks);
-        g_free(snapshot);
-    }
-}
-
-FixedRamBlockInfo *
-fixed_ram_snapshot_find(const FixedRamSnapshot *snapshot, const char *name)
-{
-    for (size_t i = 0; i < snapshot->blocks->len; i++) {
-        FixedRamBlockInfo *info = fixed_ram_snapshot_block(snapshot, i);
-
-        if (!strcmp(info->name, name)) {
-            return info;
-        }
-    }
-    return NULL;
-}
-
-unsigned long *fixed_ram_format_read_bitmap(FixedRamSource *source,
-                                            const FixedRamSnapshot *snapshot,
-                                            const FixedRamBlockInfo *info,
-                                            Error **errp)
-{
-    uint64_t pages = info->length / snapshot->page_size;
-    uint64_t bytes = fixed_ram_bitmap_bytes(info->length,
-                                            snapshot->page_size);
+    uint64_t pages = info->length / ram->page_size;
+    uint64_t bytes = fixed_ram_bitmap_bytes(info->length, ram->page_size);
     g_autofree unsigned long *bitmap = g_try_malloc(bytes);
 
     QEMU_BUILD_BUG_ON(sizeof(unsigned long) != sizeof(uint64_t));
 
     if (!bitmap) {
-        error_setg(errp, "snapshot '%s': block '%s': no memory for a bitmap "
+        error_setg(errp, "snapshot '%s': block '%s': cannot allocate a bitmap "
                    "of %" PRIu64 " bytes", source->name, info->name, bytes);
         return NULL;
     }

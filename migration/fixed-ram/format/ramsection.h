@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the snapshot's metadata, from bytes to checked structs
+ * fixed-ram: the section of a stream that holds RAM at fixed offsets
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,15 +8,15 @@
 #define MIGRATION_FIXED_RAM_FORMAT_RAMSECTION_H
 
 #include "qemu/units.h"
-#include "reader.h"
+#include "stream.h"
 
 /*
  * The layout is mapped-ram's (docs/devel/migration/mapped-ram.rst): a
  * migration stream whose RAM section holds, for each block,
  *
  *   u8 length of the name, the name, be64 bytes of the block,
- *   be32 version 1, be64 page size, be64 where the bitmap is,
- *   be64 where the pages are, the bitmap, padding, the pages
+ *   be32 version 1, be64 page size, be64 offset of the bitmap,
+ *   be64 offset of the pages, the bitmap, padding, the pages
  *
  * with offsets from the start of the file.  The bitmap is an array of
  * little-endian 64-bit words, a bit a page.
@@ -26,22 +26,25 @@
 #define FIXED_RAM_PAGE_SIZE_MIN     KiB
 #define FIXED_RAM_PAGE_SIZE_MAX     (64 * KiB)
 
+/* More than any machine has; a wrong count must not cost memory. */
+#define FIXED_RAM_BLOCKS_MAX        4096
+
 typedef struct FixedRamBlockInfo {
     char name[FIXED_RAM_NAME_MAX + 1];
-    uint64_t header_offset;     /* where the name begins */
+    uint64_t header_offset;     /* in the file, where the name begins */
     uint64_t length;            /* bytes of RAM */
-    uint64_t bitmap_offset;
-    uint64_t pages_offset;
+    uint64_t bitmap_offset;     /* in the file */
+    uint64_t pages_offset;      /* in the file */
 } FixedRamBlockInfo;
 
-typedef struct FixedRamSnapshot {
-    uint64_t start;             /* where the stream begins in the file */
+typedef struct FixedRamRamSection {
+    uint64_t start;             /* offset in the file where the stream begins */
     uint64_t page_size;         /* bytes in a page of the target */
-    uint64_t ram_end;           /* where the stream goes on after RAM */
+    uint64_t ram_end;           /* offset in the file behind the last page */
     GArray *blocks;             /* of FixedRamBlockInfo, in file order */
-} FixedRamSnapshot;
+} FixedRamRamSection;
 
-/** fixed_ram_bitmap_bytes(): what a block's bitmap takes in the file */
+/** fixed_ram_bitmap_bytes(): the length of a block's bitmap in the file */
 static inline uint64_t fixed_ram_bitmap_bytes(uint64_t length,
                                               uint64_t page_size)
 {
@@ -49,55 +52,72 @@ static inline uint64_t fixed_ram_bitmap_bytes(uint64_t length,
 }
 
 /**
- * fixed_ram_format_read(): read and check a snapshot's metadata
+ * fixed_ram_ramsection_read(): parse and check the headers of all blocks
  *
- * @start: where the stream begins in @source
+ * @r: anywhere
+ * @start: offset in the file where the stream begins
+ * @head: the stream's head, which was read without a failure
  * @page_size: the target's page size in bytes
  *
- * Nothing read here is trusted.  The error names file, block and offset.
- * Returns NULL on failure; end it with fixed_ram_snapshot_free().
+ * Nothing read is trusted.  Returns NULL on failure; @r->error then names
+ * file, block and offset.  The caller frees the result.
  */
-FixedRamSnapshot *fixed_ram_format_read(FixedRamSource *source,
-                                        uint64_t start, uint64_t page_size,
-                                        Error **errp);
+FixedRamRamSection *fixed_ram_ramsection_read(FixedRamReader *r,
+                                              uint64_t start,
+                                              const FixedRamStreamHead *head,
+                                              uint64_t page_size);
 
 /**
- * fixed_ram_format_read_first(): the first block's header alone
+ * fixed_ram_ramsection_read_first(): parse the first block's header alone
  *
- * It says how large pages are, and where the superblock is.  That must be
- * known, too, of files whose other headers, or pages, are not there.
- *
- * The snapshot that is returned has one block, which is checked, but for where
- * the file ends.  NULL on failure.
+ * The page size, and where the superblock lies, must be known as well of files
+ * whose other headers or pages are missing.  The section that is returned has
+ * one block, which was checked, but may reach beyond the file's end.
  */
-FixedRamSnapshot *fixed_ram_format_read_first(FixedRamSource *source,
-                                              uint64_t start, Error **errp);
+FixedRamRamSection *
+fixed_ram_ramsection_read_first(FixedRamReader *r, uint64_t start,
+                                const FixedRamStreamHead *head);
 
-/** fixed_ram_snapshot_free(): free @snapshot; NULL is fine. */
-void fixed_ram_snapshot_free(FixedRamSnapshot *snapshot);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSnapshot, fixed_ram_snapshot_free)
+/**
+ * fixed_ram_ramsection_read_total(): parse the section's first word
+ *
+ * Returns how many bytes of RAM the headers that follow must come to.
+ */
+uint64_t fixed_ram_ramsection_read_total(FixedRamReader *r,
+                                         uint64_t page_size);
 
-/** fixed_ram_snapshot_block(): block number @i, of snapshot->blocks->len. */
+/** fixed_ram_ramsection_new(): a section without blocks; the caller frees it */
+FixedRamRamSection *fixed_ram_ramsection_new(uint64_t start,
+                                             uint64_t page_size);
+
+/** fixed_ram_ramsection_free(): free @ram; NULL is fine */
+void fixed_ram_ramsection_free(FixedRamRamSection *ram);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamRamSection, fixed_ram_ramsection_free)
+
+/** fixed_ram_ramsection_block(): block number @i, of ram->blocks->len */
 static inline FixedRamBlockInfo *
-fixed_ram_snapshot_block(const FixedRamSnapshot *snapshot, size_t i)
+fixed_ram_ramsection_block(const FixedRamRamSection *ram, size_t i)
 {
-    return &g_array_index(snapshot->blocks, FixedRamBlockInfo, i);
+    return &g_array_index(ram->blocks, FixedRamBlockInfo, i);
 }
 
-/**
- * fixed_ram_snapshot_find(): the block called @name, or NULL
- */
-FixedRamBlockInfo *
-fixed_ram_snapshot_find(const FixedRamSnapshot *snapshot, const char *name);
+/** fixed_ram_ramsection_index(): the number of block @name, or -1 */
+ssize_t fixed_ram_ramsection_index(const FixedRamRamSection *ram,
+                                   const char *name);
+
+/** fixed_ram_ramsection_find(): the block called @name, or NULL */
+FixedRamBlockInfo *fixed_ram_ramsection_find(const FixedRamRamSection *ram,
+                                             const char *name);
 
 /**
- * fixed_ram_format_read_bitmap(): read and check a block's bitmap
+ * fixed_ram_ramsection_read_bitmap(): read and check a block's bitmap
  *
- * Returns a bitmap to be freed by g_free(), a bit a page, or NULL.
+ * Returns a bitmap with a bit for each page, to be freed by g_free(), or NULL.
+ * Any thread.
  */
-unsigned long *fixed_ram_format_read_bitmap(FixedRamSource *source,
-                                            const FixedRamSnapshot *snapshot,
-                                            const FixedRamBlockInfo *info,
-                                            Error **errp);
+unsigned long *
+fixed_ram_ramsection_read_bitmap(const FixedRamRamSection *ram,
+                                 FixedRamSource *source,
+                                 const FixedRamBlockInfo *info, Error **errp);
 
 #endif

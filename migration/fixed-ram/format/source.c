@@ -5,24 +5,33 @@
  */
 
 #include "qemu/osdep.h"
-#include <linux/kcmp.h>
-#include <sys/syscall.h>
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "lock.h"
 #include "source.h"
+#include "../trace.h"
 #include "../util/io.h"
+
+/*
+ * How often a read that was interrupted, or answered "try again", is repeated
+ * without any progress, and the pause before each time: one second in all.
+ */
+#define RETRIES_MAX     1000
+#define RETRY_PAUSE_US  1000
 
 typedef struct FileSource {
     FixedRamSource parent;
-    uint64_t start;             /* it is locked from here on */
+    uint64_t start;             /* the file is locked from here on */
+    bool locked;
+    bool owns_position;         /* the file position is not shared */
     int fd;                     /* through the page cache */
     int direct_fd;              /* O_DIRECT, or -1 */
 } FileSource;
 
-/* Read until @length or the end; pread() alone may stop anywhere. */
+/* Read @length bytes, or up to the file's end: pread() may stop anywhere. */
 static ssize_t pread_all(int fd, uint8_t *buf, size_t length, uint64_t offset)
 {
+    unsigned retries = 0;
     size_t done = 0;
 
     while (done < length) {
@@ -33,8 +42,12 @@ static ssize_t pread_all(int fd, uint8_t *buf, size_t length, uint64_t offset)
         }
         if (n > 0) {
             done += n;
-        } else if (errno != EINTR && errno != EAGAIN) {
+            retries = 0;
+        } else if ((errno != EINTR && errno != EAGAIN) ||
+                   retries++ == RETRIES_MAX) {
             return -errno;
+        } else {
+            g_usleep(RETRY_PAUSE_US);
         }
     }
     return done;
@@ -61,7 +74,7 @@ static void file_expect_faults(FixedRamSource *source)
 {
     FileSource *file = container_of(source, FileSource, parent);
 
-    /* Only advice: without it reads are right all the same. */
+    /* A failure is ignored: reads are merely slower then. */
     posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
 }
 
@@ -79,28 +92,32 @@ static bool file_is_file(const FixedRamSource *source, int fd)
                                fd);
 }
 
-/* Without an answer of the kernel the lock of one file is kept. */
-static bool file_shares_lock(const FixedRamSource *source,
-                             const FixedRamSource *other)
-{
-    int fd = container_of(source, FileSource, parent)->fd;
-    int other_fd = container_of(other, FileSource, parent)->fd;
-    long ret = syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, fd, other_fd);
-
-    return ret < 0 ? fixed_ram_same_file(fd, other_fd) : ret == 0;
-}
-
-static void file_unlock(FixedRamSource *source)
+static uint64_t file_next_data(FixedRamSource *source, uint64_t offset)
 {
     FileSource *file = container_of(source, FileSource, parent);
+    struct stat st;
+    off_t data;
 
-    fixed_ram_unlock(file->fd, file->start);
+    /* lseek() would move the position under other users of a set's file. */
+    if (!file->owns_position) {
+        return offset;
+    }
+    data = lseek(file->fd, offset, SEEK_DATA);
+    if (data >= 0) {
+        return data;
+    }
+    /* ENXIO: no more data.  In a file that was cut short reads must fail. */
+    return errno == ENXIO && !fstat(file->fd, &st) &&
+           st.st_size >= source->size ? MAX(offset, source->size) : offset;
 }
 
 static void file_close(FixedRamSource *source)
 {
     FileSource *file = container_of(source, FileSource, parent);
 
+    if (file->locked) {
+        fixed_ram_unlock(file->fd, file->start);
+    }
     if (file->direct_fd >= 0) {
         qemu_close(file->direct_fd);
     }
@@ -115,9 +132,8 @@ static const FixedRamSourceOps file_ops = {
     .read_pages = file_read_pages,
     .expect_faults = file_expect_faults,
     .expect = file_expect,
+    .next_data = file_next_data,
     .is_file = file_is_file,
-    .shares_lock = file_shares_lock,
-    .unlock = file_unlock,
     .close = file_close,
 };
 
@@ -126,7 +142,8 @@ static bool file_check(FileSource *file, Error **errp)
     struct stat st;
 
     if (fstat(file->fd, &st)) {
-        error_setg_errno(errp, errno, "snapshot '%s'", file->parent.name);
+        error_setg_errno(errp, errno, "snapshot '%s': cannot get its size",
+                         file->parent.name);
         return false;
     }
     if (!S_ISREG(st.st_mode)) {
@@ -144,36 +161,72 @@ static bool file_open_direct(FileSource *file, Error **errp)
     file->direct_fd = qemu_open(file->parent.name, O_RDONLY | O_DIRECT, errp);
     if (file->direct_fd >= 0 &&
         !file_is_file(&file->parent, file->direct_fd)) {
-        error_setg(errp, "snapshot '%s': with and without direct-io it is not "
-                   "the same file", file->parent.name);
+        error_setg(errp, "snapshot '%s': the descriptors with and without "
+                   "O_DIRECT are not of the same file", file->parent.name);
         return false;
     }
     return file->direct_fd >= 0;
 #else
-    error_setg(errp, "this host has no direct-io");
+    error_setg(errp, "snapshot '%s': this host does not support direct-io",
+               file->parent.name);
     return false;
 #endif
+}
+
+static bool file_open(FileSource *file, bool direct, Error **errp)
+{
+    const char *path = file->parent.name;
+
+    /* O_NONBLOCK: a FIFO is refused at once.  Regular files ignore it. */
+    file->fd = qemu_open(path, O_RDONLY | O_NONBLOCK, errp);
+    if (file->fd < 0) {
+        return false;
+    }
+    file->locked = fixed_ram_lock_shared(file->fd, file->start, path, errp);
+    return file->locked && file_check(file, errp) &&
+           (!direct || file_open_direct(file, errp));
 }
 
 FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
                                            bool direct, Error **errp)
 {
     FileSource *file = g_new0(FileSource, 1);
+    bool ok;
 
-    file->parent.ops = &file_ops;
-    file->parent.name = g_strdup(path);
+    fixed_ram_source_init(&file->parent, &file_ops, path, 0);
     file->start = start;
-    file->direct_fd = -1;
-    /* A FIFO must be refused, not waited for; files do not mind. */
-    file->fd = qemu_open(path, O_RDONLY | O_NONBLOCK, errp);
-    if (file->fd < 0 ||
-        !fixed_ram_lock_shared(file->fd, start, path, errp) ||
-        !file_check(file, errp) ||
-        (direct && !file_open_direct(file, errp))) {
-        fixed_ram_source_close(&file->parent);
+    file->owns_position = !g_str_has_prefix(path, "/dev/fdset/");
+    file->fd = file->direct_fd = -1;
+    ok = file_open(file, direct, errp);
+    trace_fixed_ram_source_open(path, start, file->parent.size, direct, ok);
+    if (!ok) {
+        fixed_ram_source_unref(&file->parent);
         return NULL;
     }
     return &file->parent;
+}
+
+void fixed_ram_source_init(FixedRamSource *source, const FixedRamSourceOps *ops,
+                           const char *name, uint64_t size)
+{
+    *source = (FixedRamSource) {
+        .ops = ops, .name = g_strdup(name), .size = size, .refs = 1,
+    };
+}
+
+FixedRamSource *fixed_ram_source_ref(FixedRamSource *source)
+{
+    qatomic_inc(&source->refs);
+    return source;
+}
+
+void fixed_ram_source_unref(FixedRamSource *source)
+{
+    if (source && qatomic_fetch_dec(&source->refs) == 1) {
+        trace_fixed_ram_source_close(source->name);
+        g_free(source->name);
+        source->ops->close(source);
+    }
 }
 
 void fixed_ram_source_expect_faults(FixedRamSource *source)
@@ -191,60 +244,28 @@ void fixed_ram_source_expect(FixedRamSource *source, uint64_t offset,
     }
 }
 
+uint64_t fixed_ram_source_next_data(FixedRamSource *source, uint64_t offset)
+{
+    return source->ops->next_data ? source->ops->next_data(source, offset)
+                                  : offset;
+}
+
 bool fixed_ram_source_is_file(const FixedRamSource *source, int fd)
 {
     return source->ops->is_file && source->ops->is_file(source, fd);
 }
 
-void fixed_ram_source_unlock(FixedRamSource *source)
-{
-    if (source->ops->unlock && !qatomic_read(&source->lock_handed_over)) {
-        source->ops->unlock(source);
-    }
-}
-
-void fixed_ram_source_hand_over_lock(FixedRamSource *source,
-                                     const FixedRamSource *next)
-{
-    if (source->ops == next->ops && source->ops->shares_lock &&
-        source->ops->shares_lock(source, next)) {
-        qatomic_set(&source->lock_handed_over, true);
-    }
-}
-
-void fixed_ram_source_close(FixedRamSource *source)
-{
-    if (source) {
-        g_free(source->name);
-        source->ops->close(source);
-    }
-}
-
-FixedRamSource *fixed_ram_source_ref(FixedRamSource *source)
-{
-    qatomic_inc(&source->refs);
-    return source;
-}
-
-void fixed_ram_source_unref(FixedRamSource *source)
-{
-    if (!qatomic_fetch_dec(&source->refs)) {
-        fixed_ram_source_unlock(source);
-        fixed_ram_source_close(source);
-    }
-}
-
-/* Make of a read's result an error, or not. */
+/* @ret: what the source's function returned.  False: an error is set. */
 static bool check_read(FixedRamSource *source, ssize_t ret, size_t length,
                        uint64_t offset, Error **errp)
 {
     if (ret < 0) {
-        error_setg_errno(errp, -ret, "snapshot '%s': reading %zu bytes at "
-                         "offset 0x%" PRIx64, source->name, length, offset);
+        error_setg_errno(errp, -ret, "snapshot '%s': cannot read %zu bytes "
+                         "at offset 0x%" PRIx64, source->name, length, offset);
         return false;
     }
     if (ret < length) {
-        error_setg(errp, "snapshot '%s': ends at offset 0x%" PRIx64
+        error_setg(errp, "snapshot '%s': the file ends at offset 0x%" PRIx64
                    ", %zu bytes were expected at offset 0x%" PRIx64,
                    source->name, offset + ret, length, offset);
         return false;

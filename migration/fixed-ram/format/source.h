@@ -9,120 +9,119 @@
 
 typedef struct FixedRamSource FixedRamSource;
 
-/* What a kind of source must know how to do. */
+/* What a kind of source can do.  Functions that may be missing are NULL. */
 typedef struct FixedRamSourceOps {
     /*
      * Read @length bytes at @offset.  Returns how many were read, fewer only
-     * where the source ends, or a negative errno.  Called by many threads at
+     * at the source's end, or a negative errno.  Called by many threads at
      * once.
      */
     ssize_t (*read)(FixedRamSource *source, void *buf, size_t length,
                     uint64_t offset);
     /*
      * As @read, for pages: @buf, @length and @offset are multiples of the
-     * snapshot's page size.  NULL: use @read.
+     * snapshot's page size.  If missing, @read is used.
      */
     ssize_t (*read_pages)(FixedRamSource *source, void *buf, size_t length,
                           uint64_t offset);
-    /* See fixed_ram_source_expect_faults(); NULL: makes no difference. */
+    /* See fixed_ram_source_expect_faults(); if missing, nothing is done. */
     void (*expect_faults)(FixedRamSource *source);
-    /* See fixed_ram_source_expect(); NULL: makes no difference. */
+    /* See fixed_ram_source_expect(); if missing, nothing is done. */
     void (*expect)(FixedRamSource *source, uint64_t offset, uint64_t length);
-    /* See fixed_ram_source_is_file(); NULL: it is none. */
+    /* See fixed_ram_source_next_data(); if missing, holes are not known. */
+    uint64_t (*next_data)(FixedRamSource *source, uint64_t offset);
+    /* See fixed_ram_source_is_file(); if missing, the source is no file. */
     bool (*is_file)(const FixedRamSource *source, int fd);
-    /* Do both have the same lock?  NULL: they do not. */
-    bool (*shares_lock)(const FixedRamSource *source,
-                        const FixedRamSource *other);
-    /* See fixed_ram_source_unlock(); NULL: nothing is locked. */
-    void (*unlock)(FixedRamSource *source);
-    /* Free what belongs to this kind and @source itself. */
+    /*
+     * Release locks and descriptors and free @source itself.  The name is
+     * freed by the caller.
+     */
     void (*close)(FixedRamSource *source);
 } FixedRamSourceOps;
 
+/* Nothing but @refs changes after fixed_ram_source_init(). */
 struct FixedRamSource {
     const FixedRamSourceOps *ops;
     char *name;                 /* for messages: the file's path */
-    uint64_t size;              /* bytes, when it was opened */
-    unsigned refs;              /* besides the first one; atomic */
-    bool lock_handed_over;      /* another source unlocks; atomic */
+    uint64_t size;              /* in bytes, when the source was opened */
+    unsigned refs;              /* atomic */
 };
 
 /**
- * fixed_ram_source_open_file(): a file, or /dev/fdset/N
+ * fixed_ram_source_init(): set up a source of any kind, with one reference
  *
- * @start: where the snapshot begins in the file
- * @direct: read pages by O_DIRECT; an fdset must hold a descriptor with it
- *          and one without, for the metadata
+ * @name: copied
+ */
+void fixed_ram_source_init(FixedRamSource *source, const FixedRamSourceOps *ops,
+                           const char *name, uint64_t size);
+
+/**
+ * fixed_ram_source_open_file(): open a file, or /dev/fdset/N
  *
- * What is opened must be a regular file.  From @start on it is locked against
- * those who write snapshots (see lock.h), until it is closed.
+ * @start: offset in the file where the snapshot begins
+ * @direct: read pages by O_DIRECT; an fdset must hold a descriptor with it and
+ *          one without, for the metadata
+ *
+ * The file must be a regular file.  From @start on it is locked against savers
+ * (see lock.h) until the source is closed.
+ *
+ * Returns a source with one reference, or NULL; then nothing stays locked.
  */
 FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
                                            bool direct, Error **errp);
 
+/** fixed_ram_source_ref(): add a reference and return @source.  Any thread. */
+FixedRamSource *fixed_ram_source_ref(FixedRamSource *source);
+
 /**
- * fixed_ram_source_expect_faults(): somebody waits for small reads
+ * fixed_ram_source_unref(): drop a reference; NULL is fine
  *
- * Turns the host's read-ahead off: a page that is needed now would queue
- * behind megabytes that nobody has asked for.
+ * The last one unlocks and closes the source, which may hang where reads hang.
+ * Any thread.
+ */
+void fixed_ram_source_unref(FixedRamSource *source);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSource, fixed_ram_source_unref)
+
+/**
+ * fixed_ram_source_expect_faults(): vCPUs are going to wait for small reads
+ *
+ * Turns the kernel's read-ahead off: the page that a vCPU waits for would queue
+ * behind megabytes that were not asked for.
  */
 void fixed_ram_source_expect_faults(FixedRamSource *source);
 
 /**
- * fixed_ram_source_expect(): metadata that will be read, all of it
+ * fixed_ram_source_expect(): all of this metadata is going to be read
  *
- * Has the host read it ahead; does not wait for that.
+ * Asks the kernel to read it ahead and does not wait.
  */
 void fixed_ram_source_expect(FixedRamSource *source, uint64_t offset,
                              uint64_t length);
 
 /**
+ * fixed_ram_source_next_data(): the first byte from @offset on in no hole
+ *
+ * Returns @offset where holes are not known, and the source's size if there are
+ * no more data.
+ */
+uint64_t fixed_ram_source_next_data(FixedRamSource *source, uint64_t offset);
+
+/**
  * fixed_ram_source_is_file(): is @fd a descriptor of the file behind @source?
  *
- * The name may stand for another one by now.
+ * The source's name may mean another file by now.
  */
 bool fixed_ram_source_is_file(const FixedRamSource *source, int fd);
 
 /**
- * fixed_ram_source_unlock(): nothing more will be read from @source
- *
- * Before it is closed: a descriptor of a set shares its lock with all others
- * that were made of it, and those may live on.
- */
-void fixed_ram_source_unlock(FixedRamSource *source);
-
-/**
- * fixed_ram_source_hand_over_lock(): @next is used in the place of @source
- *
- * Two duplicates of one descriptor have one lock between them.  If @source and
- * @next are such, closing @source leaves the lock to @next.
- */
-void fixed_ram_source_hand_over_lock(FixedRamSource *source,
-                                     const FixedRamSource *next);
-
-/** fixed_ram_source_close(): release @source; NULL is fine. */
-void fixed_ram_source_close(FixedRamSource *source);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSource, fixed_ram_source_close)
-
-/** fixed_ram_source_ref(): one more user of @source.  Any thread. */
-FixedRamSource *fixed_ram_source_ref(FixedRamSource *source);
-
-/**
- * fixed_ram_source_unref(): one user less; the last one unlocks and closes it
- *
- * Both may take for ever where reads do.  Any thread.
- */
-void fixed_ram_source_unref(FixedRamSource *source);
-
-/**
- * fixed_ram_source_read(): read metadata, all of it or fail
+ * fixed_ram_source_read(): read metadata, all of it, or fail
  *
  * The error names the source and the offset.  Any thread.
  */
 bool fixed_ram_source_read(FixedRamSource *source, void *buf, size_t length,
                            uint64_t offset, Error **errp);
 
-/** fixed_ram_source_read_pages(): the same for the content of pages. */
+/** fixed_ram_source_read_pages(): the same for the content of pages */
 bool fixed_ram_source_read_pages(FixedRamSource *source, void *buf,
                                  size_t length, uint64_t offset,
                                  Error **errp);

@@ -10,7 +10,6 @@
 #include "qemu/cutils.h"
 #include "qemu/host-utils.h"
 #include "qapi/error.h"
-#include "layout.h"
 #include "superblock.h"
 
 static uint32_t superblock_crc(const DiskSuperblock *disk)
@@ -42,143 +41,155 @@ void fixed_ram_superblock_encode(const FixedRamSuperblock *sb,
     memcpy(out, &disk, sizeof(disk));
 }
 
-/* What is wrong with the bytes, whatever the file is, or NULL. */
-static const char *check_bytes(const DiskSuperblock *disk)
+/* The bytes must be a superblock, whatever the rest of the file is. */
+static void check_bytes(FixedRamReader *r, uint64_t at,
+                        const DiskSuperblock *disk)
 {
+    uint32_t crc = superblock_crc(disk), version = le32_to_cpu(disk->version);
+
     if (memcmp(disk->magic, SUPERBLOCK_MAGIC, sizeof(disk->magic))) {
-        return "there is something else in its place";
+        fixed_ram_reader_fail(r, at, "damaged superblock: it does not begin "
+                              "with '%s'", SUPERBLOCK_MAGIC);
+    } else if (le32_to_cpu(disk->crc) != crc) {
+        fixed_ram_reader_fail(r, at, "damaged superblock: it has CRC 0x%08"
+                              PRIx32 ", expected 0x%08" PRIx32, crc,
+                              le32_to_cpu(disk->crc));
+    } else if (version != SUPERBLOCK_VERSION) {
+        fixed_ram_reader_fail_unknown(r, at, "the superblock has version %"
+                                      PRIu32 ", expected %d", version,
+                                      SUPERBLOCK_VERSION);
+    } else if (!buffer_is_zero(disk->zero, sizeof(disk->zero))) {
+        fixed_ram_reader_fail(r, at, "damaged superblock: bytes are set that "
+                              "must be zero");
     }
-    if (le32_to_cpu(disk->crc) != superblock_crc(disk)) {
-        return "its checksum is wrong";
-    }
-    if (le32_to_cpu(disk->version) != SUPERBLOCK_VERSION) {
-        return "of a version that is not known here";
-    }
-    if (!buffer_is_zero(disk->zero, sizeof(disk->zero))) {
-        return "bytes are set that must be zero";
-    }
-    return NULL;
 }
 
-static const char *check_being_written(const FixedRamSuperblock *sb)
+static void check_being_written(FixedRamReader *r, uint64_t at,
+                                const FixedRamSuperblock *sb)
 {
-    return sb->stream_end || sb->index_offset || sb->index_length ||
-           sb->index_crc ? "it has an index, but is being written" : NULL;
+    if (sb->stream_end || sb->index_offset || sb->index_length ||
+        sb->index_crc) {
+        fixed_ram_reader_fail(r, at, "damaged superblock: it has an index, but "
+                              "says that it is being written");
+    }
 }
 
-static const char *check_complete(const FixedRamSuperblock *sb,
-                                  const FixedRamSnapshot *snapshot)
+static void check_complete(FixedRamReader *r, uint64_t at,
+                           const FixedRamSuperblock *sb,
+                           const FixedRamRamSection *ram)
 {
-    if (sb->stream_end <= snapshot->ram_end) {
-        return "the stream ends before its RAM";
+    if (sb->stream_end <= ram->ram_end) {
+        fixed_ram_reader_fail(r, at, "damaged superblock: the stream ends at "
+                              "offset 0x%" PRIx64 ", before its RAM ends at 0x%"
+                              PRIx64, sb->stream_end, ram->ram_end);
+    } else if (sb->index_offset < sb->stream_end ||
+               !QEMU_IS_ALIGNED(sb->index_offset, INDEX_ALIGNMENT)) {
+        fixed_ram_reader_fail(r, at, "damaged superblock: the index is at "
+                              "offset 0x%" PRIx64 ", expected a multiple of "
+                              "0x%x behind the stream's end at 0x%" PRIx64,
+                              sb->index_offset, INDEX_ALIGNMENT,
+                              sb->stream_end);
+    } else if (sb->index_length < sizeof(IndexHeader) ||
+               sb->index_length > INDEX_MAX) {
+        fixed_ram_reader_fail(r, at, "damaged superblock: the index has the "
+                              "impossible length 0x%" PRIx64 ", expected 0x%zx "
+                              "to 0x%" PRIx64, sb->index_length,
+                              sizeof(IndexHeader), (uint64_t)INDEX_MAX);
     }
-    if (sb->index_offset < sb->stream_end ||
-        !QEMU_IS_ALIGNED(sb->index_offset, INDEX_ALIGNMENT)) {
-        return "the index is not where it can be";
-    }
-    if (sb->index_length < sizeof(IndexHeader) ||
-        sb->index_length > INDEX_MAX) {
-        return "the index has an impossible length";
-    }
-    return NULL;
 }
 
-/* The superblock is as it was written: then it is the file that is not. */
-static bool check_length(const FixedRamSuperblock *sb, uint64_t offset,
-                         const FixedRamSource *source, Error **errp)
+/* The superblock itself is intact, so the file was cut short later. */
+static void check_length(FixedRamReader *r, uint64_t at,
+                         const FixedRamSuperblock *sb)
 {
-    uint64_t index_end;
+    uint64_t size = r->source->size, index_end;
 
-    if (!uadd64_overflow(sb->index_offset, sb->index_length, &index_end) &&
-        index_end <= source->size) {
-        return true;
+    if (uadd64_overflow(sb->index_offset, sb->index_length, &index_end) ||
+        index_end > size) {
+        fixed_ram_reader_fail(r, at, "the superblock's index of 0x%" PRIx64
+                              " bytes at offset 0x%" PRIx64 " reaches beyond "
+                              "the file's end at 0x%" PRIx64 ": the file was "
+                              "cut short", sb->index_length, sb->index_offset,
+                              size);
     }
-    error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": the superblock's "
-               "index of 0x%" PRIx64 " bytes at offset 0x%" PRIx64 " reaches "
-               "beyond the file's end at 0x%" PRIx64 ": the file was cut short",
-               source->name, offset, sb->index_length, sb->index_offset,
-               source->size);
-    return false;
 }
 
-/* Decode @disk; what is wrong with it, or NULL. */
-static const char *decode(const DiskSuperblock *disk,
-                          const FixedRamSnapshot *snapshot,
-                          FixedRamSuperblock *sb)
+static void decode(const DiskSuperblock *disk, FixedRamSuperblock *sb)
 {
-    const char *wrong = check_bytes(disk);
-
-    if (wrong) {
-        return wrong;
-    }
     memcpy(sb->id, disk->id, sizeof(sb->id));
     sb->start = le64_to_cpu(disk->start);
     sb->stream_end = le64_to_cpu(disk->stream_end);
     sb->index_offset = le64_to_cpu(disk->index_offset);
     sb->index_length = le64_to_cpu(disk->index_length);
     sb->index_crc = le32_to_cpu(disk->index_crc);
-    if (sb->start != snapshot->start) {
-        return "it belongs to a stream that begins elsewhere";
+}
+
+static void check_fields(FixedRamReader *r, uint64_t at,
+                         const FixedRamRamSection *ram, uint32_t state,
+                         FixedRamSuperblock *sb)
+{
+    if (sb->start != ram->start) {
+        fixed_ram_reader_fail(r, at, "damaged superblock: it belongs to a "
+                              "stream that begins elsewhere, at offset 0x%"
+                              PRIx64 " instead of 0x%" PRIx64, sb->start,
+                              ram->start);
+        return;
     }
-    switch (le32_to_cpu(disk->state)) {
+    switch (state) {
     case SUPERBLOCK_BEING_WRITTEN:
         sb->state = FIXED_RAM_BEING_WRITTEN;
-        return check_being_written(sb);
+        check_being_written(r, at, sb);
+        break;
     case SUPERBLOCK_COMPLETE:
         sb->state = FIXED_RAM_COMPLETE;
-        return check_complete(sb, snapshot);
+        check_complete(r, at, sb, ram);
+        check_length(r, at, sb);
+        break;
     default:
-        return "in a state that is not known here";
+        fixed_ram_reader_fail_unknown(r, at, "the superblock has state %" PRIu32
+                                      ", expected %d or %d", state,
+                                      SUPERBLOCK_BEING_WRITTEN,
+                                      SUPERBLOCK_COMPLETE);
     }
 }
 
-/* Is there a place for a superblock? */
-static bool have_slot(const FixedRamSnapshot *snapshot, uint64_t *offset)
+/* Where the superblock lies.  Returns false if there is no space for one. */
+static bool find_slot(const FixedRamRamSection *ram, uint64_t *offset)
 {
     const FixedRamBlockInfo *first;
     uint64_t bitmap_end;
 
-    if (!snapshot->blocks->len) {
+    if (!ram->blocks->len) {
         return false;
     }
-    first = fixed_ram_snapshot_block(snapshot, 0);
+    first = fixed_ram_ramsection_block(ram, 0);
     bitmap_end = first->bitmap_offset +
-                 fixed_ram_bitmap_bytes(first->length, snapshot->page_size);
+                 fixed_ram_bitmap_bytes(first->length, ram->page_size);
     *offset = fixed_ram_superblock_offset(first->pages_offset);
     return first->pages_offset - bitmap_end >= FIXED_RAM_SUPERBLOCK_BYTES;
 }
 
-bool fixed_ram_superblock_read(FixedRamSource *source,
-                               const FixedRamSnapshot *snapshot,
-                               FixedRamSuperblock *sb, Error **errp)
+bool fixed_ram_superblock_read(FixedRamReader *r,
+                               const FixedRamRamSection *ram,
+                               FixedRamSuperblock *sb)
 {
     DiskSuperblock disk;
-    const char *wrong;
     uint64_t offset;
 
     *sb = (FixedRamSuperblock) { .state = FIXED_RAM_PLAIN };
-    if (!have_slot(snapshot, &offset)) {
-        return true;
+    if (!find_slot(ram, &offset)) {
+        return !r->error;
     }
-    if (!fixed_ram_source_read(source, &disk, sizeof(disk), offset, errp)) {
-        error_prepend(errp, "superblock: ");
-        return false;
+    fixed_ram_reader_seek(r, offset);
+    fixed_ram_reader_get(r, &disk, sizeof(disk));
+    if (r->error) {
+        error_prepend(&r->error, "superblock: ");
+    } else if (!buffer_is_zero(&disk, sizeof(disk))) {
+        check_bytes(r, offset, &disk);
+        if (!r->error) {
+            decode(&disk, sb);
+            check_fields(r, offset, ram, le32_to_cpu(disk.state), sb);
+        }
     }
-    if (buffer_is_zero(&disk, sizeof(disk))) {
-        return true;
-    }
-    wrong = decode(&disk, snapshot, sb);
-    if (wrong) {
-        error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": damaged "
-                   "superblock: %s", source->name, offset, wrong);
-        return false;
-    }
-    return check_length(sb, offset, source, errp);
-}
-
-void fixed_ram_superblock_incomplete(const FixedRamSource *source,
-                                     Error **errp)
-{
-    error_setg(errp, "snapshot '%s' is incomplete: its save was cut off",
-               source->name);
+    return !r->error;
 }

@@ -7,37 +7,36 @@
 #ifndef MIGRATION_FIXED_RAM_FORMAT_SUPERBLOCK_H
 #define MIGRATION_FIXED_RAM_FORMAT_SUPERBLOCK_H
 
+#include "layout.h"
 #include "ramsection.h"
 
 /*
- * It has the last 4 KiB before the pages of the snapshot's first block, a
- * place that mapped-ram's readers skip.  The format is documented in
- * docs/interop/fixed-ram.rst.
+ * The superblock lies in the last 4 KiB before the pages of the snapshot's
+ * first block, which mapped-ram's readers skip as padding.  The format is
+ * documented in docs/interop/fixed-ram.rst.
  *
  * A save writes it twice: before the first page, to say that the snapshot is
  * being written, and when everything else is on disk.
  */
-#define FIXED_RAM_SUPERBLOCK_BYTES      4096
-#define FIXED_RAM_ID_BYTES              16
 
 typedef enum FixedRamCompleteness {
-    FIXED_RAM_PLAIN,            /* no superblock: mapped-ram, as stock has it */
-    FIXED_RAM_BEING_WRITTEN,    /* or the save was cut off */
+    FIXED_RAM_PLAIN,            /* no superblock: stock's mapped-ram */
+    FIXED_RAM_BEING_WRITTEN,    /* a saver writes it, or its save was cut off */
     FIXED_RAM_COMPLETE,
 } FixedRamCompleteness;
 
 typedef struct FixedRamSuperblock {
     FixedRamCompleteness state;         /* of the snapshot */
     uint8_t id[FIXED_RAM_ID_BYTES];     /* new with each save */
-    uint64_t start;                     /* where the stream begins */
+    uint64_t start;                     /* file offset of the stream's start */
     /* Zero while the snapshot is being written. */
-    uint64_t stream_end;                /* where it ends */
-    uint64_t index_offset;
+    uint64_t stream_end;                /* file offset behind the stream */
+    uint64_t index_offset;              /* in the file */
     uint64_t index_length;              /* bytes */
     uint32_t index_crc;                 /* CRC-32C */
 } FixedRamSuperblock;
 
-/** fixed_ram_superblock_offset(): its place, given the first block's pages */
+/** fixed_ram_superblock_offset(): its offset, given the first block's pages */
 static inline uint64_t fixed_ram_superblock_offset(uint64_t pages_offset)
 {
     return pages_offset - FIXED_RAM_SUPERBLOCK_BYTES;
@@ -48,21 +47,20 @@ void fixed_ram_superblock_encode(const FixedRamSuperblock *sb,
                                  uint8_t out[FIXED_RAM_SUPERBLOCK_BYTES]);
 
 /**
- * fixed_ram_superblock_read(): what a snapshot says of itself
+ * fixed_ram_superblock_read(): parse and check the superblock
  *
- * Where there is no room for a superblock or only zeros, @sb->state is
- * FIXED_RAM_PLAIN and all else is zero.  Anything else that is no superblock
- * is an error, and so is one of a stream that begins elsewhere.  An index
- * beyond the file's end is, too.
+ * @r: anywhere
+ * @ram: of the same stream; its first block says where the superblock lies
+ *
+ * If there is no space for a superblock, or it is all zeros, @sb->state is
+ * FIXED_RAM_PLAIN and everything else in @sb is zero.  Any other bytes that are
+ * no valid superblock of this stream are a failure, and so is an index that
+ * reaches beyond the file's end.
+ *
+ * Returns false on failure, with the reason in @r->error.
  */
-bool fixed_ram_superblock_read(FixedRamSource *source,
-                               const FixedRamSnapshot *snapshot,
-                               FixedRamSuperblock *sb, Error **errp);
-
-/**
- * fixed_ram_superblock_incomplete(): what to say of FIXED_RAM_BEING_WRITTEN
- */
-void fixed_ram_superblock_incomplete(const FixedRamSource *source,
-                                     Error **errp);
+bool fixed_ram_superblock_read(FixedRamReader *r,
+                               const FixedRamRamSection *ram,
+                               FixedRamSuperblock *sb);
 
 #endif

@@ -75,13 +75,14 @@ static bool read_span(const ToolFile *file, const ToolBlock *block,
                       uint64_t page, uint64_t end, uint8_t *buf, Error **errp)
 {
     if (!block->plain) {
-        return fixed_ram_source_read_pages(file->source, buf,
+        return fixed_ram_source_read_pages(file->snapshot->source, buf,
                                            (end - page) * block->page_size,
                                            tool_block_place(block, page),
                                            errp);
     }
     for (; page < end; page++, buf += block->page_size) {
-        if (!fixed_ram_source_read(file->source, buf, block->page_size,
+        if (!fixed_ram_source_read(file->snapshot->source, buf,
+                                   block->page_size,
                                    tool_block_place(block, page), errp)) {
             return false;
         }
@@ -131,7 +132,7 @@ int tool_block_next_bad(const ToolFile *file, const ToolBlock *block,
 
         bad->cluster = (*cluster)++;
         bad->found = fixed_ram_cluster_sum(&c);
-        if (!fixed_ram_sum_table_get(file->table, file->source,
+        if (!fixed_ram_sum_table_get(file->table, file->snapshot->source,
                                      block->first_cluster + bad->cluster,
                                      &bad->expected, errp)) {
             return -1;
@@ -159,7 +160,7 @@ bool tool_block_read_good(const ToolFile *file, const ToolBlock *block,
     if (ret > 0) {
         error_setg(errp, "snapshot '%s': block '%s': %" PRIu64 " KiB at 0x%"
                    PRIx64 " are damaged: checksum %016" PRIx64 ", saved was "
-                   "%016" PRIx64, file->source->name, block->name,
+                   "%016" PRIx64, file->snapshot->source->name, block->name,
                    (uint64_t)(FIXED_RAM_CLUSTER_BYTES / KiB),
                    bad.cluster * FIXED_RAM_CLUSTER_BYTES, bad.found,
                    bad.expected);

@@ -222,13 +222,13 @@ static void check_pages(const ToolFile *file, unsigned threads,
 
 static const char *why_unverified(const ToolFile *file)
 {
-    if (file->kind == FIXED_RAM_FILE_KIND_STREAM) {
+    if (file->snapshot->kind == FIXED_RAM_FILE_KIND_STREAM) {
         return "a plain migration stream has no checksums; its structure is "
                "good";
-    } else if (!file->index) {
+    } else if (!file->snapshot->index) {
         return "saved without fixed-ram, so there are no checksums; its "
                "structure is good";
-    } else if (!file->index->has_sums) {
+    } else if (!file->snapshot->index->has_sums) {
         return "saved by a QEMU without libxxhash, so its content has no "
                "checksums; the metadata is good";
     }
@@ -239,7 +239,7 @@ static const char *why_unverified(const ToolFile *file)
 /* A problem of the metadata, or of the file as a whole. */
 static void note_problem(ToolFile *file, FixedRamCheckInfo *info)
 {
-    info->problem = g_strdup(error_get_pretty(file->problem));
+    info->problem = g_strdup(error_get_pretty(file->snapshot->problem));
     info->result = tool_watch_failed() ? FIXED_RAM_CHECK_RESULT_UNREADABLE
                                        : FIXED_RAM_CHECK_RESULT_CORRUPT;
 }
@@ -248,13 +248,13 @@ FixedRamCheckInfo *tool_check_file(ToolFile *file, unsigned threads)
 {
     FixedRamCheckInfo *info = g_new0(FixedRamCheckInfo, 1);
 
-    info->filename = g_strdup(file->source->name);
+    info->filename = g_strdup(file->snapshot->source->name);
     if (!tool_file_verify(file)) {
         note_problem(file, info);
     }
     if (file->table) {
         check_pages(file, threads, info);
-    } else if (!file->problem) {
+    } else if (!file->snapshot->problem) {
         info->result = FIXED_RAM_CHECK_RESULT_UNVERIFIED;
         info->problem = g_strdup(why_unverified(file));
     }

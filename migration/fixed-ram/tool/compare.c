@@ -62,7 +62,8 @@ static int same_sums(const Pair *p, uint64_t at, uint64_t length, Error **errp)
         uint64_t sum[2];
 
         for (int i = 0; i < 2; i++) {
-            if (!fixed_ram_sum_table_get(p->file[i]->table, p->file[i]->source,
+            if (!fixed_ram_sum_table_get(p->file[i]->table,
+                                         p->file[i]->snapshot->source,
                                          p->block[i]->first_cluster + c,
                                          &sum[i], errp)) {
                 return -1;
@@ -176,7 +177,7 @@ static bool compare_block(Compare *c, const ToolBlock *a, const ToolBlock *b,
 static void only_in(Compare *c, int which, const ToolBlock *block)
 {
     add_block(c, block->name)->only_in =
-        g_strdup(c->file[which]->source->name);
+        g_strdup(c->file[which]->snapshot->source->name);
     c->info->identical = false;
 }
 
@@ -192,23 +193,25 @@ static uint64_t total_bytes(const ToolFile *file)
 
 static bool compare_files(Compare *c, Error **errp)
 {
+    const FixedRamSnapshot *sa = c->file[0]->snapshot;
+    const FixedRamSnapshot *sb = c->file[1]->snapshot;
     uint64_t total = total_bytes(c->file[0]);
 
-    if (c->file[0]->page_size != c->file[1]->page_size) {
+    if (sa->page_size != sb->page_size) {
         error_setg(errp, "cannot compare pages of %" PRIu64 " bytes in '%s' "
                    "with pages of %" PRIu64 " bytes in '%s'",
-                   c->file[0]->page_size, c->file[0]->source->name,
-                   c->file[1]->page_size, c->file[1]->source->name);
+                   sa->page_size, sa->source->name, sb->page_size,
+                   sb->source->name);
         return false;
     }
     if (c->quick && !(c->file[0]->table && c->file[1]->table)) {
         error_setg(errp, "cannot compare checksums for --quick: '%s' has none "
                    "that this qemu-snapshot can use",
-                   c->file[c->file[0]->table ? 1 : 0]->source->name);
+                   (c->file[0]->table ? sb : sa)->source->name);
         return false;
     }
     c->info->identical = true;
-    c->info->page_size = c->file[0]->page_size;
+    c->info->page_size = c->file[0]->snapshot->page_size;
     for (size_t i = 0; i < c->file[0]->blocks->len; i++) {
         const ToolBlock *a = tool_file_block(c->file[0], i);
         const ToolBlock *b = tool_file_find(c->file[1], a->name);

@@ -53,7 +53,7 @@ static bool copy_piece(Convert *c, const ToolPiece *piece, uint64_t to,
     for (uint64_t done = 0; done < piece->length; ) {
         size_t n = MIN(piece->length - done, TOOL_CHUNK_BYTES);
 
-        if (!fixed_ram_source_read(c->in->source, c->buf, n,
+        if (!fixed_ram_source_read(c->in->snapshot->source, c->buf, n,
                                    piece->offset + done, errp) ||
             !tool_writer_put(c->out, c->buf, n, to + done, errp)) {
             return false;
@@ -119,8 +119,8 @@ static bool same_places(const Convert *c)
  */
 static bool choose_id(Convert *c, uint8_t *id, Error **errp)
 {
-    if (c->in->index && !c->sparse && same_places(c)) {
-        memcpy(id, c->in->index->id, FIXED_RAM_ID_BYTES);
+    if (c->in->snapshot->index && !c->sparse && same_places(c)) {
+        memcpy(id, c->in->snapshot->index->id, FIXED_RAM_ID_BYTES);
         return true;
     }
     return qcrypto_random_init(errp) == 0 &&
@@ -131,7 +131,7 @@ static bool make_index(Convert *c, Error **errp)
 {
     c->index = fixed_ram_index_new();
     c->index->has_sums = fixed_ram_sums_built();
-    copy_machine(c->index, c->in->index);
+    copy_machine(c->index, c->in->snapshot->index);
     return choose_id(c, c->index->id, errp);
 }
 
@@ -157,11 +157,12 @@ static bool find_end(const ToolFile *in, uint64_t *end, Error **errp)
     ERRP_GUARD();
     QDict *description;
 
-    *end = in->index ? in->sb.stream_end : 0;
+    *end = in->snapshot->index ? in->snapshot->sb.stream_end : 0;
     if (*end) {
         return true;
     }
-    description = tool_description_find(in->source, tool_file_ram_end(in), end,
+    description = tool_description_find(in->snapshot->source,
+                                        tool_file_ram_end(in), end,
                                         errp);
     qobject_unref(description);
     return !*errp;
@@ -182,7 +183,7 @@ static bool prepare(Convert *c, uint64_t start, Error **errp)
 static bool open_out(Convert *c, const char *path, uint64_t start,
                      Error **errp)
 {
-    c->out = tool_writer_open(path, start, c->in->source, errp);
+    c->out = tool_writer_open(path, start, c->in->snapshot->source, errp);
     if (c->out && c->out->is_stream) {
         error_setg(errp, "cannot write a snapshot to '%s': it is not a regular "
                    "file", path);

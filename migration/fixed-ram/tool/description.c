@@ -10,7 +10,7 @@
 #include "qapi/error.h"
 #include "qobject/qjson.h"
 #include "description.h"
-#include "stream.h"
+#include "../format/stream.h"
 
 /* The end of the stream's sections, the description's mark, its length. */
 #define MARK_BYTES      6

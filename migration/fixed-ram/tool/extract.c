@@ -62,7 +62,7 @@ static bool parse_range(Extract *x, Error **errp)
 /* In a file all that is not written is a hole. */
 static bool open_out(Extract *x, Error **errp)
 {
-    const FixedRamSource *in = x->file->source;
+    const FixedRamSource *in = x->file->snapshot->source;
     g_autofree char *path = NULL;
     uint64_t start = 0;
 
@@ -176,7 +176,7 @@ static bool open_in(Extract *x, const char *in, Error **errp)
         return false;
     }
     if (!tool_file_verify(x->file)) {
-        Error *problem = g_steal_pointer(&x->file->problem);
+        Error *problem = g_steal_pointer(&x->file->snapshot->problem);
 
         if (!x->force || !x->file->blocks->len) {
             error_propagate(errp, problem);

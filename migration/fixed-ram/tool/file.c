@@ -8,7 +8,6 @@
 #include "qemu/bitmap.h"
 #include "qemu/cutils.h"
 #include "qapi/error.h"
-#include "../format/sums.h"
 #include "file.h"
 #include "watch.h"
 
@@ -29,32 +28,27 @@ static void tool_block_free(void *opaque)
 
 void tool_file_close(ToolFile *file)
 {
-    if (!file) {
-        return;
-    }
-    g_ptr_array_unref(file->blocks);
-    fixed_ram_sum_table_unref(file->table);
-    if (file->index) {
-        fixed_ram_index_free(file->index);
-    }
-    fixed_ram_snapshot_free(file->snapshot);
-    if (file->plain) {
+    if (file) {
+        g_ptr_array_unref(file->blocks);
+        fixed_ram_sum_table_unref(file->table);
         tool_plain_free(file->plain);
+        fixed_ram_snapshot_free(file->snapshot);
+        g_free(file);
     }
-    tool_head_free(file->head);
-    error_free(file->problem);
-    fixed_ram_source_close(file->source);
-    g_free(file);
+}
+
+/* NULL if there is a problem with it. */
+static const FixedRamRamSection *file_ram(const ToolFile *file)
+{
+    return file->plain ? file->plain->ram : file->snapshot->ram;
 }
 
 ToolBlock *tool_file_find(const ToolFile *file, const char *name)
 {
-    for (size_t i = 0; i < file->blocks->len; i++) {
-        if (!strcmp(tool_file_block(file, i)->name, name)) {
-            return tool_file_block(file, i);
-        }
-    }
-    return NULL;
+    const FixedRamRamSection *ram = file_ram(file);
+    ssize_t i = ram ? fixed_ram_ramsection_index(ram, name) : -1;
+
+    return i >= 0 && i < file->blocks->len ? tool_file_block(file, i) : NULL;
 }
 
 ToolBlock *tool_file_find_or_fail(const ToolFile *file, const char *name,
@@ -64,7 +58,7 @@ ToolBlock *tool_file_find_or_fail(const ToolFile *file, const char *name,
 
     if (!block) {
         error_setg(errp, "snapshot '%s' has no block '%s'",
-                   file->source->name, name);
+                   file->snapshot->source->name, name);
         error_append_hint(errp, "Its blocks are:\n");
         for (size_t i = 0; i < file->blocks->len; i++) {
             error_append_hint(errp, "  %s\n", tool_file_block(file, i)->name);
@@ -75,161 +69,100 @@ ToolBlock *tool_file_find_or_fail(const ToolFile *file, const char *name,
 
 uint64_t tool_file_ram_end(const ToolFile *file)
 {
-    return file->plain ? file->plain->ram_end : file->snapshot->ram_end;
+    return file_ram(file)->ram_end;
 }
 
-/* A block whose bitmap is there, the block's from now on unless it is plain. */
-static void add_block(ToolFile *file, ToolBlock *block)
+/* @data: the file owns it if @plain is NULL */
+static void add_block(ToolFile *file, const FixedRamBlockInfo *info,
+                      unsigned long *data, const ToolPlainBlock *plain)
 {
-    block->page_size = file->page_size;
-    block->pages = block->length / file->page_size;
-    block->data_pages = bitmap_count_one(block->data, block->pages);
+    const FixedRamSnapshot *s = file->snapshot;
+    ToolBlock *block = g_new0(ToolBlock, 1);
+
+    block->name = info->name;
+    block->length = info->length;
+    block->page_size = file_ram(file)->page_size;
+    block->pages = block->length / block->page_size;
+    block->data = data;
+    block->data_pages = bitmap_count_one(data, block->pages);
+    block->pages_offset = info->pages_offset;
+    block->plain = plain;
+    if (s->index) {
+        block->first_cluster =
+            fixed_ram_index_block(s->index, file->blocks->len)->first_cluster;
+    }
     g_ptr_array_add(file->blocks, block);
 }
 
-static bool add_mapped_blocks(ToolFile *file, Error **errp)
+/* Bitmaps are what fixed_ram_snapshot_examine() does not read. */
+static void add_mapped_blocks(ToolFile *file)
 {
-    for (size_t i = 0; i < file->snapshot->blocks->len; i++) {
-        FixedRamBlockInfo *info = fixed_ram_snapshot_block(file->snapshot, i);
-        unsigned long *data = fixed_ram_format_read_bitmap(
-            file->source, file->snapshot, info, errp);
-        ToolBlock *block;
+    FixedRamSnapshot *s = file->snapshot;
+
+    for (size_t i = 0; s->ram && i < s->ram->blocks->len; i++) {
+        FixedRamBlockInfo *info = fixed_ram_ramsection_block(s->ram, i);
+        Error *err = NULL;
+        unsigned long *data = fixed_ram_ramsection_read_bitmap(
+            s->ram, s->source, info, &err);
 
         if (!data) {
-            return false;
+            fixed_ram_snapshot_fail(s, FIXED_RAM_VERDICT_CORRUPT, err);
+            break;
         }
-        block = g_new0(ToolBlock, 1);
-        block->name = info->name;
-        block->length = info->length;
-        block->pages_offset = info->pages_offset;
-        block->data = data;
-        add_block(file, block);
+        add_block(file, info, data, NULL);
     }
-    return true;
+    if (s->index) {
+        file->table = fixed_ram_sum_table_new(s->index);
+    }
+}
+
+static uint64_t plain_page_size(FixedRamReader *r, const FixedRamSnapshot *s)
+{
+    uint32_t bits = s->head->page_bits;
+    uint64_t size = bits ? 1ULL << MIN(bits, 63) : DEFAULT_PAGE_SIZE;
+
+    if (size < FIXED_RAM_PAGE_SIZE_MIN || size > FIXED_RAM_PAGE_SIZE_MAX) {
+        fixed_ram_reader_fail(r, s->head->configuration_at, "the configuration "
+                              "has pages of 2^%" PRIu32 " bytes, expected %d "
+                              "to %d bytes", bits, (int)FIXED_RAM_PAGE_SIZE_MIN,
+                              (int)FIXED_RAM_PAGE_SIZE_MAX);
+    }
+    return size;
 }
 
 static void add_plain_blocks(ToolFile *file)
 {
-    for (size_t i = 0; i < file->plain->blocks->len; i++) {
-        const ToolPlainBlock *plain = tool_plain_block(file->plain, i);
-        ToolBlock *block = g_new0(ToolBlock, 1);
+    FixedRamSnapshot *s = file->snapshot;
+    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(s->source, s->head->end,
+                                                       BUFFER_BYTES);
 
-        block->name = plain->name;
-        block->length = plain->length;
-        block->plain = plain;
-        block->data = plain->data;
-        add_block(file, block);
-    }
-}
-
-/* Is there something where the superblock has its place? */
-static bool slot_used(ToolFile *file, const FixedRamSnapshot *first)
-{
-    const FixedRamBlockInfo *info = fixed_ram_snapshot_block(first, 0);
-    Error *err = NULL;
-
-    if (info->pages_offset > file->source->size) {
-        return false;
-    }
-    if (fixed_ram_superblock_read(file->source, first, &file->sb, &err)) {
-        return file->sb.state != FIXED_RAM_PLAIN;
-    }
-    /* Whoever reads it again says what is wrong with it. */
-    error_free(err);
-    return true;
-}
-
-/* What the metadata says, up to the first thing that is wrong. */
-static bool read_mapped(ToolFile *file, Error **errp)
-{
-    file->snapshot = fixed_ram_format_read(file->source, file->start,
-                                           file->page_size, errp);
-    if (!file->snapshot || !add_mapped_blocks(file, errp) ||
-        !fixed_ram_superblock_read(file->source, file->snapshot, &file->sb,
-                                   errp)) {
-        return false;
-    }
-    if (file->sb.state != FIXED_RAM_COMPLETE) {
-        return true;
-    }
-    file->index = fixed_ram_index_read(file->source, file->snapshot, &file->sb,
-                                       errp);
-    if (!file->index) {
-        return false;
-    }
-    file->table = fixed_ram_sum_table_new(file->index);
-    for (size_t i = 0; i < file->blocks->len; i++) {
-        tool_file_block(file, i)->first_cluster =
-            fixed_ram_index_block(file->index, i)->first_cluster;
-    }
-    return true;
-}
-
-static void examine_mapped(ToolFile *file)
-{
-    g_autoptr(FixedRamSnapshot) first =
-        fixed_ram_format_read_first(file->source, file->start,
-                                    &file->problem);
-
-    file->kind = FIXED_RAM_FILE_KIND_MAPPED_RAM;
-    if (!first) {
+    s->page_size = plain_page_size(r, s);
+    file->plain = tool_plain_read(r, s->head, s->page_size);
+    if (!file->plain) {
+        fixed_ram_snapshot_fail(s, r->verdict, g_steal_pointer(&r->error));
         return;
     }
-    file->page_size = first->page_size;
-    if (slot_used(file, first)) {
-        file->kind = FIXED_RAM_FILE_KIND_FIXED_RAM;
-    }
-    read_mapped(file, &file->problem);
-    if (file->sb.state == FIXED_RAM_BEING_WRITTEN) {
-        /* No wonder if there is more that is wrong. */
-        error_free(file->problem);
-        file->problem = NULL;
-        fixed_ram_superblock_incomplete(file->source, &file->problem);
-    }
-}
+    for (size_t i = 0; i < file->plain->blocks->len; i++) {
+        const ToolPlainBlock *plain = tool_plain_block(file->plain, i);
 
-static void examine_plain(ToolFile *file, FixedRamReader *r)
-{
-    const ToolHead *head = file->head;
-
-    file->kind = FIXED_RAM_FILE_KIND_STREAM;
-    file->page_size = head->page_bits ? 1ULL << MIN(head->page_bits, 63)
-                                      : DEFAULT_PAGE_SIZE;
-    if (file->page_size < FIXED_RAM_PAGE_SIZE_MIN ||
-        file->page_size > FIXED_RAM_PAGE_SIZE_MAX) {
-        fixed_ram_reader_fail(r, file->start, "pages of 2^%" PRIu32 " bytes",
-                              head->page_bits);
-    }
-    file->plain = tool_plain_read(r, head, file->page_size, &file->problem);
-    if (file->plain) {
-        add_plain_blocks(file);
+        add_block(file, fixed_ram_ramsection_block(file->plain->ram, i),
+                  plain->data, plain);
     }
 }
 
 ToolFile *tool_file_examine(FixedRamSource *source, uint64_t start)
 {
-    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(source, start,
-                                                       BUFFER_BYTES);
     ToolFile *file = g_new0(ToolFile, 1);
+    FixedRamSnapshot *s = fixed_ram_snapshot_examine(source, start, 0);
 
-    file->source = source;
-    file->start = start;
+    file->snapshot = s;
     file->blocks = g_ptr_array_new_with_free_func(tool_block_free);
-    file->head = tool_head_read(r);
-    if (!file->head->is_stream) {
-        file->kind = FIXED_RAM_FILE_KIND_NONE;
-    } else if (tool_head_has(file->head, "mapped-ram")) {
-        file->kind = FIXED_RAM_FILE_KIND_MAPPED_RAM;
-    } else {
-        file->kind = FIXED_RAM_FILE_KIND_STREAM;
+    if (s->kind != FIXED_RAM_FILE_KIND_STREAM) {
+        add_mapped_blocks(file);
+    } else if (!s->problem) {
+        add_plain_blocks(file);
     }
-    if (r->error) {
-        file->problem = g_steal_pointer(&r->error);
-    } else if (file->kind == FIXED_RAM_FILE_KIND_MAPPED_RAM) {
-        examine_mapped(file);
-    } else {
-        examine_plain(file, r);
-    }
+    fixed_ram_source_unref(source);
     return file;
 }
 
@@ -258,7 +191,7 @@ static FixedRamSource *open_source(const char *path, uint64_t offset,
     FixedRamSource *source = NULL;
 
     if (direct) {
-        /* Some file systems cannot. */
+        /* Fails on some file systems; buffered reads do as well. */
         source = fixed_ram_source_open_file(path, offset, true, NULL);
     }
     return source ?: fixed_ram_source_open_file(path, offset, false, errp);
@@ -285,11 +218,14 @@ ToolFile *tool_file_open(const char *name, uint64_t offset, bool direct,
 
 bool tool_file_verify(ToolFile *file)
 {
-    if (!file->problem && file->index) {
-        fixed_ram_index_verify_stream(file->index, file->source,
-                                      &file->problem);
+    FixedRamSnapshot *s = file->snapshot;
+    Error *err = NULL;
+
+    if (!s->problem && s->index &&
+        !fixed_ram_index_verify_stream(s->index, s->source, &err)) {
+        fixed_ram_snapshot_fail(s, FIXED_RAM_VERDICT_CORRUPT, err);
     }
-    return !file->problem;
+    return !s->problem;
 }
 
 ToolFile *tool_file_open_good(const char *name, uint64_t offset, bool direct,
@@ -298,7 +234,7 @@ ToolFile *tool_file_open_good(const char *name, uint64_t offset, bool direct,
     ToolFile *file = tool_file_open(name, offset, direct, errp);
 
     if (file && !tool_file_verify(file)) {
-        error_propagate(errp, g_steal_pointer(&file->problem));
+        error_propagate(errp, g_steal_pointer(&file->snapshot->problem));
         tool_file_close(file);
         return NULL;
     }

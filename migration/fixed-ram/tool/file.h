@@ -7,12 +7,11 @@
 #ifndef MIGRATION_FIXED_RAM_TOOL_FILE_H
 #define MIGRATION_FIXED_RAM_TOOL_FILE_H
 
-#include "qapi/qapi-types-fixed-ram.h"
-#include "../format/index.h"
+#include "../format/snapshot.h"
 #include "../format/sumtable.h"
 #include "plain.h"
 
-/* A RAM block in a file of any kind. */
+/* A RAM block of a file of any kind. */
 typedef struct ToolBlock {
     const char *name;
     uint64_t length;            /* bytes */
@@ -26,20 +25,12 @@ typedef struct ToolBlock {
 } ToolBlock;
 
 typedef struct ToolFile {
-    FixedRamSource *source;     /* a tool_watch_new() */
-    uint64_t start;             /* where the stream begins */
-    uint64_t allocated;         /* bytes that the file takes on disk */
-    FixedRamFileKind kind;
-    ToolHead *head;
-    uint64_t page_size;         /* 0: not known */
-    FixedRamSuperblock sb;      /* all but plain streams */
-    /* What could be read of it; NULL or empty where there is a problem. */
+    /* What QEMU sees; its source is a tool_watch_new(). */
     FixedRamSnapshot *snapshot;
-    FixedRamIndex *index;
+    uint64_t allocated;         /* bytes that the file takes on disk */
     FixedRamSumTable *table;    /* NULL: no sums, in the file or the build */
-    ToolPlain *plain;
-    GPtrArray *blocks;          /* of ToolBlock */
-    Error *problem;             /* why this is no good snapshot; NULL: it is */
+    ToolPlain *plain;           /* NULL: no plain stream, or a problem */
+    GPtrArray *blocks;          /* of ToolBlock; fewer if there is a problem */
 } ToolFile;
 
 /**

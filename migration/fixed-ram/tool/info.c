@@ -51,8 +51,8 @@ static FixedRamFileMachine *machine_info(const ToolFile *file)
 {
     FixedRamFileMachine *m = g_new0(FixedRamFileMachine, 1);
 
-    if (file->index && file->index->has_machine) {
-        const FixedRamIndexMachine *im = &file->index->machine;
+    if (file->snapshot->index && file->snapshot->index->has_machine) {
+        const FixedRamIndexMachine *im = &file->snapshot->index->machine;
 
         m->type = text_or_null(im->type);
         m->version = text_or_null(im->version);
@@ -63,8 +63,10 @@ static FixedRamFileMachine *machine_info(const ToolFile *file)
         m->has_ram = im->ram_bytes;
         m->ram = im->ram_bytes;
     } else {
-        m->type = text_or_null(file->head->machine);
-        m->uuid = file->head->has_uuid ? uuid_text(file->head->uuid) : NULL;
+        const FixedRamStreamHead *head = file->snapshot->head;
+
+        m->type = text_or_null(head->machine);
+        m->uuid = head->has_uuid ? uuid_text(head->uuid) : NULL;
     }
     return m;
 }
@@ -73,8 +75,8 @@ static strList *capabilities_info(const ToolFile *file)
 {
     strList *list = NULL, **tail = &list;
 
-    for (size_t i = 0; i < file->head->capabilities->len; i++) {
-        char *name = g_ptr_array_index(file->head->capabilities, i);
+    for (size_t i = 0; i < file->snapshot->head->capabilities->len; i++) {
+        char *name = g_ptr_array_index(file->snapshot->head->capabilities, i);
 
         QAPI_LIST_APPEND(tail, g_strdup(name));
     }
@@ -122,16 +124,16 @@ static FixedRamFileDeviceList *devices_list(const QList *devices)
 
 static FixedRamFileDeviceList *devices_info(const ToolFile *file)
 {
-    uint64_t end = file->sb.state == FIXED_RAM_COMPLETE ? file->sb.stream_end
-                                                        : 0;
+    const FixedRamSuperblock *sb = &file->snapshot->sb;
+    uint64_t end = sb->state == FIXED_RAM_COMPLETE ? sb->stream_end : 0;
     FixedRamFileDeviceList *list = NULL;
     QDict *description;
 
-    if (!file->snapshot && !file->plain) {
+    if (!file->snapshot->ram && !file->plain) {
         return NULL;
     }
-    description = tool_description_find(file->source, tool_file_ram_end(file),
-                                        &end, NULL);
+    description = tool_description_find(file->snapshot->source,
+                                        tool_file_ram_end(file), &end, NULL);
     if (description) {
         list = devices_list(qdict_get_qlist(description, "devices"));
     }
@@ -143,38 +145,39 @@ static FixedRamFileChecksums *checksums_info(const ToolFile *file)
 {
     FixedRamFileChecksums *sums;
 
-    if (!file->index || !file->index->has_sums) {
+    if (!file->snapshot->index || !file->snapshot->index->has_sums) {
         return NULL;
     }
     sums = g_new0(FixedRamFileChecksums, 1);
     sums->algorithm = g_strdup("XXH3-64");
     sums->cluster_size = FIXED_RAM_CLUSTER_BYTES;
-    sums->table_size = file->index->table.length;
+    sums->table_size = file->snapshot->index->table.length;
     return sums;
 }
 
 FixedRamFileInfo *tool_info_file(const ToolFile *file)
 {
     FixedRamFileInfo *info = g_new0(FixedRamFileInfo, 1);
-    bool has_superblock = file->sb.state != FIXED_RAM_PLAIN;
+    const FixedRamSnapshot *s = file->snapshot;
+    bool has_superblock = s->sb.state != FIXED_RAM_PLAIN;
 
-    info->filename = g_strdup(file->source->name);
-    info->offset = file->start;
-    info->kind = file->kind;
-    info->complete = !file->problem;
-    info->problem = file->problem ? g_strdup(error_get_pretty(file->problem))
+    info->filename = g_strdup(s->source->name);
+    info->offset = s->start;
+    info->kind = s->kind;
+    info->complete = !s->problem;
+    info->problem = s->problem ? g_strdup(error_get_pretty(s->problem))
                                   : NULL;
-    info->id = has_superblock ? id_text(file->sb.id) : NULL;
-    info->file_size = file->source->size;
+    info->id = has_superblock ? id_text(s->sb.id) : NULL;
+    info->file_size = s->source->size;
     info->allocated_size = file->allocated;
     info->sections = tool_sections(file);
     info->has_sections = info->sections;
     info->checksums = checksums_info(file);
-    if (file->kind == FIXED_RAM_FILE_KIND_NONE) {
+    if (s->kind == FIXED_RAM_FILE_KIND_NONE) {
         return info;
     }
-    info->has_page_size = file->page_size;
-    info->page_size = file->page_size;
+    info->has_page_size = s->page_size;
+    info->page_size = s->page_size;
     info->has_capabilities = true;
     info->capabilities = capabilities_info(file);
     info->machine = machine_info(file);

@@ -5,9 +5,9 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/bswap.h"
 #include "qapi/error.h"
 #include "layout.h"
+#include "../util/bytes.h"
 
 /* The same as in migration/ram.c. */
 #define PAGES_ALIGNMENT     (1 * MiB)
@@ -16,31 +16,6 @@
 #define SUBSECTION_VERSION  1
 #define CAPABILITY          "mapped-ram"
 
-static void put(GByteArray *to, const void *bytes, size_t length)
-{
-    g_byte_array_append(to, bytes, length);
-}
-
-static void put_be32(GByteArray *to, uint32_t value)
-{
-    value = cpu_to_be32(value);
-    put(to, &value, sizeof(value));
-}
-
-static void put_be64(GByteArray *to, uint64_t value)
-{
-    value = cpu_to_be64(value);
-    put(to, &value, sizeof(value));
-}
-
-static void put_string(GByteArray *to, const char *text)
-{
-    uint8_t length = strlen(text);
-
-    put(to, &length, 1);
-    put(to, text, length);
-}
-
 /* The same bytes as in @file. */
 static bool put_copy(GByteArray *to, const ToolFile *file, uint64_t from,
                      uint64_t end, Error **errp)
@@ -48,42 +23,43 @@ static bool put_copy(GByteArray *to, const ToolFile *file, uint64_t from,
     guint at = to->len;
 
     g_byte_array_set_size(to, at + (end - from));
-    return fixed_ram_source_read(file->source, to->data + at, end - from, from,
-                                 errp);
+    return fixed_ram_source_read(file->snapshot->source, to->data + at,
+                                 end - from, from, errp);
 }
 
 /*
  * QEMU compares these capabilities with its own when it loads the stream.  Add
  * mapped-ram; a stream without any has no subsection for them.
  */
-static void put_capabilities(GByteArray *to, const ToolHead *head)
+static void put_capabilities(GByteArray *to, const FixedRamStreamHead *head)
 {
     static const uint8_t mark = STREAM_SUBSECTION;
 
     if (!head->has_capabilities) {
-        put(to, &mark, 1);
-        put_string(to, "configuration/capabilities");
-        put_be32(to, SUBSECTION_VERSION);
+        fixed_ram_bytes_put(to, &mark, 1);
+        fixed_ram_bytes_put_name(to, "configuration/capabilities");
+        fixed_ram_bytes_put_be32(to, SUBSECTION_VERSION);
     }
-    put_be32(to, head->capabilities->len + 1);
+    fixed_ram_bytes_put_be32(to, head->capabilities->len + 1);
     for (size_t i = 0; i < head->capabilities->len; i++) {
-        put_string(to, g_ptr_array_index(head->capabilities, i));
+        fixed_ram_bytes_put_name(to, g_ptr_array_index(head->capabilities, i));
     }
-    put_string(to, CAPABILITY);
+    fixed_ram_bytes_put_name(to, CAPABILITY);
 }
 
 /* The last field before the first block's header is the amount of RAM. */
 static bool make_head(ToolLayout *l, const ToolFile *file, Error **errp)
 {
-    const ToolHead *head = file->head;
+    const FixedRamStreamHead *head = file->snapshot->head;
+    uint64_t start = file->snapshot->start;
     uint64_t end = head->end + sizeof(uint64_t);
     uint64_t resume = head->has_capabilities ? head->capabilities_end
                                              : head->capabilities_at;
 
     if (!file->plain || !head->has_configuration) {
-        return put_copy(l->head, file, file->start, end, errp);
+        return put_copy(l->head, file, start, end, errp);
     }
-    if (!put_copy(l->head, file, file->start, head->capabilities_at, errp)) {
+    if (!put_copy(l->head, file, start, head->capabilities_at, errp)) {
         return false;
     }
     put_capabilities(l->head, head);
@@ -98,16 +74,16 @@ static uint64_t place_block(ToolLayout *l, const ToolBlock *block,
     uint64_t room = l->blocks->len ? 0 : FIXED_RAM_SUPERBLOCK_BYTES;
     uint64_t bitmap_end;
 
-    put_string(b.header, block->name);
-    put_be64(b.header, block->length);
-    put_be32(b.header, HEADER_VERSION);
-    put_be64(b.header, block->page_size);
+    fixed_ram_bytes_put_name(b.header, block->name);
+    fixed_ram_bytes_put_be64(b.header, block->length);
+    fixed_ram_bytes_put_be32(b.header, HEADER_VERSION);
+    fixed_ram_bytes_put_be64(b.header, block->page_size);
     b.bitmap_offset = at + b.header->len + 2 * sizeof(uint64_t);
     bitmap_end = b.bitmap_offset +
                  fixed_ram_bitmap_bytes(block->length, block->page_size);
     b.pages_offset = ROUND_UP(bitmap_end + room, PAGES_ALIGNMENT);
-    put_be64(b.header, b.bitmap_offset);
-    put_be64(b.header, b.pages_offset);
+    fixed_ram_bytes_put_be64(b.header, b.bitmap_offset);
+    fixed_ram_bytes_put_be64(b.header, b.pages_offset);
     g_array_append_val(l->blocks, b);
     return b.pages_offset + block->length;
 }
@@ -142,7 +118,8 @@ ToolLayout *tool_layout_new(const ToolFile *file, uint64_t start,
     l->blocks = g_array_new(false, false, sizeof(ToolLayoutBlock));
     g_array_set_clear_func(l->blocks, block_clear);
     if (!file->blocks->len) {
-        error_setg(errp, "snapshot '%s' has no RAM", file->source->name);
+        error_setg(errp, "snapshot '%s' has no RAM",
+                   file->snapshot->source->name);
         return NULL;
     }
     if (!make_head(l, file, errp)) {

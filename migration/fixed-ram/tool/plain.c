@@ -6,12 +6,10 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
-#include "qapi/error.h"
 #include "plain.h"
 
-/* As migration/ram.h has them; its header needs a target. */
+/* As in migration/ram.h, which can only be included for a target. */
 #define FLAG_ZERO               0x002
-#define FLAG_MEM_SIZE           0x004
 #define FLAG_PAGE               0x008
 #define FLAG_EOS                0x010
 #define FLAG_CONTINUE           0x020
@@ -21,13 +19,12 @@
 #define FLAG_MULTIFD_FLUSH      0x200
 
 #define TABLE_PAGES             512
-#define MAX_BLOCKS              4096
 
 typedef struct Walk {
     FixedRamReader *r;
-    const ToolHead *head;
+    const FixedRamStreamHead *head;
     ToolPlain *plain;
-    ToolPlainBlock *block;      /* the last one named; NULL: none yet */
+    ssize_t block;              /* the last one named; -1: none yet */
 } Walk;
 
 static void plain_block_free(void *opaque)
@@ -44,9 +41,12 @@ static void plain_block_free(void *opaque)
 
 void tool_plain_free(ToolPlain *plain)
 {
-    g_ptr_array_unref(plain->blocks);
-    g_array_unref(plain->pieces);
-    g_free(plain);
+    if (plain) {
+        fixed_ram_ramsection_free(plain->ram);
+        g_ptr_array_unref(plain->blocks);
+        g_array_unref(plain->pieces);
+        g_free(plain);
+    }
 }
 
 uint64_t tool_plain_place(const ToolPlainBlock *block, uint64_t page)
@@ -65,76 +65,63 @@ static void set_place(ToolPlainBlock *block, uint64_t page, uint64_t offset)
     set_bit(page, block->data);
 }
 
-static ToolPlainBlock *find_block(const ToolPlain *plain, const char *name)
+/* Memory for the map of a block's pages.  Returns false if there is none. */
+static bool allocate_maps(ToolPlainBlock *block, uint64_t pages)
 {
-    for (size_t i = 0; i < plain->blocks->len; i++) {
-        ToolPlainBlock *block = tool_plain_block(plain, i);
-
-        if (!strcmp(block->name, name)) {
-            return block;
-        }
-    }
-    return NULL;
-}
-
-static void add_block(Walk *w, uint64_t left)
-{
-    uint64_t offset = fixed_ram_reader_offset(w->r);
-    ToolPlainBlock *block = g_new0(ToolPlainBlock, 1);
-    uint64_t pages;
-    bool twice;
-
-    fixed_ram_reader_string(w->r, block->name);
-    block->length = fixed_ram_reader_be64(w->r);
-    twice = find_block(w->plain, block->name);
-    g_ptr_array_add(w->plain->blocks, block);
-    if (twice || w->plain->blocks->len > MAX_BLOCKS) {
-        fixed_ram_reader_fail(w->r, offset, "block '%s': %s", block->name,
-                              twice ? "is there twice" : "too many blocks");
-    } else if (!block->length || block->length > left ||
-               block->length % w->plain->page_size) {
-        fixed_ram_reader_fail(w->r, offset, "block '%s': a length of 0x%" PRIx64
-                              " bytes is not possible with pages of %" PRIu64
-                              " and 0x%" PRIx64 " bytes of RAM left",
-                              block->name, block->length, w->plain->page_size,
-                              left);
-    }
-    if (w->r->error) {
-        return;
-    }
-    pages = block->length / w->plain->page_size;
     block->tables = DIV_ROUND_UP(pages, TABLE_PAGES);
     block->data = bitmap_try_new(pages);
     block->places = g_try_new0(uint64_t *, block->tables);
-    if (!block->data || !block->places) {
-        fixed_ram_reader_fail(w->r, offset, "block '%s': no memory for the map "
-                              "of %" PRIu64 " pages", block->name, pages);
+    return block->data && block->places;
+}
+
+/* Parse the next block; @left bytes of RAM were not named so far. */
+static void add_block(Walk *w, uint64_t left)
+{
+    FixedRamRamSection *ram = w->plain->ram;
+    FixedRamBlockInfo info = {
+        .header_offset = fixed_ram_reader_offset(w->r),
+    };
+    ToolPlainBlock *block = g_new0(ToolPlainBlock, 1);
+    uint64_t pages;
+
+    g_ptr_array_add(w->plain->blocks, block);
+    fixed_ram_reader_name(w->r, info.name);
+    info.length = block->length = fixed_ram_reader_be64(w->r);
+    pages = info.length / ram->page_size;
+    if (fixed_ram_ramsection_find(ram, info.name)) {
+        fixed_ram_reader_fail(w->r, info.header_offset, "block '%s' is there "
+                              "twice", info.name);
+    } else if (ram->blocks->len == FIXED_RAM_BLOCKS_MAX) {
+        fixed_ram_reader_fail(w->r, info.header_offset, "block '%s': found "
+                              "more than %d blocks", info.name,
+                              FIXED_RAM_BLOCKS_MAX);
+    } else if (!info.length || info.length > left ||
+               info.length % ram->page_size) {
+        fixed_ram_reader_fail(w->r, info.header_offset, "block '%s' has length "
+                              "0x%" PRIx64 ", expected a multiple of the page "
+                              "size %" PRIu64 " up to 0x%" PRIx64 ", the bytes "
+                              "of RAM that are left", info.name, info.length,
+                              ram->page_size, left);
+    } else if (!w->r->error && !allocate_maps(block, pages)) {
+        fixed_ram_reader_fail(w->r, info.header_offset, "block '%s': cannot "
+                              "allocate the map of %" PRIu64 " pages",
+                              info.name, pages);
     }
+    g_array_append_val(ram->blocks, info);
 }
 
 static void read_blocks(Walk *w)
 {
-    uint64_t offset = fixed_ram_reader_offset(w->r);
-    uint64_t total = fixed_ram_reader_be64(w->r);
-    uint64_t flags = total & (w->plain->page_size - 1);
+    FixedRamRamSection *ram = w->plain->ram;
+    uint64_t total = fixed_ram_ramsection_read_total(w->r, ram->page_size);
 
-    total -= flags;
-    if (flags != FLAG_MEM_SIZE) {
-        fixed_ram_reader_fail(w->r, offset, "the RAM section begins with flags "
-                              "0x%" PRIx64 ", expected 0x%x", flags,
-                              FLAG_MEM_SIZE);
-    }
     while (total && !w->r->error) {
-        size_t n = w->plain->blocks->len;
-
         add_block(w, total);
-        if (!w->r->error) {
-            total -= tool_plain_block(w->plain, n)->length;
-        }
+        total -= fixed_ram_ramsection_block(ram, ram->blocks->len - 1)->length;
     }
 }
 
-/* What of migration's repertoire is not a page; NULL: nothing. */
+/* Why a record with these flags is not understood; NULL: it is. */
 static const char *refuse(uint64_t flags)
 {
     if (flags & FLAG_MULTIFD_FLUSH) {
@@ -151,28 +138,39 @@ static const char *refuse(uint64_t flags)
 
 static void read_page(Walk *w, uint64_t offset, uint64_t addr, uint64_t flags)
 {
-    char name[FIXED_RAM_NAME_MAX + 1];
-    uint64_t page = addr / w->plain->page_size;
+    const ToolPlain *plain = w->plain;
+    uint64_t page = addr / plain->ram->page_size;
+    char name[FIXED_RAM_NAME_MAX + 1] = "";
+    ToolPlainBlock *block;
 
     if (!(flags & FLAG_CONTINUE)) {
-        fixed_ram_reader_string(w->r, name);
-        w->block = find_block(w->plain, name);
+        fixed_ram_reader_name(w->r, name);
+        w->block = fixed_ram_ramsection_index(plain->ram, name);
     }
-    if (!w->block || addr >= w->block->length) {
-        fixed_ram_reader_fail(w->r, offset, "a page at 0x%" PRIx64 " of %s",
-                              addr, w->block ? "a block that is shorter"
-                              : "no block that there is");
+    if (w->block < 0) {
+        fixed_ram_reader_fail(w->r, offset, "found a page of the unknown block "
+                              "'%s'", name);
+        return;
+    }
+    block = tool_plain_block(plain, w->block);
+    if (addr >= block->length) {
+        fixed_ram_reader_fail(w->r, offset, "block '%s': found a page at 0x%"
+                              PRIx64 ", expected one below 0x%" PRIx64,
+                              fixed_ram_ramsection_block(plain->ram,
+                                                         w->block)->name,
+                              addr, block->length);
         return;
     }
     if (flags & FLAG_PAGE) {
-        set_place(w->block, page, fixed_ram_reader_offset(w->r));
-        fixed_ram_reader_skip(w->r, w->plain->page_size);
+        set_place(block, page, fixed_ram_reader_offset(w->r));
+        fixed_ram_reader_skip(w->r, plain->ram->page_size);
     } else {
         uint8_t value = fixed_ram_reader_u8(w->r);
 
-        clear_bit(page, w->block->data);
+        clear_bit(page, block->data);
         if (value) {
-            fixed_ram_reader_fail(w->r, offset, "a zero page of %d", value);
+            fixed_ram_reader_fail(w->r, offset, "found a page that is filled "
+                                  "with 0x%02x, expected zeros", value);
         }
     }
 }
@@ -186,10 +184,10 @@ static void add_piece(Walk *w, uint64_t offset)
     g_array_append_val(w->plain->pieces, piece);
 }
 
-/* Up to the end of a section; returns where the mark of its end lies. */
+/* Read up to the end of a section; returns the offset of its end mark. */
 static uint64_t read_records(Walk *w)
 {
-    uint64_t mask = w->plain->page_size - 1;
+    uint64_t mask = w->plain->ram->page_size - 1;
     uint64_t offset = 0;
 
     while (!w->r->error) {
@@ -201,21 +199,21 @@ static uint64_t read_records(Walk *w)
         flags = word & mask;
         why_not = refuse(flags);
         if (why_not) {
-            fixed_ram_reader_fail(w->r, offset, "%s", why_not);
+            fixed_ram_reader_fail_unknown(w->r, offset, "%s", why_not);
         } else if (word == FLAG_EOS) {
             break;
         } else if ((flags & ~FLAG_CONTINUE) == FLAG_PAGE ||
                    (flags & ~FLAG_CONTINUE) == FLAG_ZERO) {
             read_page(w, offset, word & ~mask, flags);
         } else {
-            fixed_ram_reader_fail(w->r, offset, "flags 0x%" PRIx64 " where a "
-                                  "page of RAM is expected", flags);
+            fixed_ram_reader_fail(w->r, offset, "found flags 0x%" PRIx64
+                                  ", expected those of a page of RAM", flags);
         }
     }
     return offset;
 }
 
-/* Older machine types write none. */
+/* Older machine types write no footers. */
 static void skip_footer(Walk *w)
 {
     uint64_t offset = fixed_ram_reader_offset(w->r);
@@ -223,19 +221,30 @@ static void skip_footer(Walk *w)
     if (fixed_ram_reader_u8(w->r) != STREAM_FOOTER) {
         fixed_ram_reader_seek(w->r, offset);
     } else if (fixed_ram_reader_be32(w->r) != w->head->ram_section) {
-        fixed_ram_reader_fail(w->r, offset, "another section ends here than "
-                              "the one of RAM");
+        fixed_ram_reader_fail(w->r, offset, "another section ends here, "
+                              "expected RAM's section %" PRIu32,
+                              w->head->ram_section);
     }
 }
 
-/* A section that goes on with RAM; the last one is kept, without its pages. */
+/* A device's state in several sections, which have no length. */
+static void fail_device(Walk *w, uint64_t offset)
+{
+    fixed_ram_reader_fail_unknown(w->r, offset, "a device sends its state in "
+                                  "parts, with dirty-bitmaps for example: "
+                                  "they cannot be told from RAM's");
+}
+
+/*
+ * A section that continues RAM.  Only of the last one the frame is kept: the
+ * others hold nothing but pages.  Returns whether more may follow.
+ */
 static bool read_part(Walk *w, uint64_t offset, bool last)
 {
     uint64_t mark;
 
     if (fixed_ram_reader_be32(w->r) != w->head->ram_section) {
-        fixed_ram_reader_fail(w->r, offset, "a device sends its state in "
-                              "parts: they cannot be told from RAM's");
+        fail_device(w, offset);
         return false;
     }
     if (last) {
@@ -256,6 +265,10 @@ static void read_command(Walk *w, uint64_t offset)
     add_piece(w, offset);
 }
 
+/*
+ * RAM is complete behind its last section.  A save with background-snapshot
+ * writes no such section: RAM is complete where the devices' state begins.
+ */
 static void read_sections(Walk *w)
 {
     bool more = true;
@@ -268,39 +281,50 @@ static void read_sections(Walk *w)
             more = read_part(w, offset, type == STREAM_SECTION_END);
         } else if (type == STREAM_COMMAND) {
             read_command(w, offset);
+        } else if (type == STREAM_SECTION_FULL) {
+            fixed_ram_reader_seek(w->r, offset);
+            more = false;
+        } else if (type == STREAM_SECTION_START) {
+            fail_device(w, offset);
         } else {
-            fixed_ram_reader_fail(w->r, offset, "section of type %d before RAM "
-                                  "is complete", type);
+            fixed_ram_reader_fail(w->r, offset, "found a section of type %d "
+                                  "before RAM is complete", type);
         }
     }
-    w->plain->ram_end = fixed_ram_reader_offset(w->r);
+    w->plain->ram->ram_end = fixed_ram_reader_offset(w->r);
 }
 
-ToolPlain *tool_plain_read(FixedRamReader *r, const ToolHead *head,
-                           uint64_t page_size, Error **errp)
+static void check_capabilities(FixedRamReader *r,
+                               const FixedRamStreamHead *head)
+{
+    bool shared = fixed_ram_stream_head_has(head, "x-ignore-shared");
+
+    if (head->postcopy || shared) {
+        fixed_ram_reader_fail_unknown(r, head->end, "saved with %s, which is "
+                                      "not supported", shared
+                                      ? "x-ignore-shared" : "postcopy-ram");
+    }
+}
+
+ToolPlain *tool_plain_read(FixedRamReader *r, const FixedRamStreamHead *head,
+                           uint64_t page_size)
 {
     g_autoptr(ToolPlain) plain = g_new0(ToolPlain, 1);
-    Walk w = { .r = r, .head = head, .plain = plain };
+    Walk w = { .r = r, .head = head, .plain = plain, .block = -1 };
     uint64_t mark;
 
-    plain->page_size = page_size;
+    plain->ram = fixed_ram_ramsection_new(0, page_size);
     plain->blocks = g_ptr_array_new_with_free_func(plain_block_free);
     plain->pieces = g_array_new(false, true, sizeof(ToolPiece));
-    if (head->postcopy || tool_head_has(head, "x-ignore-shared")) {
-        fixed_ram_reader_fail(r, head->end, "saved with %s, which is not "
-                              "supported", head->postcopy ? "postcopy-ram"
-                              : "x-ignore-shared");
+    check_capabilities(r, head);
+    if (!r->error) {
+        read_blocks(&w);
     }
-    read_blocks(&w);
     if (!r->error) {
         mark = read_records(&w);
         skip_footer(&w);
         add_piece(&w, mark);
         read_sections(&w);
     }
-    if (r->error) {
-        error_propagate(errp, g_steal_pointer(&r->error));
-        return NULL;
-    }
-    return g_steal_pointer(&plain);
+    return r->error ? NULL : g_steal_pointer(&plain);
 }

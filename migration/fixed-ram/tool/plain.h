@@ -7,33 +7,31 @@
 #ifndef MIGRATION_FIXED_RAM_TOOL_PLAIN_H
 #define MIGRATION_FIXED_RAM_TOOL_PLAIN_H
 
-#include "stream.h"
+#include "../format/ramsection.h"
 
 /*
- * What a stream says last about a page counts: a live save sends it again
- * when the guest has changed it.
+ * A live save sends a page again when the guest has changed it, so the last
+ * record of a page counts.
  */
 typedef struct ToolPlainBlock {
-    char name[FIXED_RAM_NAME_MAX + 1];
     uint64_t length;            /* bytes */
     unsigned long *data;        /* a bit a page: it is not zero */
-    /* Where pages lie in the file: tables of so many, made as needed. */
+    /* File offsets of pages, in tables that are allocated when needed. */
     uint64_t **places;
     uint64_t tables;
 } ToolPlainBlock;
 
-/* Bytes of the stream. */
+/* A range of the stream. */
 typedef struct ToolPiece {
-    uint64_t offset;
+    uint64_t offset;            /* in the file */
     uint64_t length;
 } ToolPiece;
 
 typedef struct ToolPlain {
-    uint64_t page_size;
-    GPtrArray *blocks;          /* of ToolPlainBlock, in their order */
-    /* What closes RAM's section once the pages are left out. */
+    FixedRamRamSection *ram;    /* names and lengths of blocks; ram_end */
+    GPtrArray *blocks;          /* of ToolPlainBlock, in the same order */
+    /* Ranges that close RAM's section when the pages are left out. */
     GArray *pieces;             /* of ToolPiece */
-    uint64_t ram_end;           /* where the stream goes on after RAM */
 } ToolPlain;
 
 /**
@@ -41,12 +39,14 @@ typedef struct ToolPlain {
  *
  * @r: at @head->end
  *
- * Refused, with the reason, is all that is not just pages: multifd, xbzrle
- * and so on.  Nothing is trusted.  Returns NULL on failure.
+ * Streams that hold more than pages, of multifd or xbzrle for example, are not
+ * understood.  Nothing is trusted.  Returns NULL on failure, with the reason
+ * in @r->error.
  */
-ToolPlain *tool_plain_read(FixedRamReader *r, const ToolHead *head,
-                           uint64_t page_size, Error **errp);
+ToolPlain *tool_plain_read(FixedRamReader *r, const FixedRamStreamHead *head,
+                           uint64_t page_size);
 
+/** tool_plain_free(): free @plain; NULL is fine */
 void tool_plain_free(ToolPlain *plain);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ToolPlain, tool_plain_free)
 
@@ -56,7 +56,7 @@ static inline ToolPlainBlock *tool_plain_block(const ToolPlain *plain,
     return g_ptr_array_index(plain->blocks, i);
 }
 
-/** tool_plain_place(): where a page whose bit is set lies in the file */
+/** tool_plain_place(): the file offset of a page whose bit is set */
 uint64_t tool_plain_place(const ToolPlainBlock *block, uint64_t page);
 
 #endif

@@ -33,7 +33,7 @@ static FixedRamFileSection *section_new(const SectionHeader *header)
 
 FixedRamFileSectionList *tool_sections(const ToolFile *file)
 {
-    const FixedRamSuperblock *sb = &file->sb;
+    const FixedRamSuperblock *sb = &file->snapshot->sb;
     FixedRamFileSectionList *list = NULL, **tail = &list;
     uint64_t at = sizeof(IndexHeader);
     uint64_t length = MIN(sb->index_length, INDEX_MAX);
@@ -43,8 +43,8 @@ FixedRamFileSectionList *tool_sections(const ToolFile *file)
         return NULL;
     }
     index = g_malloc(length);
-    if (!fixed_ram_source_read(file->source, index, length, sb->index_offset,
-                               NULL) ||
+    if (!fixed_ram_source_read(file->snapshot->source, index, length,
+                               sb->index_offset, NULL) ||
         fixed_ram_crc32c(index, length) != sb->index_crc) {
         return NULL;
     }

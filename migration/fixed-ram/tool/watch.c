@@ -50,21 +50,21 @@ static void watch_expect(FixedRamSource *source, uint64_t offset,
     fixed_ram_source_expect(watch_of(source)->inner, offset, length);
 }
 
+static uint64_t watch_next_data(FixedRamSource *source, uint64_t offset)
+{
+    return fixed_ram_source_next_data(watch_of(source)->inner, offset);
+}
+
 static bool watch_is_file(const FixedRamSource *source, int fd)
 {
     return fixed_ram_source_is_file(watch_of(source)->inner, fd);
-}
-
-static void watch_unlock(FixedRamSource *source)
-{
-    fixed_ram_source_unlock(watch_of(source)->inner);
 }
 
 static void watch_close(FixedRamSource *source)
 {
     Watch *watch = watch_of(source);
 
-    fixed_ram_source_close(watch->inner);
+    fixed_ram_source_unref(watch->inner);
     g_free(watch);
 }
 
@@ -72,8 +72,8 @@ static const FixedRamSourceOps watch_ops = {
     .read = watch_read,
     .read_pages = watch_read_pages,
     .expect = watch_expect,
+    .next_data = watch_next_data,
     .is_file = watch_is_file,
-    .unlock = watch_unlock,
     .close = watch_close,
 };
 
@@ -82,11 +82,8 @@ FixedRamSource *tool_watch_new(FixedRamSource *inner)
     Watch *watch = g_new0(Watch, 1);
 
     watch->inner = inner;
-    watch->parent = (FixedRamSource) {
-        .ops = &watch_ops,
-        .name = g_strdup(inner->name),
-        .size = inner->size,
-    };
+    fixed_ram_source_init(&watch->parent, &watch_ops, inner->name,
+                          inner->size);
     return &watch->parent;
 }
 

@@ -14,7 +14,7 @@
 void check_error(Error *err);
 
 /** check_snapshot(): is all of it possible, and what the file says? */
-void check_snapshot(const FixedRamSnapshot *s, const Decoded *d);
+void check_snapshot(const FixedRamRamSection *s, const Decoded *d);
 
 /** check_bitmap(): the same for a block's bitmap; number @i of @d. */
 void check_bitmap(const unsigned long *bitmap, const Decoded *d, size_t i);

@@ -1,13 +1,12 @@
 /*
- * fixed-ram: fuzz the rooms that read a snapshot's metadata
+ * fixed-ram: fuzz the code that opens a snapshot and parses its metadata
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/format/ramsection.h"
-#include "migration/fixed-ram/format/index.h"
+#include "migration/fixed-ram/format/snapshot.h"
 #include "migration/fixed-ram/format/sumtable.h"
 #include "check.h"
 #include "check-index.h"
@@ -16,13 +15,13 @@
 const char fuzz_name[] = "fuzz-format";
 FuzzCounts fuzz_counts;
 
-static bool read_bitmaps(FixedRamSource *source, const FixedRamSnapshot *s,
+static bool read_bitmaps(FixedRamSource *source, const FixedRamRamSection *ram,
                          const Decoded *d)
 {
-    for (size_t i = 0; i < s->blocks->len; i++) {
+    for (size_t i = 0; i < ram->blocks->len; i++) {
         Error *err = NULL;
-        g_autofree unsigned long *bitmap = fixed_ram_format_read_bitmap(
-            source, s, fixed_ram_snapshot_block(s, i), &err);
+        g_autofree unsigned long *bitmap = fixed_ram_ramsection_read_bitmap(
+            ram, source, fixed_ram_ramsection_block(ram, i), &err);
 
         if (!bitmap) {
             check_error(err);
@@ -54,18 +53,11 @@ static bool read_table(FixedRamSource *source, const FixedRamIndex *index,
     return true;
 }
 
-static bool read_index(FixedRamSource *source, const FixedRamSnapshot *s,
-                       const FixedRamSuperblock *sb, const Decoded *d)
+static bool verify(FixedRamSource *source, const FixedRamIndex *index,
+                   const Decoded *d)
 {
     Error *err = NULL;
-    g_autoptr(FixedRamIndex) index = fixed_ram_index_read(source, s, sb, &err);
 
-    if (!index) {
-        check_error(err);
-        return false;
-    }
-    g_assert(!err);
-    check_index(index, sb, d);
     if (!fixed_ram_index_verify_stream(index, source, &err)) {
         check_error(err);
         return false;
@@ -75,38 +67,51 @@ static bool read_index(FixedRamSource *source, const FixedRamSnapshot *s,
     return read_table(source, index, d);
 }
 
-static bool read_superblock(FixedRamSource *source, const FixedRamSnapshot *s,
-                            const Decoded *d)
+/* A snapshot is a copy of itself, as long as its file can be read. */
+static bool identify(FixedRamSnapshot *s)
 {
-    FixedRamSuperblock sb;
     Error *err = NULL;
 
-    if (!fixed_ram_superblock_read(source, s, &sb, &err)) {
+    if (!fixed_ram_snapshot_identify(s, &err)) {
         check_error(err);
         return false;
     }
     g_assert(!err);
-    check_superblock(&sb, d);
-    return sb.state == FIXED_RAM_PLAIN ||
-           (sb.state == FIXED_RAM_COMPLETE && read_index(source, s, &sb, d));
+    g_assert(fixed_ram_snapshot_same(s, s, &error_abort));
+    return true;
 }
 
-/* Good as far as it can be read. */
+/* A file has a problem, or all that was parsed is what the decoder says. */
+static bool check_examined(const FixedRamSnapshot *s, const Decoded *d)
+{
+    g_assert(!s->problem == (s->verdict == FIXED_RAM_VERDICT_GOOD));
+    if (s->ram) {
+        check_snapshot(s->ram, d);
+    }
+    if (s->problem) {
+        check_error(error_copy(s->problem));
+        return false;
+    }
+    if (s->ram) {
+        check_superblock(&s->sb, d);
+        g_assert(!s->index == (s->sb.state == FIXED_RAM_PLAIN));
+    }
+    if (s->index) {
+        check_index(s->index, &s->sb, d);
+    }
+    return s->ram;
+}
+
+/* Returns whether the snapshot is good, and could be read to its end. */
 static bool read_snapshot(const Input *in, FixedRamSource *source)
 {
     g_autoptr(FixedRamSnapshot) s = NULL;
     g_autoptr(Decoded) d = NULL;
-    Error *err = NULL;
 
-    s = fixed_ram_format_read(source, in->start, INPUT_PAGE, &err);
-    if (!s) {
-        check_error(err);
-        return false;
-    }
-    g_assert(!err);
-    d = decode(in);
-    check_snapshot(s, d);
-    return read_bitmaps(source, s, d) && read_superblock(source, s, d);
+    s = fixed_ram_snapshot_examine(source, in->start, INPUT_PAGE);
+    d = s->ram ? decode(in) : NULL;
+    return check_examined(s, d) && read_bitmaps(source, s->ram, d) &&
+           (!s->index || verify(source, s->index, d)) && identify(s);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -124,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             fuzz_counts.refused++;
         }
         fuzz_counts.faults += faults;
-        fixed_ram_source_close(source);
+        fixed_ram_source_unref(source);
     }
     return 0;
 }

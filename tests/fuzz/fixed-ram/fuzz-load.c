@@ -11,6 +11,7 @@
 #include "qapi/error.h"
 #include "migration/fixed-ram/engine/load.h"
 #include "migration/fixed-ram/engine/uffd.h"
+#include "migration/fixed-ram/format/snapshot.h"
 #include "check.h"
 #include "check-pages.h"
 #include "fuzz.h"
@@ -23,7 +24,6 @@ FuzzCounts fuzz_counts;
 typedef struct Opened {
     FixedRamSource *source;
     FixedRamSnapshot *snapshot;
-    FixedRamIndex *index;       /* NULL: it has none */
     FixedRamMap *map;
 } Opened;
 
@@ -341,8 +341,8 @@ static void load_snapshot(Input *in, const Opened *o)
         .on_demand = runs_on_demand(in),
     };
 
-    check_snapshot(o->snapshot, d);
-    run_verify(&run, o->index);
+    check_snapshot(o->snapshot->ram, d);
+    run_verify(&run, o->snapshot->index);
     in->verified = run.sums;
     for (size_t i = 0; i < map->blocks->len; i++) {
         check_bitmap(fixed_ram_map_block(map, i)->data, d, i);
@@ -361,20 +361,12 @@ static void load_snapshot(Input *in, const Opened *o)
  * Before the load, as migration/fixed-ram/preflight.c does it
  */
 
-static bool read_index(Opened *o, const Input *in, Error **errp)
+static bool verify(const Opened *o, const Input *in, Error **errp)
 {
-    FixedRamSuperblock sb;
+    const FixedRamIndex *index = o->snapshot->index;
 
-    if (!fixed_ram_superblock_read(o->source, o->snapshot, &sb, errp)) {
-        return false;
-    }
-    if (sb.state != FIXED_RAM_COMPLETE) {
-        return sb.state == FIXED_RAM_PLAIN;
-    }
-    o->index = fixed_ram_index_read(o->source, o->snapshot, &sb, errp);
-    return o->index && (in->flags & INPUT_UNVERIFIED ||
-                        fixed_ram_index_verify_stream(o->index, o->source,
-                                                      errp));
+    return !index || in->flags & INPUT_UNVERIFIED ||
+           fixed_ram_index_verify_stream(index, o->source, errp);
 }
 
 /* False: refused. */
@@ -385,14 +377,16 @@ static bool preflight(Opened *o, const Input *in)
     Error *err = NULL;
 
     o->source = input_source(in);
-    o->snapshot = fixed_ram_format_read(o->source, in->start, INPUT_PAGE,
-                                        &err);
-    if (o->snapshot && read_index(o, in, &err)) {
-        if (!machine_match(o->snapshot, &err)) {
-            error_free(err);
-            return false;
-        }
-        o->map = machine_map(&machine, o->snapshot, o->source, unit, &err);
+    o->snapshot = fixed_ram_snapshot_open(o->source, in->start, INPUT_PAGE,
+                                          &err);
+    if (o->snapshot && !machine_match(o->snapshot->ram, &err)) {
+        error_free(err);
+        return false;
+    }
+    if (o->snapshot && verify(o, in, &err) &&
+        fixed_ram_snapshot_identify(o->snapshot, &err)) {
+        o->map = machine_map(&machine, o->snapshot->ram, o->source, unit,
+                             &err);
     }
     if (err) {
         check_error(err);
@@ -403,9 +397,8 @@ static bool preflight(Opened *o, const Input *in)
 static void opened_close(Opened *o)
 {
     fixed_ram_map_free(o->map);
-    fixed_ram_index_free(o->index);
     fixed_ram_snapshot_free(o->snapshot);
-    fixed_ram_source_close(o->source);
+    fixed_ram_source_unref(o->source);
 }
 
 static void fuzz_init(void)

@@ -88,9 +88,11 @@ static bool read_blocks(const Input *in, const ToolFile *file)
     g_autoptr(Decoded) d = NULL;
     bool ok = true;
 
-    if (file->snapshot && file->page_size == INPUT_PAGE) {
+    const FixedRamSnapshot *s = file->snapshot;
+
+    if (s->ram && s->page_size == INPUT_PAGE) {
         d = decode(in);
-        check_snapshot(file->snapshot, d);
+        check_snapshot(s->ram, d);
     }
     for (size_t i = 0; ok && i < file->blocks->len; i++) {
         check_runs(tool_file_block(file, i));
@@ -102,8 +104,8 @@ static bool read_blocks(const Input *in, const ToolFile *file)
 /* Blocks lie one behind the other, with room for the superblock. */
 static void check_layout(const ToolFile *file, uint64_t start)
 {
-    g_autoptr(ToolLayout) l = tool_layout_new(file, start, file->source->size,
-                                              NULL);
+    g_autoptr(ToolLayout) l = tool_layout_new(
+        file, start, file->snapshot->source->size, NULL);
     uint64_t end;
 
     if (!l) {
@@ -130,7 +132,7 @@ static void check_report(ToolFile *file)
 {
     FixedRamCheckInfo *info = tool_check_file(file, 2);
 
-    if (file->problem) {
+    if (file->snapshot->problem) {
         g_assert(info->problem);
         g_assert_cmpint(info->result, !=, FIXED_RAM_CHECK_RESULT_GOOD);
         g_assert_cmpint(info->result, !=, FIXED_RAM_CHECK_RESULT_UNVERIFIED);
@@ -153,9 +155,9 @@ static void run_tool(const Input *in, unsigned *faults)
     } else {
         check_report(file);
         check_layout(file, in->start);
-        if (!read_blocks(in, file) || file->problem) {
+        if (!read_blocks(in, file) || file->snapshot->problem) {
             fuzz_counts.failed++;
-        } else if (file->snapshot) {
+        } else if (file->snapshot->ram) {
             fuzz_counts.taken++;
         }
     }

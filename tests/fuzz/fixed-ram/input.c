@@ -158,9 +158,7 @@ FixedRamSource *input_bad_source(const Input *in, unsigned *faults)
 {
     InputSource *s = g_new0(InputSource, 1);
 
-    s->parent.ops = &source_ops;
-    s->parent.name = g_strdup(INPUT_NAME);
-    s->parent.size = in->size;
+    fixed_ram_source_init(&s->parent, &source_ops, INPUT_NAME, in->size);
     s->in = in;
     s->faults = faults;
     s->good = in->good_reads;

@@ -36,10 +36,10 @@ static int find_block(const char *name)
     return -1;
 }
 
-bool machine_match(const FixedRamSnapshot *snapshot, Error **errp)
+bool machine_match(const FixedRamRamSection *ram, Error **errp)
 {
-    for (size_t i = 0; i < snapshot->blocks->len; i++) {
-        const FixedRamBlockInfo *info = fixed_ram_snapshot_block(snapshot, i);
+    for (size_t i = 0; i < ram->blocks->len; i++) {
+        const FixedRamBlockInfo *info = fixed_ram_ramsection_block(ram, i);
         int n = find_block(info->name);
         const MachineBlock *block = &machine_blocks[MAX(n, 0)];
 
@@ -51,7 +51,7 @@ bool machine_match(const FixedRamSnapshot *snapshot, Error **errp)
         }
     }
     for (int i = 0; i < MACHINE_BLOCKS; i++) {
-        if (!fixed_ram_snapshot_find(snapshot, machine_blocks[i].name)) {
+        if (!fixed_ram_ramsection_find(ram, machine_blocks[i].name)) {
             error_setg(errp, "block '%s' is missing", machine_blocks[i].name);
             return false;
         }
@@ -60,11 +60,11 @@ bool machine_match(const FixedRamSnapshot *snapshot, Error **errp)
 }
 
 static FixedRamBlock *map_block(const Machine *m,
-                                const FixedRamSnapshot *snapshot,
+                                const FixedRamRamSection *ram,
                                 FixedRamSource *source, uint64_t unit,
                                 const FixedRamBlockInfo *info, Error **errp)
 {
-    unsigned long *data = fixed_ram_format_read_bitmap(source, snapshot, info,
+    unsigned long *data = fixed_ram_ramsection_read_bitmap(ram, source, info,
                                                        errp);
     FixedRamBlock *block;
 
@@ -76,21 +76,21 @@ static FixedRamBlock *map_block(const Machine *m,
     block->host = m->host[find_block(info->name)];
     block->length = info->length;
     block->pages_offset = info->pages_offset;
-    block->page_size = snapshot->page_size;
-    block->unit = info->length % unit ? snapshot->page_size : unit;
+    block->page_size = ram->page_size;
+    block->unit = info->length % unit ? ram->page_size : unit;
     block->data = data;
     block->huge = true;
     return block;
 }
 
-FixedRamMap *machine_map(const Machine *m, const FixedRamSnapshot *snapshot,
+FixedRamMap *machine_map(const Machine *m, const FixedRamRamSection *ram,
                          FixedRamSource *source, uint64_t unit, Error **errp)
 {
     g_autoptr(FixedRamMap) map = fixed_ram_map_new();
 
-    for (size_t i = 0; i < snapshot->blocks->len; i++) {
+    for (size_t i = 0; i < ram->blocks->len; i++) {
         FixedRamBlock *block = map_block(
-            m, snapshot, source, unit, fixed_ram_snapshot_block(snapshot, i),
+            m, ram, source, unit, fixed_ram_ramsection_block(ram, i),
             errp);
 
         if (!block) {

@@ -31,14 +31,14 @@ typedef struct Machine {
 void machine_init(Machine *m);
 
 /** machine_match(): does the snapshot fit? */
-bool machine_match(const FixedRamSnapshot *snapshot, Error **errp);
+bool machine_match(const FixedRamRamSection *ram, Error **errp);
 
 /**
  * machine_map(): read the bitmaps of a snapshot that fits
  *
  * @unit: what comes at once, in blocks that it is a divisor of
  */
-FixedRamMap *machine_map(const Machine *m, const FixedRamSnapshot *snapshot,
+FixedRamMap *machine_map(const Machine *m, const FixedRamRamSection *ram,
                          FixedRamSource *source, uint64_t unit, Error **errp);
 
 /** machine_soil(): leave in the blocks what was there before the load. */

@@ -89,7 +89,7 @@ static void disk_close(FixedRamSource *source)
 
     Disk *disk = s->disk;
 
-    fixed_ram_source_close(s->file);
+    fixed_ram_source_unref(s->file);
     g_free(s);
     /* Nobody else is at this source: whoever waits may free the disk. */
     QEMU_LOCK_GUARD(&disk->lock);
@@ -122,9 +122,7 @@ FixedRamSource *disk_source(Disk *disk, int64_t good, bool file)
 {
     DiskSource *s = g_new0(DiskSource, 1);
 
-    s->parent.ops = &disk_ops;
-    s->parent.name = g_strdup("snapshot.img");
-    s->parent.size = disk->size;
+    fixed_ram_source_init(&s->parent, &disk_ops, "snapshot.img", disk->size);
     s->disk = disk;
     s->number = disk->opened++;
     s->good = good ?: INT64_MAX;

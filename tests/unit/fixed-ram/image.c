@@ -192,6 +192,7 @@ Image *image_new(const ImageOptions *o)
     put_be(img, 1, 4);
     img->parent = (FixedRamSource) {
         .ops = &image_ops, .name = (char *)IMAGE_NAME, .size = img->bytes->len,
+        .refs = 1,
     };
     return img;
 }

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "migration/fixed-ram/format/snapshot.h"
 #include "migration/fixed-ram/format/sums.h"
 #include "migration/fixed-ram/format/sumtable.h"
 #include "indexed.h"
@@ -29,15 +30,15 @@ void teardown(Fixture *f)
 
 FixedRamIndex *get_index(Fixture *f, Error **errp)
 {
-    g_autoptr(FixedRamSnapshot) s = fixed_ram_format_read(
+    g_autoptr(FixedRamSnapshot) s = fixed_ram_snapshot_open(
         &f->img->parent, f->img->start, IMAGE_PAGE, errp);
-    FixedRamSuperblock sb;
 
-    if (!s || !fixed_ram_superblock_read(&f->img->parent, s, &sb, errp)) {
+    if (!s) {
         return NULL;
     }
-    g_assert_cmpint(sb.state, ==, FIXED_RAM_COMPLETE);
-    return fixed_ram_index_read(&f->img->parent, s, &sb, errp);
+    g_assert_cmpint(s->kind, ==, FIXED_RAM_FILE_KIND_FIXED_RAM);
+    g_assert_cmpint(s->sb.state, ==, FIXED_RAM_COMPLETE);
+    return g_steal_pointer(&s->index);
 }
 
 bool read_all(Fixture *f, Error **errp)

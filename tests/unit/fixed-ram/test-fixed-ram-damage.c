@@ -9,6 +9,7 @@
 #include "qapi/error.h"
 #include "migration/fixed-ram/format/sums.h"
 #include "indexed.h"
+#include "parse.h"
 
 static void flip(Fixture *f, uint64_t at, unsigned bit)
 {
@@ -134,7 +135,7 @@ static void test_verify(void)
     setup(&f);
     /* A byte that the formats' own checks do not look at. */
     flip(&f, f.img->at[MACHINE_LENGTH] + 5, 0);
-    expect_damaged(&f, "the stream's head at offset 0x11171: checksum 0x");
+    expect_damaged(&f, "the stream's head at offset 0x11171 has checksum 0x");
     flip(&f, f.img->at[MACHINE_LENGTH] + 5, 0);
 
     flip(&f, f.img->at[HEADER_END0] + 2, 0);
@@ -153,7 +154,7 @@ static void test_verify(void)
     /* One page more than the bitmap says. */
     section_bytes(&f, BLOCKS)[BLOCK1 + 32]++;
     image_seal(f.img, &f.at);
-    expect_damaged(&f, "pages, expected");
+    expect_damaged(&f, "pages with data, expected");
     teardown(&f);
 }
 
@@ -184,18 +185,18 @@ static void test_verify_long(void)
 /* Reads that fail are no damage. */
 static void test_read_error(void)
 {
-    g_autoptr(FixedRamSnapshot) s = NULL;
+    g_autoptr(FixedRamRamSection) s = NULL;
     g_autoptr(FixedRamIndex) index = NULL;
     FixedRamSuperblock sb;
     Error *err = NULL;
     Fixture f;
 
     setup(&f);
-    s = fixed_ram_format_read(&f.img->parent, START, IMAGE_PAGE, &error_abort);
-    fixed_ram_superblock_read(&f.img->parent, s, &sb, &error_abort);
-    index = fixed_ram_index_read(&f.img->parent, s, &sb, &error_abort);
+    s = parse_ram(&f.img->parent, START, IMAGE_PAGE, &error_abort);
+    parse_superblock(&f.img->parent, s, &sb, &error_abort);
+    index = fixed_ram_index_read(&f.img->parent, s, &sb, NULL, &error_abort);
     f.img->error = EIO;
-    g_assert_null(fixed_ram_index_read(&f.img->parent, s, &sb, &err));
+    g_assert_null(fixed_ram_index_read(&f.img->parent, s, &sb, NULL, &err));
     check_error(err, "Input/output error");
     err = NULL;
     if (fixed_ram_sums_built()) {

@@ -9,7 +9,7 @@
 #include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/format/ramsection.h"
+#include "migration/fixed-ram/format/snapshot.h"
 #include "image.h"
 
 #define PAGE IMAGE_PAGE
@@ -17,7 +17,7 @@
 
 static FixedRamSnapshot *parse(Image *img, Error **errp)
 {
-    return fixed_ram_format_read(&img->parent, img->start, PAGE, errp);
+    return fixed_ram_snapshot_open(&img->parent, img->start, PAGE, errp);
 }
 
 /* One error, and it names the file, an offset, and all of @words. */
@@ -51,18 +51,20 @@ static void expect_refused(Image *img, const char *block, const char *words)
 
 static void check_block(Image *img, const FixedRamSnapshot *s, unsigned i)
 {
-    FixedRamBlockInfo *info = fixed_ram_snapshot_block(s, i);
+    FixedRamBlockInfo *info = fixed_ram_ramsection_block(s->ram, i);
     Field base = i ? NAME1 - NAME0 : 0;
     g_autofree unsigned long *bitmap = NULL;
 
     g_assert_cmpstr(info->name, ==, image_block_names[i]);
-    g_assert_true(fixed_ram_snapshot_find(s, image_block_names[i]) == info);
+    g_assert_true(fixed_ram_ramsection_find(s->ram, image_block_names[i]) ==
+                  info);
     g_assert_cmpuint(info->header_offset, ==, img->at[base + NAME0]);
     g_assert_cmpuint(info->length, ==, image_block_pages[i] * PAGE);
     g_assert_cmpuint(info->bitmap_offset, ==, img->at[base + HEADER_END0]);
     g_assert_cmpuint(info->pages_offset, ==,
                      ROUND_UP(info->bitmap_offset, MiB));
-    bitmap = fixed_ram_format_read_bitmap(&img->parent, s, info, &error_abort);
+    bitmap = fixed_ram_ramsection_read_bitmap(s->ram, &img->parent, info,
+                                              &error_abort);
     for (uint64_t page = 0; page < image_block_pages[i]; page++) {
         g_assert_cmpint(test_bit(page, bitmap), ==, image_holds_page(i, page));
     }
@@ -74,9 +76,9 @@ static void check_good(Image *img)
 
     g_assert_cmpuint(s->start, ==, img->start);
     g_assert_cmpuint(s->page_size, ==, PAGE);
-    g_assert_cmpuint(s->blocks->len, ==, 2);
-    g_assert_cmpuint(s->ram_end, ==, img->at[STREAM_END]);
-    g_assert_null(fixed_ram_snapshot_find(s, "pc.ra"));
+    g_assert_cmpuint(s->ram->blocks->len, ==, 2);
+    g_assert_cmpuint(s->ram->ram_end, ==, img->at[STREAM_END]);
+    g_assert_null(fixed_ram_ramsection_find(s->ram, "pc.ra"));
     check_block(img, s, 0);
     check_block(img, s, 1);
 }
@@ -111,10 +113,10 @@ static void test_good_file(void)
     close(fd);
     source = fixed_ram_source_open_file(path, 0, false, &error_abort);
     g_assert_cmpint(unlink(path), ==, 0);
-    s = fixed_ram_format_read(source, 4096, PAGE, &error_abort);
-    g_assert_cmpuint(s->blocks->len, ==, 2);
-    g_assert_cmpuint(s->ram_end, ==, img->at[STREAM_END]);
-    fixed_ram_source_close(source);
+    s = fixed_ram_snapshot_open(source, 4096, PAGE, &error_abort);
+    g_assert_cmpuint(s->ram->blocks->len, ==, 2);
+    g_assert_cmpuint(s->ram->ram_end, ==, img->at[STREAM_END]);
+    fixed_ram_source_unref(source);
 }
 
 /* A field that gets another value: as it is, or added to what was there. */
@@ -138,10 +140,10 @@ static const Spoil spoils[] = {
     { CONFIG_TYPE, 1, SET, 1, NULL, "name is empty" },
     { MACHINE_LENGTH, 4, SET, 4097, NULL, "machine's name" },
     { MACHINE_LENGTH, 4, SET, UINT32_MAX, NULL, "machine's name" },
-    { MACHINE_LENGTH, 4, ADD, 1, NULL, "without fixed-ram" },
+    { MACHINE_LENGTH, 4, ADD, 1, NULL, "section of type 30" },
     { SUBSECTION_NAME, 1, SET, 'k', NULL, "unknown part" },
-    { CAP_COUNT, 4, SET, 0, NULL, "without fixed-ram" },
-    { CAP_COUNT, 4, SET, 1, NULL, "without fixed-ram" },
+    { CAP_COUNT, 4, SET, 0, NULL, "second configuration" },
+    { CAP_COUNT, 4, SET, 1, NULL, "found a section of type" },
     { CAP_COUNT, 4, SET, 257, NULL, "257 capabilities" },
     { CAP_COUNT, 4, SET, UINT32_MAX, NULL, "capabilities" },
     { CAP_NAME, 1, SET, 0, NULL, "name is empty" },
@@ -331,13 +333,13 @@ static void test_start(void)
 
     for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
         img->start = starts[i];
-        expect_refused(img, NULL, "the file ends here");
+        expect_refused(img, NULL, "the file ends at offset 0x");
     }
     img->start = 1;
     expect_refused(img, NULL, "not a VM snapshot");
     img->start = 0;
     img->parent.size = 0;
-    expect_refused(img, NULL, "offset 0x0: the file ends here");
+    expect_refused(img, NULL, "offset 0x0: the file ends at offset 0x0");
 }
 
 /* Shorter than it was when it was opened. */
@@ -399,7 +401,7 @@ static void test_many_blocks(void)
         if (n == 4096) {
             g_autoptr(FixedRamSnapshot) s = parse(img, &error_abort);
 
-            g_assert_cmpuint(s->blocks->len, ==, n);
+            g_assert_cmpuint(s->ram->blocks->len, ==, n);
         } else {
             expect_refused(img, "4096", "more than 4096 blocks");
         }
@@ -415,8 +417,9 @@ static void test_read_error(void)
 
     img->error = EIO;
     expect_refused(img, NULL, "Input/output error");
-    g_assert_null(fixed_ram_format_read_bitmap(
-                      &img->parent, s, fixed_ram_snapshot_block(s, 0), &err));
+    g_assert_null(fixed_ram_ramsection_read_bitmap(
+                      s->ram, &img->parent,
+                      fixed_ram_ramsection_block(s->ram, 0), &err));
     check_error(err, words, ARRAY_SIZE(words));
 }
 
@@ -432,8 +435,9 @@ static void expect_bad_bitmap(Image *img, unsigned i, const char *what)
         /* Shortened after the headers were read. */
         img->parent.size = img->at[i ? HEADER_END1 : HEADER_END0] + 7;
     }
-    g_assert_null(fixed_ram_format_read_bitmap(
-                      &img->parent, s, fixed_ram_snapshot_block(s, i), &err));
+    g_assert_null(fixed_ram_ramsection_read_bitmap(
+                      s->ram, &img->parent,
+                      fixed_ram_ramsection_block(s->ram, i), &err));
     check_error(err, words, ARRAY_SIZE(words));
 }
 
@@ -458,8 +462,8 @@ static void check_bounds(Image *img, const FixedRamSnapshot *s)
 {
     uint64_t end = 0;
 
-    for (size_t i = 0; i < s->blocks->len; i++) {
-        FixedRamBlockInfo *info = fixed_ram_snapshot_block(s, i);
+    for (size_t i = 0; i < s->ram->blocks->len; i++) {
+        FixedRamBlockInfo *info = fixed_ram_ramsection_block(s->ram, i);
         Error *err = NULL;
 
         g_assert_cmpuint(info->header_offset, >=, end);
@@ -470,7 +474,8 @@ static void check_bounds(Image *img, const FixedRamSnapshot *s)
         g_assert_cmpuint(info->length, <=, img->parent.size);
         end = info->pages_offset + info->length;
         g_assert_cmpuint(end, <=, img->parent.size);
-        g_free(fixed_ram_format_read_bitmap(&img->parent, s, info, &err));
+        g_free(fixed_ram_ramsection_read_bitmap(s->ram, &img->parent, info,
+                                                &err));
         error_free(err);
     }
 }

@@ -10,6 +10,7 @@
 #include "qapi/error.h"
 #include "migration/fixed-ram/format/sums.h"
 #include "indexed.h"
+#include "parse.h"
 
 /*
  * What is good
@@ -268,7 +269,7 @@ typedef struct Spoil {
 } Spoil;
 
 static const Spoil spoils[] = {
-    { 0, 0, 8, SET, 0, "something else" },
+    { 0, 0, 8, SET, 0, "does not begin with 'QFXRINDX'" },
     { 0, 8, 4, SET, 2, "version 2" },
     { 0, 8, 4, SET, 0, "version 0" },
     { 0, 12, 4, SET, 0, "goes on" },
@@ -284,7 +285,7 @@ static const Spoil spoils[] = {
     { MACHINE, -8, 8, SET, 0, "in the middle" },
     { MACHINE, -8, 8, ADD, 8, "must be zero" },
     { MACHINE, -8, 8, ADD, -1, "must be zero" },
-    { MACHINE, -8, 8, ADD, 1, "longer than what is in it" },
+    { MACHINE, -8, 8, ADD, 1, "longer than its fields" },
     { MACHINE, -8, 8, SET, UINT64_MAX, "in the middle" },
     { MACHINE, -8, 8, SET, UINT64_MAX - 7, "in the middle" },
     { MACHINE, NAMES_AT, 4, SET, 4097, "4097 bytes" },
@@ -301,13 +302,13 @@ static const Spoil spoils[] = {
     { BLOCKS, 0, 4, SET, UINT32_MAX, "blocks" },
     { BLOCKS, 4, 4, SET, 1, "must be zero" },
     { BLOCKS, BLOCK0, 8, ADD, IMAGE_PAGE, "'pc.ram'" },
-    { BLOCKS, BLOCK0, 8, SET, 0, "differ from those in the stream" },
+    { BLOCKS, BLOCK0, 8, SET, 0, "has length 0x0, but the stream" },
     { BLOCKS, BLOCK0 + 8, 8, SET, 8192, "'pc.ram'" },
     { BLOCKS, BLOCK0 + 8, 8, SET, 0, "'pc.ram'" },
     { BLOCKS, BLOCK0 + 16, 8, ADD, 8, "'pc.ram'" },
     { BLOCKS, BLOCK0 + 24, 8, ADD, IMAGE_PAGE, "'pc.ram'" },
     { BLOCKS, BLOCK0 + 32, 8, SET, 101, "101 pages" },
-    { BLOCKS, BLOCK0 + 32, 8, SET, UINT64_MAX, "more than it has" },
+    { BLOCKS, BLOCK0 + 32, 8, SET, UINT64_MAX, "more than its 100 pages" },
     { BLOCKS, BLOCK0 + 40, 4, SET, 256, "256 bytes" },
     { BLOCKS, BLOCK0 + 40, 4, SET, UINT32_MAX, "a block's name" },
     { BLOCKS, BLOCK0 + 40, 4, SET, 0, "must be zero" },
@@ -336,25 +337,25 @@ static const Spoil spoils[] = {
 static const Spoil sums_spoils[] = {
     { STREAM, -8, 8, ADD, -8, "flags" },
     { STREAM, -8, 8, ADD, -1, "must be zero" },
-    { SUMS, 0, 4, SET, 0, "not known here" },
-    { SUMS, 0, 4, SET, 2, "not known here" },
-    { SUMS, 4, 4, SET, 4096, "not known here" },
-    { SUMS, 4, 4, SET, 0, "not known here" },
-    { SUMS, 8, 4, SET, 65536, "not known here" },
-    { SUMS, 8, 4, SET, 0, "not known here" },
-    { SUMS, 12, 4, SET, 1, "not known here" },
-    { SUMS, 16, 8, ADD, 1, "is not where it can be" },
-    { SUMS, 16, 8, ADD, -4096, "is not where it can be" },
-    { SUMS, 16, 8, SET, 0, "is not where it can be" },
-    { SUMS, 16, 8, SET, -64, "is not where it can be" },
-    { SUMS, 16, 8, SET, -8, "is not where it can be" },
+    { SUMS, 0, 4, SET, 0, "found checksums of algorithm" },
+    { SUMS, 0, 4, SET, 2, "found checksums of algorithm" },
+    { SUMS, 4, 4, SET, 4096, "found checksums of algorithm" },
+    { SUMS, 4, 4, SET, 0, "found checksums of algorithm" },
+    { SUMS, 8, 4, SET, 65536, "found checksums of algorithm" },
+    { SUMS, 8, 4, SET, 0, "found checksums of algorithm" },
+    { SUMS, 12, 4, SET, 1, "found checksums of algorithm" },
+    { SUMS, 16, 8, ADD, 1, "does not lie behind the stream's end" },
+    { SUMS, 16, 8, ADD, -4096, "does not lie behind the stream's end" },
+    { SUMS, 16, 8, SET, 0, "does not lie behind the stream's end" },
+    { SUMS, 16, 8, SET, -64, "does not lie behind the stream's end" },
+    { SUMS, 16, 8, SET, -8, "does not lie behind the stream's end" },
     { SUMS, 24, 8, SET, 0, "8 clusters" },
     { SUMS, 24, 8, ADD, 8, "8 clusters" },
     { SUMS, 24, 8, ADD, -8, "8 clusters" },
     { SUMS, 24, 8, SET, UINT64_MAX, "8 clusters" },
-    { SUMS, BITMAP_SUMS, 8, SET, 1, "not as many" },
-    { SUMS, BITMAP_SUMS, 8, SET, 3, "not as many" },
-    { SUMS, BITMAP_SUMS, 8, SET, UINT64_MAX, "not as many" },
+    { SUMS, BITMAP_SUMS, 8, SET, 1, "bitmaps, expected 2" },
+    { SUMS, BITMAP_SUMS, 8, SET, 3, "bitmaps, expected 2" },
+    { SUMS, BITMAP_SUMS, 8, SET, UINT64_MAX, "bitmaps, expected 2" },
     { SUMS, CHUNK_SUMS, 8, SET, 0, "0 chunks" },
     { SUMS, CHUNK_SUMS, 8, SET, 2, "2 chunks" },
     { SUMS, CHUNK_SUMS, 8, SET, UINT64_MAX, "chunks" },
@@ -404,12 +405,12 @@ static void test_table_place(void)
     for (size_t i = 0; i < ARRAY_SIZE(from_index); i++) {
         stq_le_p(section_bytes(&f, SUMS) + 16, f.at.index + from_index[i]);
         image_seal(f.img, &f.at);
-        expect_refused(&f, "is not where it can be");
+        expect_refused(&f, "does not lie behind the stream's end");
     }
     stq_le_p(section_bytes(&f, SUMS) + 16,
              ROUND_DOWN(f.at.stream_end - 1, 8));
     image_seal(f.img, &f.at);
-    expect_refused(&f, "is not where it can be");
+    expect_refused(&f, "does not lie behind the stream's end");
 
     /* Between both is room for it in several places. */
     stq_le_p(section_bytes(&f, SUMS) + 16, f.at.index - f.at.table_length);
@@ -439,14 +440,14 @@ static void test_table_behind(void)
     f.img->parent.size = f.img->bytes->len;
     g_assert_true(read_all(&f, &error_abort));
     f.img->parent.size--;
-    expect_refused(&f, "is not where it can be");
+    expect_refused(&f, "does not lie behind the stream's end");
     teardown(&f);
 }
 
 /* What a sparse file may say: there is no memory for so many checksums. */
 static void test_huge_table(void)
 {
-    g_autoptr(FixedRamSnapshot) s = NULL;
+    g_autoptr(FixedRamRamSection) s = NULL;
     const uint64_t length = 1ULL << 60, clusters = length / IMAGE_CLUSTER + 1;
     FixedRamSuperblock sb;
     Error *err = NULL;
@@ -456,8 +457,8 @@ static void test_huge_table(void)
         return;
     }
     setup(&f);
-    s = fixed_ram_format_read(&f.img->parent, START, IMAGE_PAGE, &error_abort);
-    fixed_ram_snapshot_block(s, 0)->length = length;
+    s = parse_ram(&f.img->parent, START, IMAGE_PAGE, &error_abort);
+    fixed_ram_ramsection_block(s, 0)->length = length;
     stq_le_p(section_bytes(&f, BLOCKS) + BLOCK0, length);
     stq_le_p(section_bytes(&f, SUMS) + 16, 1ULL << 40);
     stq_le_p(section_bytes(&f, SUMS) + 24, clusters * 8);
@@ -465,9 +466,8 @@ static void test_huge_table(void)
              DIV_ROUND_UP(clusters * 8, 4096));
     image_seal(f.img, &f.at);
     f.img->parent.size = 1ULL << 62;
-    g_assert_true(fixed_ram_superblock_read(&f.img->parent, s, &sb,
-                                            &error_abort));
-    g_assert_null(fixed_ram_index_read(&f.img->parent, s, &sb, &err));
+    g_assert_true(parse_superblock(&f.img->parent, s, &sb, &error_abort));
+    g_assert_null(fixed_ram_index_read(&f.img->parent, s, &sb, NULL, &err));
     check_error(err, "chunks");
     teardown(&f);
 }

@@ -116,7 +116,7 @@ static void test_source(void)
     }
     source = fixed_ram_source_open_file(f.path, 0, false, &error_abort);
     expect_no_writer(&f, 0);
-    fixed_ram_source_close(source);
+    fixed_ram_source_unref(source);
     fixed_ram_lock_exclusive(f.a, 0, "snap", &error_abort);
     g_assert_null(fixed_ram_source_open_file(f.path, 0, false, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), f.path));

@@ -79,8 +79,7 @@ static bool rig_new(Rig *rig, const uint64_t *data, size_t n, uint64_t after)
     FixedRamBlock *block = g_new0(FixedRamBlock, 1);
     Error *err = NULL;
 
-    source->ops = &source_ops;
-    source->name = g_strdup("snapshot.img");
+    fixed_ram_source_init(source, &source_ops, "snapshot.img", 0);
     g_strlcpy(block->name, "pc.ram", sizeof(block->name));
     block->page_size = block->unit = PAGE;
     block->length = data[n - 1] + PAGE + after;

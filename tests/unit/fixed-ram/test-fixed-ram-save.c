@@ -14,6 +14,7 @@
 #include "migration/fixed-ram/save/page-sums.h"
 #include "migration/fixed-ram/format/sums.h"
 #include "migration/fixed-ram/format/sumtable.h"
+#include "parse.h"
 
 #define PAGE        4096
 #define PER_CLUSTER (FIXED_RAM_CLUSTER_BYTES / PAGE)
@@ -199,7 +200,7 @@ typedef struct Fixture {
     char *path;
     FixedRamSaveFile file;
     FixedRamIndex *index;
-    FixedRamSnapshot snapshot;  /* what the stream would say */
+    FixedRamRamSection snapshot; /* what the stream would say */
     GPtrArray *sums;
 } Fixture;
 
@@ -267,7 +268,7 @@ static void setup(Fixture *f)
             add_sums(f, i);
         }
     }
-    last = fixed_ram_snapshot_block(&f->snapshot, BLOCKS - 1);
+    last = fixed_ram_ramsection_block(&f->snapshot, BLOCKS - 1);
     f->snapshot.ram_end = last->pages_offset + last->length;
     f->index->head.offset = START;
     f->index->head.length = MiB / 2 - START;
@@ -291,7 +292,7 @@ static FixedRamSuperblock read_superblock(Fixture *f)
         fixed_ram_source_open_file(f->path, 0, false, &error_abort);
     FixedRamSuperblock sb;
 
-    fixed_ram_superblock_read(source, &f->snapshot, &sb, &error_abort);
+    parse_superblock(source, &f->snapshot, &sb, &error_abort);
     return sb;
 }
 
@@ -328,7 +329,7 @@ static void check_complete(Fixture *f)
 
     g_assert_cmpint(sb.state, ==, FIXED_RAM_COMPLETE);
     g_assert_cmpuint(sb.stream_end, ==, STREAM_END);
-    index = fixed_ram_index_read(source, &f->snapshot, &sb, &error_abort);
+    index = fixed_ram_index_read(source, &f->snapshot, &sb, NULL, &error_abort);
     g_assert_cmpmem(index->id, 16, f->file.sb.id, 16);
     g_assert_cmpint(index->has_sums, ==, fixed_ram_sums_built());
     check_file_table(f, source, index);

@@ -189,7 +189,7 @@ static void test_trouble(const void *direct)
         { { 1 } },
         { { 1, 1, PAGE - 2, 1, PAGE - 1 } },
         { { 100, -EINTR, 1, -EAGAIN, 3000, -EINTR, PAGE } },
-        { { -EIO }, "reading 8192 bytes at offset 0x1000: Input/output" },
+        { { -EIO }, "cannot read 8192 bytes at offset 0x1000: Input" },
         { { -ESTALE }, "Stale file handle" },
         { { -ENOSPC }, "No space left on device" },
         { { -ENOLINK }, "Link has been severed" },
@@ -339,7 +339,8 @@ static void test_other_kind(void)
 {
     FixedRamSourceOps ops = { .read = odd_read, .close = odd_close };
     OddSource odd = {
-        .parent = { .ops = &ops, .name = g_strdup(path) }, .ret = 16,
+        .parent = { .ops = &ops, .name = g_strdup(path), .refs = 1 },
+        .ret = 16,
     };
     Error *err = NULL;
     uint8_t buf[16];
@@ -358,15 +359,17 @@ static void test_other_kind(void)
     odd.ret = -EIO;
     g_assert_false(fixed_ram_source_read_pages(&odd.parent, buf, 16, 0xabc,
                                                &err));
-    check_error(err, "reading 16 bytes at offset 0xabc: Input/output error");
+    check_error(err, "cannot read 16 bytes at offset 0xabc: Input/output");
     err = NULL;
     odd.ret = 5;
     g_assert_false(fixed_ram_source_read(&odd.parent, buf, 16, 0x10, &err));
     check_error(err, "ends at offset 0x15, 16 bytes");
 
-    fixed_ram_source_close(&odd.parent);
+    fixed_ram_source_unref(fixed_ram_source_ref(&odd.parent));
+    g_assert_cmpuint(odd.closed, ==, 0);
+    fixed_ram_source_unref(&odd.parent);
     g_assert_cmpuint(odd.closed, ==, 1);
-    fixed_ram_source_close(NULL);
+    fixed_ram_source_unref(NULL);
 }
 
 static void add_both(const char *name, GTestDataFunc func)

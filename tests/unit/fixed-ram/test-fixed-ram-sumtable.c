@@ -69,7 +69,7 @@ static void setup(Table *t, uint64_t clusters)
 
     *t = (Table) {
         .parent = { .ops = &table_ops, .name = (char *)NAME,
-                    .size = OFFSET + length },
+                    .size = OFFSET + length, .refs = 1 },
         .bytes = g_malloc0(OFFSET + length),
         .clusters = clusters,
         .index = fixed_ram_index_new(),

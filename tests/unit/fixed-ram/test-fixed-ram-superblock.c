@@ -12,6 +12,7 @@
 #include "qapi/error.h"
 #include "migration/fixed-ram/format/superblock.h"
 #include "image-index.h"
+#include "parse.h"
 
 /* Where fields lie in it. */
 enum {
@@ -26,7 +27,7 @@ static const ImageIndexOptions usual = { };
 typedef struct Fixture {
     Image *img;
     ImageIndex at;
-    FixedRamSnapshot *snapshot;
+    FixedRamRamSection *ram;
     uint8_t *sb;                /* in the image */
 } Fixture;
 
@@ -34,14 +35,13 @@ static void setup(Fixture *f, uint64_t start)
 {
     f->img = image_new(&(ImageOptions) { .start = start });
     image_add_index(f->img, &usual, &f->at);
-    f->snapshot = fixed_ram_format_read(&f->img->parent, start, IMAGE_PAGE,
-                                        &error_abort);
+    f->ram = parse_ram(&f->img->parent, start, IMAGE_PAGE, &error_abort);
     f->sb = f->img->bytes->data + f->at.superblock;
 }
 
 static void teardown(Fixture *f)
 {
-    fixed_ram_snapshot_free(f->snapshot);
+    fixed_ram_ramsection_free(f->ram);
     image_free(f->img);
 }
 
@@ -49,8 +49,8 @@ static FixedRamSuperblock get(Fixture *f)
 {
     FixedRamSuperblock sb;
 
-    g_assert_true(fixed_ram_superblock_read(&f->img->parent, f->snapshot, &sb,
-                                            &error_abort));
+    g_assert_true(parse_superblock(&f->img->parent, f->ram, &sb,
+                                   &error_abort));
     return sb;
 }
 
@@ -61,7 +61,7 @@ static bool refused(Fixture *f, const char *words)
     const char *text;
     bool ok;
 
-    if (fixed_ram_superblock_read(&f->img->parent, f->snapshot, &sb, &err)) {
+    if (parse_superblock(&f->img->parent, f->ram, &sb, &err)) {
         g_assert_null(err);
         return false;
     }
@@ -156,7 +156,7 @@ static void test_no_room(void)
     Fixture f;
 
     setup(&f, 0);
-    first = fixed_ram_snapshot_block(f.snapshot, 0);
+    first = fixed_ram_ramsection_block(f.ram, 0);
     first->bitmap_offset = f.at.superblock - 16;        /* just enough */
     g_assert_cmpint(get(&f).state, ==, FIXED_RAM_COMPLETE);
     first->bitmap_offset += 1;
@@ -167,7 +167,7 @@ static void test_no_room(void)
 
     first->pages_offset = f.at.superblock + IMAGE_SUPERBLOCK;
     first->bitmap_offset = 0;
-    g_assert_false(fixed_ram_superblock_read(&f.img->parent, f.snapshot, &sb,
+    g_assert_false(parse_superblock(&f.img->parent, f.ram, &sb,
                                              &err));
     g_assert_nonnull(strstr(error_get_pretty(err), "Input/output error"));
     error_free(err);
@@ -227,15 +227,15 @@ static const Spoil spoils[] = {
     { SB_VERSION, SET, 1ULL << 32 | 1, "being written" },
     { SB_START, ADD, 1, "begins elsewhere" },
     { SB_START, SET, 0, "begins elsewhere" },
-    { SB_END, SET, 0, "ends before its RAM" },
-    { SB_END, SET, 2 * MiB, "ends before its RAM" },
-    { SB_END, ADD, 4 * MiB, "not where it can be" },
-    { SB_END, SET, -1, "not where it can be" },
-    { SB_INDEX, ADD, -4096, "not where it can be" },
-    { SB_INDEX, ADD, 8, "not where it can be" },
-    { SB_INDEX, ADD, 512, "not where it can be" },
+    { SB_END, SET, 0, "before its RAM ends at 0x210000" },
+    { SB_END, SET, 2 * MiB, "before its RAM ends at 0x210000" },
+    { SB_END, ADD, 4 * MiB, "the index is at offset 0x" },
+    { SB_END, SET, -1, "the index is at offset 0x" },
+    { SB_INDEX, ADD, -4096, "the index is at offset 0x" },
+    { SB_INDEX, ADD, 8, "the index is at offset 0x" },
+    { SB_INDEX, ADD, 512, "the index is at offset 0x" },
     { SB_INDEX, ADD, 4096, "beyond the file's end" },
-    { SB_INDEX, SET, 0, "not where it can be" },
+    { SB_INDEX, SET, 0, "the index is at offset 0x" },
     { SB_INDEX, SET, -4096, "beyond the file's end" },
     { SB_LENGTH, SET, 0, "impossible length" },
     { SB_LENGTH, SET, 31, "impossible length" },
