@@ -16,14 +16,6 @@
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
 
-#ifdef CONFIG_LINUX
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#endif
-
 static void assert_load_refused(FixedRamTest *t, const char *uri,
                                 const char *what)
 {
@@ -213,97 +205,6 @@ static void test_ram_size_eager(void)
     test_ram_size(FR_FIXED);
 }
 
-/*
- * Machines whose memory cannot be loaded on demand
- */
-
-static void test_private_file(void)
-{
-    g_autofree char *path = frt_shm_path();
-    g_autofree char *opts = g_strdup_printf(
-        "-object memory-backend-file,id=mem0,size=150M,share=off,mem-path=%s",
-        path);
-    FixedRamTest args = {
-        .start.memory_backend = "-m %s -machine memory-backend=mem0",
-        .start.opts_source = "-object memory-backend-ram,id=mem0,size=150M",
-        .start.opts_target = opts,
-        .save = FR_FIXED,
-        .load = FR_FIXED,
-    };
-
-    if (!g_file_test("/dev/shm", G_FILE_TEST_IS_DIR)) {
-        g_test_skip("there is no /dev/shm");
-        return;
-    }
-    if (!frt_prepare(&args)) {
-        return;
-    }
-    frt_set_mode(args.to, FR_DEMAND);
-    assert_load_refused(&args, args.uri, "mem0|private mapping");
-    migrate_set_capability(args.to, "postcopy-ram", false);
-    frt_load(&args);
-    frt_check(&args);
-    frt_end(&args);
-}
-
-#ifdef CONFIG_LINUX
-/* From here on neither way to get a userfaultfd works, in children, too. */
-static bool forbid_userfaultfd(void)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_userfaultfd, 3, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_ioctl, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                 offsetof(struct seccomp_data, args[1])),
-        /* USERFAULTFD_IOC_NEW */
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, _IO(0xaa, 0x00), 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog prog = {
-        .len = ARRAY_SIZE(filter),
-        .filter = filter,
-    };
-
-    return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
-           !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
-}
-
-static void refused_without_userfaultfd(void)
-{
-    QTestState *qts = qtest_init("-machine none -incoming defer");
-
-    migrate_set_capability(qts, "fixed-ram", true);
-    frt_assert_refused(
-        qts, "/dev/userfaultfd|vm.unprivileged_userfaultfd",
-        "{ 'execute': 'migrate-set-capabilities', 'arguments': "
-        "{ 'capabilities': [ { 'capability': 'postcopy-ram', "
-        "'state': true } ] } }");
-    qtest_quit(qts);
-}
-
-static void test_no_userfaultfd(void)
-{
-    int status;
-    pid_t pid = fork();
-
-    if (!pid) {
-        if (!forbid_userfaultfd()) {
-            _exit(77);
-        }
-        refused_without_userfaultfd();
-        _exit(0);
-    }
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
-        g_test_skip("seccomp filters are not available");
-        return;
-    }
-    g_assert_cmpint(status, ==, 0);
-}
-#endif
-
 static const FixedRamCase cases[] = {
     { "missing-demand", test_missing },
     { "missing-eager", test_missing_eager, true },
@@ -318,10 +219,6 @@ static const FixedRamCase cases[] = {
     { "no-places", test_no_places, true },
     { "ram-size-demand", test_ram_size_demand, true },
     { "ram-size-eager", test_ram_size_eager, true },
-    { "refused/private-file", test_private_file },
-#ifdef CONFIG_LINUX
-    { "refused/no-userfaultfd", test_no_userfaultfd },
-#endif
 };
 
 void frt_add_bad_file_tests(const MigrationTestEnv *env)

@@ -15,15 +15,40 @@
 #include "migration/migration-util.h"
 
 #define WAIT_SECONDS    240
-/* What a slow save does in some seconds, and what would take hours. */
+/* Bytes a second: some seconds for a save, and hours. */
 #define SLOW            (24 * MiB)
 #define CRAWLING        (4 * KiB)
+/* The guest's memory is smaller, so pages of all its blocks lie before this. */
+#define PAGES_END       (150 * MiB)
 
-static void begin_slowly(FixedRamTest *t, uint64_t bandwidth)
+/*
+ * The downtime limit keeps the save from its last phase, in which the migration
+ * thread holds the big lock, until there is next to nothing left to write.
+ */
+static void begin_save(FixedRamTest *t, uint64_t bandwidth)
 {
     frt_set_mode(t->from, t->save);
+    migrate_set_parameter_int(t->from, "downtime-limit", 1);
     migrate_set_parameter_int(t->from, "max-bandwidth", bandwidth);
     migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
+}
+
+/* From now on writes of pages behind @offset in the file hang. */
+static void hold_writes(unsigned rule, uint64_t offset)
+{
+    frt_faults_set(rule, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_WRITE_HANG,
+        .first = offset,
+        .end = PAGES_END,
+    });
+}
+
+/* A save that has written most of what lies before @offset, and waits there. */
+static void begin_held(FixedRamTest *t, uint64_t offset)
+{
+    hold_writes(0, offset);
+    begin_save(t, 0);
+    frt_faults_wait_hanging(0, 1);
 }
 
 static void wait_transferred(QTestState *qts, uint64_t bytes)
@@ -42,21 +67,30 @@ static void wait_transferred(QTestState *qts, uint64_t bytes)
     }
 }
 
-static void save_the_rest(FixedRamTest *t)
+static void wait_remaining_below(QTestState *qts, int64_t bytes)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
-    bool over = false;
 
-    migrate_ensure_converge(t->from);
-    wait_for_migration_complete(t->from);
-    while (!over) {
-        QDict *status = qtest_qmp_assert_success_ref(
-            t->from, "{ 'execute': 'query-status' }");
-
-        over = g_str_equal(qdict_get_str(status, "status"), "postmigrate");
-        qobject_unref(status);
+    while (frt_ram_figure(qts, "remaining") >= bytes) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
     }
+}
+
+static void assert_active(QTestState *qts)
+{
+    QDict *info = migrate_query(qts);
+
+    g_assert_cmpstr(qdict_get_str(info, "status"), ==, "active");
+    g_assert_cmpint(qdict_get_int(qdict_get_qdict(info, "ram"), "remaining"),
+                    >, 0);
+    qobject_unref(info);
+}
+
+static void save_the_rest(FixedRamTest *t)
+{
+    migrate_ensure_converge(t->from);
+    frt_wait_saved(t->from);
 }
 
 /* Whether it has the snapshot open with O_DIRECT. */
@@ -88,35 +122,29 @@ static bool writes_directly(QTestState *qts)
     return found;
 }
 
-/* What query-migrate says meanwhile, and that it takes its time. */
+/* What query-migrate says during a save, and after it. */
 static void test_progress(void)
 {
     FixedRamTest args = {
         .save = FR_FIXED | FR_DIRECT,
     };
-    gint64 begun = g_get_monotonic_time();
     int64_t remaining, pages, total;
     QDict *info;
 
-    if (!frt_start(&args)) {
+    if (!frt_faults_begin_save(&args)) {
         return;
     }
-    frt_fill(&args);
-    begun = g_get_monotonic_time();
-    begin_slowly(&args, SLOW);
-    wait_transferred(args.from, SLOW);
-    g_assert_cmpint(g_get_monotonic_time() - begun, >, G_USEC_PER_SEC / 2);
+    hold_writes(1, 60 * MiB);
+    begin_held(&args, 20 * MiB);
     g_assert_true(writes_directly(args.from));
+    wait_transferred(args.from, MiB);
+    assert_active(args.from);
     remaining = frt_ram_figure(args.from, "remaining");
-    g_assert_cmpint(remaining, >, 0);
-    wait_transferred(args.from, 2 * SLOW);
-    g_assert_cmpint(frt_ram_figure(args.from, "remaining"), <,
-                    remaining);
-    info = migrate_query(args.from);
-    g_assert_cmpstr(qdict_get_str(info, "status"), ==, "active");
-    g_assert_cmpfloat(qdict_get_double(qdict_get_qdict(info, "ram"), "mbps"),
-                      >, 0);
-    qobject_unref(info);
+    frt_faults_off(0);
+    frt_faults_wait_hanging(1, 1);
+    wait_remaining_below(args.from, remaining);
+    assert_active(args.from);
+    frt_faults_off(1);
     save_the_rest(&args);
     pages = frt_ram_figure(args.from, "normal") +
             frt_ram_figure(args.from, "duplicate");
@@ -125,8 +153,12 @@ static void test_progress(void)
     /* None of them twice; a device may have written to a few. */
     g_assert_cmpint(pages * SNAPSHOT_PAGE_SIZE, <, total + total / 8);
     g_assert_cmpint(frt_ram_figure(args.from, "remaining"), ==, 0);
+    info = migrate_query(args.from);
+    g_assert_cmpfloat(qdict_get_double(qdict_get_qdict(info, "ram"), "mbps"),
+                      >, 0);
+    qobject_unref(info);
     frt_check_saved(&args);
-    frt_end(&args);
+    frt_faults_end(&args);
 }
 
 /* How many threads write. */
@@ -150,9 +182,29 @@ static unsigned count_workers(QTestState *qts)
     return found;
 }
 
+static void wait_workers(QTestState *qts, unsigned number)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+
+    while (count_workers(qts) != number) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
 /*
- * While nothing moves other commands are answered, also those that wait for
- * who is in a read section of RCU.  A limit that is lifted is lifted at once.
+ * A device_add that fails drains RCU: it returns when each thread has left its
+ * read section.
+ */
+static void drain_rcu(QTestState *qts)
+{
+    frt_assert_refused(qts, "migrat", "{ 'execute': 'device_add', "
+                       "'arguments': { 'driver': 'virtio-rng-pci' } }");
+}
+
+/*
+ * The limit holds a save back, which does not keep other commands from their
+ * answer.  A limit that is lifted is lifted at once: the rest would take hours.
  */
 static void test_bandwidth(void)
 {
@@ -168,24 +220,29 @@ static void test_bandwidth(void)
     migrate_set_parameter_int(args.from, "max-bandwidth", CRAWLING);
     migrate_set_parameter_int(args.from, "multifd-channels", 5);
     migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
-    wait_for_migration_status(args.from, "active", NULL);
-    /* Until zeros are done with: they cost no bandwidth. */
-    g_usleep(G_USEC_PER_SEC);
-    g_assert_cmpuint(count_workers(args.from), ==, 5);
-    frt_assert_refused(args.from, "migrat", "{ 'execute': 'device_add', "
-                       "'arguments': { 'driver': 'virtio-rng-pci' } }");
+    wait_workers(args.from, 5);
+    wait_transferred(args.from, 1);
+    /* A save without a limit would be over before the last of these. */
+    for (int i = 0; i < 20; i++) {
+        drain_rcu(args.from);
+        assert_active(args.from);
+        g_usleep(20000);
+    }
     save_the_rest(&args);
     frt_check_saved(&args);
     frt_end(&args);
 }
 
+/* Writes that hang go on, and the save ends nevertheless. */
 static void cancel(FixedRamTest *t)
 {
     migrate_cancel(t->from);
+    frt_faults_off(0);
     wait_for_migration_status(t->from, "cancelled", NULL);
     frt_assert_being_written(FILE_TEST_FILENAME);
 }
 
+/* At any moment; writes behind 90 MiB hang, so that none is too late. */
 static void test_cancel(unsigned save)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(save);
@@ -194,22 +251,21 @@ static void test_cancel(unsigned save)
         .save = save,
     };
 
-    if (!frt_start(&args)) {
+    if (!frt_faults_begin_save(&args)) {
         return;
     }
-    frt_fill(&args);
     for (int i = 0; i < 5; i++) {
-        begin_slowly(&args, i % 2 ? 2 * SLOW : SLOW);
+        hold_writes(0, 90 * MiB);
+        begin_save(&args, i % 2 ? 2 * SLOW : SLOW);
         wait_transferred(args.from, g_rand_int_range(rand, 1, 30 * MiB));
         cancel(&args);
     }
-    /* Nothing is written for minutes, once it has got there. */
-    begin_slowly(&args, CRAWLING);
-    wait_for_migration_status(args.from, "active", NULL);
-    g_usleep(G_USEC_PER_SEC / 2);
+    /* Its threads wait for the limit, not for a write. */
+    begin_save(&args, CRAWLING);
+    wait_transferred(args.from, 1);
     cancel(&args);
     frt_save(&args);
-    frt_end(&args);
+    frt_faults_end(&args);
 }
 
 static void test_cancel_plain(void)
@@ -233,15 +289,7 @@ static void test_cancel_hanging(void)
     if (!frt_faults_begin_save(&args)) {
         return;
     }
-    frt_faults_set(0, &(FixedRamFaultsRule) {
-        .mode = FIXED_RAM_FAULTS_WRITE_HANG,
-        .first = 20 * MiB,
-        .end = 100 * MiB,
-    });
-    frt_set_mode(args.from, args.save);
-    migrate_ensure_converge(args.from);
-    migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
-    frt_faults_wait_hanging(0, 1);
+    begin_held(&args, 20 * MiB);
     migrate_cancel(args.from);
     for (int i = 0; i < 20; i++) {
         g_assert_false(frt_running(args.from));
@@ -275,7 +323,7 @@ static void test_no_space(unsigned save)
             .error = ENOSPC,
             .first = g_rand_int_range(rand, 2 * 256, 100 * 256) *
                      SNAPSHOT_PAGE_SIZE,
-            .end = 150 * MiB,
+            .end = PAGES_END,
         });
         frt_set_mode(args.from, args.save);
         migrate_ensure_converge(args.from);
@@ -320,21 +368,20 @@ static void test_written(void)
         .save = FR_FIXED,
     };
 
-    if (!frt_start(&args)) {
+    if (!frt_faults_begin_save(&args)) {
         return;
     }
-    frt_fill(&args);
-    begin_slowly(&args, SLOW);
-    wait_transferred(args.from, 2 * SLOW);
+    begin_held(&args, 2 * SLOW);
     write_memory(&args);
+    frt_faults_off(0);
     save_the_rest(&args);
     frt_check_saved(&args);
-    frt_end(&args);
+    frt_faults_end(&args);
 }
 
 /*
  * A card that the guest was asked to let go goes with a reset, and with it the
- * memory of its ROM, which is saved last.  The save may fail then.
+ * memory of its ROM, which is saved last.  The save fails then.
  */
 static void test_unplugged(void)
 {
@@ -346,53 +393,51 @@ static void test_unplugged(void)
     };
     bool started;
 
-    /* Who asks for nothing reads all of it. */
+    /* Without the kernel's page map all memory is read. */
     g_setenv("FIXED_RAM_NO_PAGEMAP", "1", true);
-    started = frt_start(&args);
+    started = frt_faults_begin_save(&args);
     g_unsetenv("FIXED_RAM_NO_PAGEMAP");
     if (!started) {
         return;
     }
-    frt_fill(&args);
     qtest_qmp_assert_success(args.from, "{ 'execute': 'device_del', "
                              "'arguments': { 'id': 'card' } }");
-    begin_slowly(&args, SLOW);
-    wait_transferred(args.from, SLOW / 2);
+    begin_held(&args, SLOW / 2);
     qtest_qmp_assert_success(args.from, "{ 'execute': 'system_reset' }");
     qtest_qmp_eventwait(args.from, "DEVICE_DELETED");
-    /* Its memory goes a little later. */
-    g_usleep(G_USEC_PER_SEC);
-    migrate_ensure_converge(args.from);
+    /* Its memory goes when no thread uses the old memory map any more. */
+    drain_rcu(args.from);
+    frt_faults_off(0);
     wait_for_migration_status(args.from, "failed", (const char **)none);
     frt_assert_being_written(FILE_TEST_FILENAME);
     frt_save(&args);
-    frt_end(&args);
+    frt_faults_end(&args);
 }
 
-/* Somebody lets the guest go on: what has changed since comes again. */
+/* The guest goes on during the save: what it changes is saved again. */
 static void test_go_on(unsigned save, uint64_t after)
 {
     FixedRamTest args = {
         .save = save,
     };
 
-    if (!frt_start(&args)) {
+    if (!frt_faults_begin_save(&args)) {
         return;
     }
-    frt_fill(&args);
-    begin_slowly(&args, SLOW);
-    wait_transferred(args.from, after);
+    begin_held(&args, after);
+    migrate_set_parameter_int(args.from, "max-bandwidth", SLOW);
     qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
     write_memory(&args);
+    frt_faults_off(0);
     wait_transferred(args.from, after + SLOW / 4);
     save_the_rest(&args);
     frt_check_saved(&args);
-    frt_end(&args);
+    frt_faults_end(&args);
 }
 
 static void test_go_on_early(void)
 {
-    test_go_on(FR_FIXED, 1);
+    test_go_on(FR_FIXED, 2 * MiB);
 }
 
 static void test_go_on_multifd_dio(void)

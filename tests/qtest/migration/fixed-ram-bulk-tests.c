@@ -40,13 +40,12 @@ static void assert_same(const Snapshot *want, const Snapshot *have)
 /* What mapped-ram makes of it, once it has been loaded. */
 static void compare_with_base(FixedRamTest *t)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autofree char *base = frt_path("again");
     g_autoptr(Snapshot) ours = NULL, theirs = NULL;
 
     frt_load(t);
     frt_check(t);
-    ours = snapshot_open(path, t->offset);
+    ours = frt_open_snapshot(t);
     theirs = snapshot_open(base, 0);
     assert_same(theirs, ours);
 }
@@ -269,7 +268,6 @@ static void test_untouched(void)
         .start.opts_source = LARGE,
         .save = FR_FIXED,
     };
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = NULL;
 
     if (skip_old_tmpfs() || !frt_start(&args)) {
@@ -277,7 +275,7 @@ static void test_untouched(void)
     }
     frt_fill(&args);
     save_untouched(&args);
-    s = snapshot_open(path, 0);
+    s = frt_open_snapshot(&args);
     snapshot_check_index(s, true);
     g_assert_cmpuint(snapshot_data(s), <, 200 * MiB);
     frt_end(&args);

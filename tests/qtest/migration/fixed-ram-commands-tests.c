@@ -102,8 +102,7 @@ static void test_vmstate(unsigned load)
         .run = true,
     };
 
-    if (!have_qemu_img() || !mkimg(disk, "qcow2", 1)) {
-        g_test_skip("there is no qemu-img");
+    if (!frt_have_disk("disk", 1)) {
         return;
     }
     if (!frt_prepare(&args)) {

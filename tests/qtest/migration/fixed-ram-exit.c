@@ -95,18 +95,11 @@ void frt_enter_stream(FixedRamTest *t)
     frt_faults_wait_hanging(1, 1);
 }
 
-static void wait_vcpu_faults(FixedRamTest *t)
-{
-    while (!frt_ram_figure(t->to, "postcopy-requests")) {
-        g_usleep(1000);
-    }
-}
-
 void frt_enter_hanging(FixedRamTest *t)
 {
     frt_load_hanging(t);
     if (t->run) {
-        wait_vcpu_faults(t);
+        frt_wait_vcpu_faults(t);
     }
 }
 

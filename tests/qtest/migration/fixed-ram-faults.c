@@ -232,8 +232,7 @@ void frt_faults_wait_none_hanging(unsigned number)
 
 FixedRamFaultsRule frt_faults_pages(FixedRamTest *t)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) s = frt_open_snapshot(t);
     const SnapshotBlock *block = frt_pattern_block(t, s);
 
     return (FixedRamFaultsRule) {
@@ -253,8 +252,7 @@ void frt_faults_set_pages(FixedRamTest *t, uint32_t mode, int error)
 
 void frt_faults_set_devices(FixedRamTest *t, uint32_t mode, int error)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) s = frt_open_snapshot(t);
 
     frt_faults_set(1, &(FixedRamFaultsRule) {
         .mode = mode,
@@ -269,6 +267,13 @@ void frt_load_hanging(FixedRamTest *t)
     frt_load_begin(t);
     frt_wait_status(t->to, "postcopy-active");
     frt_faults_wait_hanging(0, 1);
+}
+
+void frt_wait_vcpu_faults(FixedRamTest *t)
+{
+    while (!frt_ram_figure(t->to, "postcopy-requests")) {
+        g_usleep(1000);
+    }
 }
 
 void frt_load_device_hanging(FixedRamTest *t, bool exit_on_error)
@@ -326,9 +331,8 @@ void frt_occupy_main_loop(FixedRamTest *t)
 
 void frt_check_other(FixedRamTest *t)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autofree char *other = frt_path("other");
-    g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) s = frt_open_snapshot(t);
     const SnapshotBlock *block = frt_pattern_block(t, s);
     g_autofree char *page = NULL;
     size_t length;

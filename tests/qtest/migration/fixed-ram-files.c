@@ -45,6 +45,26 @@ void frt_remove_files(void)
     rmdir(folder);
 }
 
+bool frt_have_shm(void)
+{
+    if (g_file_test("/dev/shm", G_FILE_TEST_IS_DIR)) {
+        return true;
+    }
+    g_test_skip("there is no /dev/shm");
+    return false;
+}
+
+bool frt_have_disk(const char *name, int mib)
+{
+    g_autofree char *path = frt_path(name);
+
+    if (have_qemu_img() && mkimg(path, "qcow2", mib)) {
+        return true;
+    }
+    g_test_skip("QTEST_QEMU_IMG does not name a qemu-img");
+    return false;
+}
+
 static void remove_tree(const char *folder)
 {
     GDir *dir = g_dir_open(folder, 0, NULL);

@@ -267,9 +267,8 @@ static void test_resize(const char *source, const char *target)
     frt_load_rest(&args);
     frt_save_again(args.to, args.load, "again");
     {
-        g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-        g_autofree char *again = frt_path("again");
-        g_autoptr(Snapshot) want = snapshot_open(path, 0);
+            g_autofree char *again = frt_path("again");
+        g_autoptr(Snapshot) want = frt_open_snapshot(&args);
         g_autoptr(Snapshot) have = snapshot_open(again, 0);
 
         snapshot_assert_same_range(want, have, "pc.ram", 0,

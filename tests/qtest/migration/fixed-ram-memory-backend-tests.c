@@ -9,6 +9,7 @@
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
 
 #define BACKEND "-m %s -machine memory-backend=mem0"
 #define ANONYMOUS "-object memory-backend-ram,id=mem0,size=150M"
@@ -69,8 +70,7 @@ static void test_reused_file(unsigned load)
         .load = load,
     };
 
-    if (!g_file_test("/dev/shm", G_FILE_TEST_IS_DIR)) {
-        g_test_skip("there is no /dev/shm");
+    if (!frt_have_shm()) {
         return;
     }
     memset(junk, 0xa5, 150 * MiB);
@@ -86,6 +86,41 @@ static void test_eager_reused_file(void)
 static void test_demand_reused_file(void)
 {
     test_reused_file(FR_DEMAND);
+}
+
+/*
+ * On demand pages would be discarded first, which punches holes into the file:
+ * that is refused, and the same QEMU then loads eagerly.
+ */
+static void test_private_file(void)
+{
+    g_autofree char *path = frt_shm_path();
+    g_autofree char *opts = g_strdup_printf(
+        "-object memory-backend-file,id=mem0,size=150M,share=off,mem-path=%s",
+        path);
+    FixedRamTest args = {
+        .start.memory_backend = BACKEND,
+        .start.opts_source = ANONYMOUS,
+        .start.opts_target = opts,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+    };
+
+    if (!frt_have_shm()) {
+        return;
+    }
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    frt_set_mode(args.to, FR_DEMAND);
+    frt_assert_refused(args.to, "mem0|private mapping",
+                       "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", args.uri);
+    g_assert_cmpstr(args.events->str, ==, "");
+    migrate_set_capability(args.to, "postcopy-ram", false);
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 #define NUMA_NODES \
@@ -155,6 +190,7 @@ static void test_demand_huge_pages(void)
 
 static const FixedRamCase cases[] = {
     { "memfd-eager", test_eager_memfd, true },
+    { "private-file", test_private_file },
     { "reused-file-eager", test_eager_reused_file },
     { "numa-eager", test_eager_numa, true },
     { "huge-pages-eager", test_eager_huge_pages, true },

@@ -21,10 +21,9 @@
 static void assert_file_holds(FixedRamTest *t, const char *name, uint64_t pos,
                               uint64_t addr, uint64_t size)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autofree char *file = frt_path(name);
     g_autofree char *text = NULL;
-    g_autoptr(Snapshot) s = snapshot_open(path, 0);
+    g_autoptr(Snapshot) s = frt_open_snapshot(t);
     const SnapshotBlock *block = frt_pattern_block(t, s);
     gsize length;
 
@@ -266,8 +265,7 @@ static char *gdb_reply(int fd)
 /* The 8 bytes there, as the protocol writes them. */
 static char *hex_bytes(FixedRamTest *t, uint64_t addr)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autoptr(Snapshot) s = snapshot_open(path, 0);
+    g_autoptr(Snapshot) s = frt_open_snapshot(t);
     const uint8_t *page = snapshot_page(frt_pattern_block(t, s),
                                         addr / SNAPSHOT_PAGE_SIZE);
 

@@ -11,6 +11,14 @@
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
 
+#ifdef CONFIG_LINUX
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
+
 /* No guest is needed to set an option. */
 #define NO_MACHINE "-machine none -nodefaults "
 
@@ -119,20 +127,13 @@ static void test_capability_order(void)
 static void test_capability_hmp(void)
 {
     QTestState *qts = qtest_init(NO_MACHINE);
-    g_autofree char *set = qtest_hmp(qts,
-                                     "migrate_set_capability fixed-ram on");
-    g_autofree char *info = qtest_hmp(qts, "info migrate_capabilities");
-    g_autofree char *refused = NULL;
-    g_autofree char *cleared = NULL;
 
-    g_assert_cmpstr(set, ==, "");
-    g_assert_nonnull(strstr(info, "fixed-ram: on"));
-    g_assert_nonnull(strstr(info, "mapped-ram: on"));
-    refused = qtest_hmp(qts, "migrate_set_capability mapped-ram off");
-    g_assert_nonnull(strstr(refused, "fixed-ram"));
+    frt_hmp_silent(qts, "migrate_set_capability fixed-ram on");
+    frt_hmp_says(qts, "info migrate_capabilities", "fixed-ram: on");
+    frt_hmp_says(qts, "info migrate_capabilities", "mapped-ram: on");
+    frt_hmp_says(qts, "migrate_set_capability mapped-ram off", "fixed-ram");
     assert_capabilities(qts, true, true);
-    cleared = qtest_hmp(qts, "migrate_set_capability fixed-ram off");
-    g_assert_cmpstr(cleared, ==, "");
+    frt_hmp_silent(qts, "migrate_set_capability fixed-ram off");
     assert_capabilities(qts, false, false);
     qtest_quit(qts);
 }
@@ -172,15 +173,12 @@ static void test_percent(void)
 static void test_percent_hmp(void)
 {
     QTestState *qts = qtest_init(NO_MACHINE);
-    g_autofree char *set = qtest_hmp(
-        qts, "migrate_set_parameter fixed-ram-precopy-percent 40");
-    g_autofree char *refused = qtest_hmp(
-        qts, "migrate_set_parameter fixed-ram-precopy-percent 101");
-    g_autofree char *info = qtest_hmp(qts, "info migrate_parameters");
 
-    g_assert_cmpstr(set, ==, "");
-    g_assert_nonnull(strstr(refused, "fixed-ram-precopy-percent"));
-    g_assert_nonnull(strstr(info, "fixed-ram-precopy-percent: 40"));
+    frt_hmp_silent(qts, "migrate_set_parameter fixed-ram-precopy-percent 40");
+    frt_hmp_says(qts, "migrate_set_parameter fixed-ram-precopy-percent 101",
+                 "fixed-ram-precopy-percent");
+    frt_hmp_says(qts, "info migrate_parameters",
+                 "fixed-ram-precopy-percent: 40");
     g_assert_cmpint(percent(qts), ==, 40);
     qtest_quit(qts);
 }
@@ -365,6 +363,64 @@ static void test_global_refused(void)
                          "fixed-ram-precopy-percent");
 }
 
+#ifdef CONFIG_LINUX
+/* From here on this process and its children get no userfaultfd. */
+static bool forbid_userfaultfd(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_userfaultfd, 3, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_ioctl, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 offsetof(struct seccomp_data, args[1])),
+        /* USERFAULTFD_IOC_NEW */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, _IO(0xaa, 0x00), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog prog = {
+        .len = ARRAY_SIZE(filter),
+        .filter = filter,
+    };
+
+    return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+           !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+static void refused_without_userfaultfd(void)
+{
+    QTestState *qts = qtest_init("-machine none -incoming defer");
+
+    migrate_set_capability(qts, "fixed-ram", true);
+    frt_assert_refused(
+        qts, "/dev/userfaultfd|vm.unprivileged_userfaultfd",
+        "{ 'execute': 'migrate-set-capabilities', 'arguments': "
+        "{ 'capabilities': [ { 'capability': 'postcopy-ram', "
+        "'state': true } ] } }");
+    qtest_quit(qts);
+}
+
+static void test_no_userfaultfd(void)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (!pid) {
+        if (!forbid_userfaultfd()) {
+            _exit(77);
+        }
+        refused_without_userfaultfd();
+        _exit(0);
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        g_test_skip("seccomp filters are not available");
+        return;
+    }
+    g_assert_cmpint(status, ==, 0);
+}
+#endif
+
 static const FixedRamCase cases[] = {
     { "capability/qmp", test_capability },
     { "capability/qmp-order", test_capability_order },
@@ -386,6 +442,9 @@ static const FixedRamCase cases[] = {
     { "refused/stream-out", test_stream_out },
     { "refused/stream-in", test_stream_in },
     { "refused/global", test_global_refused, true },
+#ifdef CONFIG_LINUX
+    { "refused/no-userfaultfd", test_no_userfaultfd },
+#endif
 };
 
 void frt_add_option_tests(const MigrationTestEnv *env)

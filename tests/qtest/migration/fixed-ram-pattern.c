@@ -138,8 +138,7 @@ static void check_file_head(const FixedRamTest *t, const Snapshot *s)
 /* Is it what a snapshot should be? */
 void frt_check_saved(FixedRamTest *t)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autoptr(Snapshot) saved = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) saved = frt_open_snapshot(t);
 
     frt_check_pattern(t, saved);
     check_file_head(t, saved);

@@ -57,13 +57,10 @@ void frt_finish(FixedRamTest *t)
 
 void frt_compare_ram_up_to(FixedRamTest *t, uint64_t end)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autofree char *again = frt_path("again");
-    g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) want = frt_open_snapshot(t);
     g_autoptr(Snapshot) have = NULL;
 
-    frt_save_again(t->to, t->load, "again");
-    have = snapshot_open(again, 0);
+    have = frt_save_and_open(t);
     for (size_t i = 0; i < want->blocks->len; i++) {
         const SnapshotBlock *block = &g_array_index(want->blocks,
                                                     SnapshotBlock, i);

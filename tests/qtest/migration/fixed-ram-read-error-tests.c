@@ -189,9 +189,7 @@ static void test_vcpu(void)
         return;
     }
     frt_load_hanging(&args);
-    while (!frt_ram_figure(args.to, "postcopy-requests")) {
-        g_usleep(1000);
-    }
+    frt_wait_vcpu_faults(&args);
     frt_load_failing(&args, EIO);
     recover_in_vain(&args, EIO);
     recover_wrongly(&args);
@@ -291,19 +289,6 @@ static void test_main_loop(void)
  * not the load and not the end of the process.
  */
 
-/* The paused guest against the snapshot, by itself: it must not end. */
-static void compare_ram(FixedRamTest *t)
-{
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autofree char *again = frt_path("again");
-    g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
-    g_autoptr(Snapshot) have = NULL;
-
-    frt_save_again(t->to, t->load, "again");
-    have = snapshot_open(again, 0);
-    snapshot_assert_same_ram(want, have);
-}
-
 /* What hangs is the file, not all that bear its name. */
 static void complete_hanging(FixedRamTest *t)
 {
@@ -341,8 +326,8 @@ static void test_hanging_run(bool run)
     }
     frt_copy_file(FILE_TEST_FILENAME, "copy");
     frt_load_hanging(&args);
-    while (run && !frt_ram_figure(args.to, "postcopy-requests")) {
-        g_usleep(1000);
+    if (run) {
+        frt_wait_vcpu_faults(&args);
     }
     migrate_pause(args.to);
     frt_wait_paused(&args, "paused by the user");
@@ -351,7 +336,7 @@ static void test_hanging_run(bool run)
     if (run) {
         frt_check(&args);
     } else {
-        compare_ram(&args);
+        frt_compare_ram(&args);
     }
     quit_hanging(&args);
     frt_faults_end(&args);
@@ -394,7 +379,7 @@ static void test_hanging_main_loop(void)
     /* What they have read goes nowhere. */
     frt_faults_turn(0, FIXED_RAM_FAULTS_OFF, 0);
     frt_faults_wait_none_hanging(0);
-    compare_ram(&args);
+    frt_compare_ram(&args);
     frt_faults_end(&args);
 }
 

@@ -145,7 +145,6 @@ static void test_recover_other(void)
     frt_end(&args);
 }
 
-/* The guest runs, waits for a page, and goes on after the pause. */
 /* The same guest in the same state, saved once more: it may be another one. */
 static void test_recover_identity(void)
 {
@@ -174,6 +173,7 @@ static void test_recover_identity(void)
     frt_end(&args);
 }
 
+/* The guest runs, waits for a page, and goes on after the pause. */
 static void test_recover_run(void)
 {
     FixedRamTest args = {
@@ -194,28 +194,6 @@ static void test_recover_run(void)
     migrate_recover(args.to, args.uri);
     frt_load_rest(&args);
     frt_check(&args);
-    frt_end(&args);
-}
-
-/* The process can be ended while the guest waits for a page. */
-static void test_quit(void)
-{
-    FixedRamTest args = {
-        .start.oob = true,
-        .start.hide_stderr = true,
-        .save = FR_FIXED,
-        .load = FR_DEMAND,
-        .live = true,
-        .run = true,
-        .crawl = true,
-    };
-
-    if (!frt_prepare(&args)) {
-        return;
-    }
-    frt_begin_crawl(&args);
-    frt_pause(&args);
-    args.run = false;
     frt_end(&args);
 }
 
@@ -277,7 +255,6 @@ static const FixedRamCase cases[] = {
     { "other", test_recover_other, true },
     { "identity", test_recover_identity, true },
     { "run", test_recover_run, true },
-    { "quit", test_quit },
     { "give-up/page", test_give_up_page },
     { "give-up/cluster", test_give_up_cluster, true },
 };

@@ -95,7 +95,6 @@ static void test_room(void)
         .start.opts_source = LARGE,
         .save = FR_FIXED,
     };
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autoptr(Snapshot) s = NULL;
     const SnapshotBlock *first;
 
@@ -107,7 +106,7 @@ static void test_room(void)
     migrate_ensure_converge(args.from);
     migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
     wait_for_migration_complete(args.from);
-    s = snapshot_open(path, 0);
+    s = frt_open_snapshot(&args);
     first = &g_array_index(s->blocks, SnapshotBlock, 0);
     g_assert_cmpuint(first->length, ==, 32704 * MiB);
     g_assert_cmpuint(first->pages_offset, ==, 2 * MiB);
@@ -204,7 +203,6 @@ static void test_machine(void)
         .start.opts_source = "-name '" NAME "' -uuid " UUID,
         .save = FR_FIXED,
     };
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
     g_autofree char *type = NULL, *version = NULL;
     g_autoptr(SnapshotIndex) index = NULL;
     g_autoptr(Snapshot) s = NULL;
@@ -215,7 +213,7 @@ static void test_machine(void)
     }
     type = machine_type(args.from);
     version = qemu_version(args.from);
-    s = snapshot_open(path, 0);
+    s = frt_open_snapshot(&args);
     index = snapshot_index_open(s);
     g_assert_cmpstr(index->machine_type, ==, type);
     g_assert_cmpstr(index->version, ==, version);

@@ -145,6 +145,13 @@ void frt_hmp_says(QTestState *qts, const char *command,
     }
 }
 
+void frt_hmp_silent(QTestState *qts, const char *command)
+{
+    g_autofree char *text = qtest_hmp(qts, "%s", command);
+
+    g_assert_cmpstr(text, ==, "");
+}
+
 static const struct {
     unsigned bit;
     const char *name;
@@ -305,8 +312,7 @@ static void hand_over_fds(FixedRamTest *t, QTestState *qts, int flags)
     }
 }
 
-/* The guest may go on a moment after its migration has completed. */
-static void wait_saved(QTestState *qts)
+void frt_wait_saved(QTestState *qts)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
     bool over = false;
@@ -319,6 +325,7 @@ static void wait_saved(QTestState *qts)
         over = g_str_equal(qdict_get_str(status, "status"), "postmigrate");
         qobject_unref(status);
         g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
     }
 }
 
@@ -352,7 +359,7 @@ void frt_save(FixedRamTest *t)
     if (t->wipe) {
         wipe_while_saving(t);
     }
-    wait_saved(t->from);
+    frt_wait_saved(t->from);
     frt_check_saved(t);
 }
 
@@ -396,8 +403,31 @@ void frt_save_again(QTestState *qts, unsigned mode, const char *name)
     migrate_set_capability(qts, "mapped-ram", true);
     migrate_ensure_converge(qts);
     migrate_qmp(qts, NULL, uri, NULL, "{}");
-    wait_saved(qts);
+    frt_wait_saved(qts);
     migrate_set_capability(qts, "mapped-ram", false);
+}
+
+Snapshot *frt_open_snapshot(const FixedRamTest *t)
+{
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+
+    return snapshot_open(path, t->offset);
+}
+
+Snapshot *frt_save_and_open(FixedRamTest *t)
+{
+    g_autofree char *path = frt_path("again");
+
+    frt_save_again(t->to, t->load, "again");
+    return snapshot_open(path, 0);
+}
+
+void frt_compare_ram(FixedRamTest *t)
+{
+    g_autoptr(Snapshot) want = frt_open_snapshot(t);
+    g_autoptr(Snapshot) have = frt_save_and_open(t);
+
+    snapshot_assert_same_ram(want, have);
 }
 
 /* Only what is placed on demand comes by units. */
@@ -409,8 +439,7 @@ static uint64_t loaded_by(const FixedRamTest *t)
 /* Every page that is data came once, by a fault or by a loader. */
 void frt_check_figures(FixedRamTest *t)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autoptr(Snapshot) s = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) s = frt_open_snapshot(t);
     const SnapshotBlock *block = frt_pattern_block(t, s);
     int64_t bytes = snapshot_data(s) -
                     snapshot_block_data(block, SNAPSHOT_PAGE_SIZE) +
@@ -453,12 +482,10 @@ static void compare_with_base(FixedRamTest *t, const char *path,
 void frt_compare(FixedRamTest *t)
 {
     g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autofree char *again = frt_path("again");
-    g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) want = frt_open_snapshot(t);
     g_autoptr(Snapshot) have = NULL;
 
-    frt_save_again(t->to, t->load, "again");
-    have = snapshot_open(again, 0);
+    have = frt_save_and_open(t);
     snapshot_assert_same_ram(want, have);
     /* A guest saved running is compared paused. */
     if (!snapshot_same_devices(want, have, t->live)) {
@@ -469,14 +496,11 @@ void frt_compare(FixedRamTest *t)
 /* The guest has gone on; what it does not use must be as it was. */
 static void compare_running(FixedRamTest *t)
 {
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autofree char *again = frt_path("again");
-    g_autoptr(Snapshot) want = snapshot_open(path, t->offset);
+    g_autoptr(Snapshot) want = frt_open_snapshot(t);
     g_autoptr(Snapshot) have = NULL;
 
     qtest_qmp_assert_success(t->to, "{ 'execute': 'stop' }");
-    frt_save_again(t->to, t->load, "again");
-    have = snapshot_open(again, 0);
+    have = frt_save_and_open(t);
     snapshot_assert_same_range(want, have,
                                frt_pattern_block(t, want)->name,
                                X86_TEST_MEM_END / SNAPSHOT_PAGE_SIZE,

@@ -79,11 +79,22 @@ void frt_test(FixedRamTest *t);
 
 /* A save that has no end until migrate_ensure_converge(). */
 void frt_save_begin(FixedRamTest *t, const char *uri);
+/*
+ * Until a save has completed and the guest is stopped, which may be a moment
+ * later.
+ */
+void frt_wait_saved(QTestState *qts);
 void frt_wait_rounds(QTestState *qts, uint64_t rounds);
 
 /* Parts of steps, for scenarios that go their own way. */
 void frt_set_mode(QTestState *qts, unsigned mode);
 void frt_save_again(QTestState *qts, unsigned mode, const char *name);
+/* The scenario's snapshot, decoded. */
+Snapshot *frt_open_snapshot(const FixedRamTest *t);
+/* What the loading side holds: it is saved once more, as "again". */
+Snapshot *frt_save_and_open(FixedRamTest *t);
+/* The paused guest's memory must be what the snapshot holds. */
+void frt_compare_ram(FixedRamTest *t);
 void frt_check_figures(FixedRamTest *t);
 void frt_incoming(FixedRamTest *t, const char *uri);
 /* The paused guest against this snapshot. */
@@ -118,6 +129,9 @@ void frt_change_memory(QTestState *qts);
 char *frt_path(const char *name);
 char *frt_file_uri(const char *name);
 char *frt_shm_path(void);
+/* These skip the test where that is not possible. */
+bool frt_have_shm(void);
+bool frt_have_disk(const char *name, int mib);
 void frt_remove_files(void);
 /* These, and everything else that the tests have in their folder. */
 void frt_remove_folder(void);
@@ -145,6 +159,9 @@ void frt_assert_refused(QTestState *qts, const char *what,
 /* What the HMP command prints must have @what in it. */
 void frt_hmp_says(QTestState *qts, const char *command,
                   const char *what);
+
+/* The HMP command must succeed: it prints nothing. */
+void frt_hmp_silent(QTestState *qts, const char *command);
 
 /* Whether the guest runs. */
 bool frt_running(QTestState *qts);
