@@ -50,7 +50,7 @@ void fixed_ram_incoming_free(FixedRamIncoming *in)
     fixed_ram_watchdog_free(in->watchdog);
     fixed_ram_snapshot_free(in->snapshot);
     fixed_ram_map_free(in->map);
-    fixed_ram_sum_table_unref(in->sums);
+    fixed_ram_sumtable_unref(in->sums);
     if (in->stream) {
         qemu_fclose(in->stream);
     }

@@ -27,7 +27,7 @@ FixedRamIndexPart fixed_ram_channel_tail(const FixedRamChannel *ioc)
 {
     FixedRamIndexPart part = ioc->part;
 
-    part.sum = ioc->sum ? fixed_ram_sum_stream_get(ioc->sum) : 0;
+    part.sum = ioc->sum ? fixed_ram_sums_stream_get(ioc->sum) : 0;
     return part;
 }
 
@@ -44,7 +44,7 @@ static void begin_part(FixedRamChannel *ioc, uint64_t offset)
     ioc->part.offset = offset;
     ioc->part.length = 0;
     if (ioc->sum) {
-        fixed_ram_sum_stream_reset(ioc->sum);
+        fixed_ram_sums_stream_reset(ioc->sum);
     }
 }
 
@@ -55,7 +55,7 @@ static void add_to_part(FixedRamChannel *ioc, const struct iovec *iov,
     while (ioc->sum && length) {
         size_t n = MIN(iov->iov_len, length);
 
-        fixed_ram_sum_stream_add(ioc->sum, iov->iov_base, n);
+        fixed_ram_sums_stream_add(ioc->sum, iov->iov_base, n);
         length -= n;
         iov++;
     }
@@ -102,14 +102,14 @@ FixedRamChannel *fixed_ram_channel_new(QIOChannelFile *file)
         ioc->part.offset = pos;
     }
     if (fixed_ram_sums_built()) {
-        ioc->sum = fixed_ram_sum_stream_new();
+        ioc->sum = fixed_ram_sums_stream_new();
     }
     return ioc;
 }
 
 static void channel_finalize(Object *obj)
 {
-    fixed_ram_sum_stream_free(FIXED_RAM_CHANNEL(obj)->sum);
+    fixed_ram_sums_stream_free(FIXED_RAM_CHANNEL(obj)->sum);
 }
 
 static void channel_class_init(ObjectClass *klass, void *class_data)

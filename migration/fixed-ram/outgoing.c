@@ -69,7 +69,7 @@ static void outgoing_free(void)
     }
     qemu_ram_foreach_block(forget_sums, NULL);
     /* A descriptor of a set shares its lock with others. */
-    fixed_ram_unlock(save->file.fd, save->lock_start);
+    fixed_ram_lock_release(save->file.fd, save->lock_start);
     qemu_close(save->file.fd);
     object_unref(OBJECT(save->channel));
     fixed_ram_index_free(save->index);
@@ -136,7 +136,8 @@ void fixed_ram_outgoing_channel(QIOChannelFile **file)
 static void make_room(RAMBlock *block, uint64_t alignment)
 {
     uint64_t bitmap_end = block->bitmap_offset +
-        fixed_ram_bitmap_bytes(block->used_length, qemu_target_page_size());
+        fixed_ram_ramsection_bitmap_bytes(block->used_length,
+                                          qemu_target_page_size());
 
     block->pages_offset = ROUND_UP(bitmap_end + FIXED_RAM_SUPERBLOCK_BYTES,
                                    alignment);
@@ -306,10 +307,10 @@ static void close_block(FixedRamIndexBlock *entry, RAMBlock *block)
     entry->pages = bitmap_count_one(block->file_bmap,
                                     entry->length / entry->page_size);
     if (block->save_sums) {
-        entry->bitmap_sum =
-            fixed_ram_sum(block->file_bmap,
-                          fixed_ram_bitmap_bytes(entry->length,
-                                                 entry->page_size));
+        uint64_t length = fixed_ram_ramsection_bitmap_bytes(entry->length,
+                                                            entry->page_size);
+
+        entry->bitmap_sum = fixed_ram_sums_get(block->file_bmap, length);
         fixed_ram_save_sums_close(block->save_sums, block->file_bmap,
                                   entry->length);
         block->save_sums = NULL;

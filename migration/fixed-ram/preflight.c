@@ -73,13 +73,13 @@ static void incoming_verify(FixedRamIncoming *in)
     if (!s->index || !in->ms->parameters.fixed_ram_verify) {
         return;
     }
-    in->sums = fixed_ram_sum_table_new(s->index);
+    in->sums = fixed_ram_sumtable_new(s->index);
     for (size_t i = 0; in->sums && i < in->map->blocks->len; i++) {
         fixed_ram_map_block(in->map, i)->first_cluster =
             fixed_ram_index_block(s->index, i)->first_cluster;
     }
     if (in->sums) {
-        fixed_ram_sum_table_expect(in->sums, s->source);
+        fixed_ram_sumtable_expect(in->sums, s->source);
     }
 }
 

@@ -20,7 +20,7 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
     load->map = map;
     load->source = source;
     load->config = *config;
-    fixed_ram_sum_table_ref(config->sums);
+    fixed_ram_sumtable_ref(config->sums);
     load->uffd.fd = -1;
     qemu_mutex_init(&load->lock);
     qemu_cond_init(&load->cond);
@@ -105,7 +105,7 @@ void fixed_ram_load_free(FixedRamLoad *load)
     }
     fixed_ram_threads_free(load);
     g_free(load->asked);
-    fixed_ram_sum_table_unref(load->config.sums);
+    fixed_ram_sumtable_unref(load->config.sums);
     fixed_ram_source_unref(load->source);
     g_slist_free_full(load->old_sources, source_unref);
     error_free(load->error);

@@ -144,7 +144,7 @@ static bool read_sum(Reading *r, uint64_t offset, uint64_t *sum, Error **errp)
     if (!fixed_ram_worker_read_begin(r->w, r->source, r->number)) {
         return false;
     }
-    fixed_ram_sum_table_get(r->sums, r->source, cluster, sum, &err);
+    fixed_ram_sumtable_get(r->sums, r->source, cluster, sum, &err);
     fixed_ram_worker_read_end(r->w, err);
     if (err) {
         error_propagate_prepend(errp, err, "block '%s' offset 0x%" PRIx64

@@ -50,7 +50,7 @@ uint64_t fixed_ram_verify_sum(const FixedRamBlock *block, uint64_t offset,
         .page_size = block->page_size,
     };
 
-    return fixed_ram_cluster_sum(&cluster);
+    return fixed_ram_sumtable_sum_cluster(&cluster);
 }
 
 void fixed_ram_verify_error(const FixedRamBlock *block, uint64_t offset,

@@ -71,7 +71,7 @@ static void G_NORETURN exit_retired(FixedRamWorker *w)
     }
     fixed_ram_worker_free(w);
     fixed_ram_source_unref(source);
-    fixed_ram_sum_table_unref(sums);
+    fixed_ram_sumtable_unref(sums);
     /* Do not return: our callers' load, map and memory may have been freed. */
     qemu_thread_exit(NULL);
 }
@@ -106,7 +106,7 @@ bool fixed_ram_worker_retire(FixedRamWorker *w)
     trace_fixed_ram_retire(w->claim.block->name, w->claim.extent, w->fault);
     w->retired = true;
     fixed_ram_source_ref(w->source);
-    w->sums = fixed_ram_sum_table_ref(load->config.sums);
+    w->sums = fixed_ram_sumtable_ref(load->config.sums);
     fixed_ram_map_return(&w->claim);
     if (w->fault) {
         fixed_ram_pace_fault_end(&load->pace);

@@ -27,14 +27,14 @@ FixedRamDigest *fixed_ram_digest_new(FixedRamSource *source)
     FixedRamDigest *digest = g_new0(FixedRamDigest, 1);
 
     digest->source = source;
-    digest->sum = fixed_ram_sums_built() ? fixed_ram_sum_stream_new() : NULL;
+    digest->sum = fixed_ram_sums_built() ? fixed_ram_sums_stream_new() : NULL;
     digest->buf = g_malloc(PIECE_BYTES);
     return digest;
 }
 
 void fixed_ram_digest_free(FixedRamDigest *digest)
 {
-    fixed_ram_sum_stream_free(digest->sum);
+    fixed_ram_sums_stream_free(digest->sum);
     g_free(digest->buf);
     g_free(digest->zeros);
     g_free(digest);
@@ -43,7 +43,7 @@ void fixed_ram_digest_free(FixedRamDigest *digest)
 void fixed_ram_digest_reset(FixedRamDigest *digest)
 {
     if (digest->sum) {
-        fixed_ram_sum_stream_reset(digest->sum);
+        fixed_ram_sums_stream_reset(digest->sum);
     }
     digest->crc = 0;
 }
@@ -52,7 +52,7 @@ static void add_bytes(FixedRamDigest *digest, const void *bytes,
                       size_t length)
 {
     if (digest->sum) {
-        fixed_ram_sum_stream_add(digest->sum, bytes, length);
+        fixed_ram_sums_stream_add(digest->sum, bytes, length);
     } else {
         digest->crc = crc32c(digest->crc, bytes, length);
     }
@@ -114,5 +114,5 @@ bool fixed_ram_digest_add(FixedRamDigest *digest, uint64_t offset,
 
 uint64_t fixed_ram_digest_get(const FixedRamDigest *digest)
 {
-    return digest->sum ? fixed_ram_sum_stream_get(digest->sum) : digest->crc;
+    return digest->sum ? fixed_ram_sums_stream_get(digest->sum) : digest->crc;
 }

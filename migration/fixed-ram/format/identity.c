@@ -25,7 +25,8 @@ static bool digest_blocks(FixedRamDigest *digest, const FixedRamRamSection *ram,
     for (size_t i = 0; i < ram->blocks->len; i++) {
         const FixedRamBlockInfo *info = fixed_ram_ramsection_block(ram, i);
         uint64_t end = info->bitmap_offset +
-                       fixed_ram_bitmap_bytes(info->length, ram->page_size);
+                       fixed_ram_ramsection_bitmap_bytes(info->length,
+                                                         ram->page_size);
 
         from = i ? info->header_offset : from;
         if (!fixed_ram_digest_add(digest, from, end - from, NULL, errp)) {

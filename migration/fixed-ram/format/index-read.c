@@ -288,7 +288,7 @@ static void read_blocks(IndexParser *p, FixedRamIndex *index)
 
         read_block(r, &block);
         check_block(p, offset, &block, fixed_ram_ramsection_block(ram, i));
-        first_cluster += fixed_ram_clusters(block.length);
+        first_cluster += fixed_ram_sums_clusters(block.length);
         g_array_append_val(index->blocks, block);
     }
     close_section(p);
@@ -451,8 +451,8 @@ static void read_sums(IndexParser *p, FixedRamIndex *index)
     index->table.length = le64_to_cpu(fields.table_length);
     check_algorithm(p, offset, &fields);
     for (size_t i = 0; i < index->blocks->len; i++) {
-        clusters += fixed_ram_clusters(fixed_ram_index_block(index,
-                                                             i)->length);
+        clusters += fixed_ram_sums_clusters(fixed_ram_index_block(index,
+                                                                  i)->length);
     }
     check_table(p, offset, &index->table, clusters);
     read_bitmap_sums(r, index);
@@ -472,7 +472,7 @@ static void read_bytes(FixedRamReader *r, const FixedRamSuperblock *sb)
     if (r->error) {
         return;
     }
-    crc = fixed_ram_crc32c(bytes, sb->index_length);
+    crc = fixed_ram_layout_crc32c(bytes, sb->index_length);
     if (crc != sb->index_crc) {
         fixed_ram_reader_fail(r, sb->index_offset, "it has CRC 0x%08" PRIx32
                               ", expected 0x%08" PRIx32, crc, sb->index_crc);

@@ -48,7 +48,8 @@ static bool verify_bitmap(FixedRamDigest *digest, const FixedRamSource *source,
                                             block->name);
     FixedRamIndexPart range = {
         .offset = block->bitmap_offset,
-        .length = fixed_ram_bitmap_bytes(block->length, block->page_size),
+        .length = fixed_ram_ramsection_bitmap_bytes(block->length,
+                                                    block->page_size),
         .sum = block->bitmap_sum,
     };
     uint64_t bits = 0;

@@ -143,7 +143,7 @@ typedef struct QEMU_PACKED SumsFields {
 QEMU_BUILD_BUG_ON(sizeof(SumsFields) != 32);
 
 /* The CRC-32C of iSCSI: that of "123456789" is 0xe3069283. */
-static inline uint32_t fixed_ram_crc32c(const void *buf, size_t length)
+static inline uint32_t fixed_ram_layout_crc32c(const void *buf, size_t length)
 {
     return crc32c(0xffffffff, buf, length);
 }

@@ -117,7 +117,7 @@ bool fixed_ram_lock_exclusive(int fd, uint64_t start, const char *name,
                      errp);
 }
 
-void fixed_ram_unlock(int fd, uint64_t start)
+void fixed_ram_lock_release(int fd, uint64_t start)
 {
     uint64_t held, now;
 

@@ -16,7 +16,7 @@
  * advisory, and the kernel drops them with the last descriptor of the
  * description.  Descriptors that QEMU takes out of one fdset share a
  * description, so a lock may outlive the descriptor that it was taken through:
- * each successful lock must be followed by fixed_ram_unlock().
+ * each successful lock must be followed by fixed_ram_lock_release().
  *
  * All functions may be called by any thread.
  */
@@ -42,11 +42,11 @@ bool fixed_ram_lock_exclusive(int fd, uint64_t start, const char *name,
                               Error **errp);
 
 /**
- * fixed_ram_unlock(): release a lock before @fd is closed
+ * fixed_ram_lock_release(): release a lock before @fd is closed
  *
  * Descriptors that share @fd's description and were locked by
  * fixed_ram_lock_shared() stay locked.
  */
-void fixed_ram_unlock(int fd, uint64_t start);
+void fixed_ram_lock_release(int fd, uint64_t start);
 
 #endif

@@ -76,7 +76,8 @@ static void check_block(FixedRamReader *r, const FixedRamRamSection *ram,
     }
     if (info->bitmap_offset != fixed_ram_reader_offset(r) ||
         uadd64_overflow(info->bitmap_offset,
-                        fixed_ram_bitmap_bytes(info->length, ram->page_size),
+                        fixed_ram_ramsection_bitmap_bytes(info->length,
+                                                          ram->page_size),
                         &bitmap_end) ||
         bitmap_end > info->pages_offset) {
         fixed_ram_reader_fail(r, at, "block '%s': bitmap at offset 0x%" PRIx64
@@ -313,7 +314,8 @@ fixed_ram_ramsection_read_bitmap(const FixedRamRamSection *ram,
                                  const FixedRamBlockInfo *info, Error **errp)
 {
     uint64_t pages = info->length / ram->page_size;
-    uint64_t bytes = fixed_ram_bitmap_bytes(info->length, ram->page_size);
+    uint64_t bytes = fixed_ram_ramsection_bitmap_bytes(info->length,
+                                                       ram->page_size);
     g_autofree unsigned long *bitmap = g_try_malloc(bytes);
 
     QEMU_BUILD_BUG_ON(sizeof(unsigned long) != sizeof(uint64_t));

@@ -44,9 +44,9 @@ typedef struct FixedRamRamSection {
     GArray *blocks;             /* of FixedRamBlockInfo, in file order */
 } FixedRamRamSection;
 
-/** fixed_ram_bitmap_bytes(): the length of a block's bitmap in the file */
-static inline uint64_t fixed_ram_bitmap_bytes(uint64_t length,
-                                              uint64_t page_size)
+/** fixed_ram_ramsection_bitmap_bytes(): the length of a block's bitmap */
+static inline uint64_t fixed_ram_ramsection_bitmap_bytes(uint64_t length,
+                                                         uint64_t page_size)
 {
     return DIV_ROUND_UP(length / page_size, 64) * sizeof(uint64_t);
 }

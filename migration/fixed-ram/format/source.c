@@ -116,7 +116,7 @@ static void file_close(FixedRamSource *source)
     FileSource *file = container_of(source, FileSource, parent);
 
     if (file->locked) {
-        fixed_ram_unlock(file->fd, file->start);
+        fixed_ram_lock_release(file->fd, file->start);
     }
     if (file->direct_fd >= 0) {
         qemu_close(file->direct_fd);

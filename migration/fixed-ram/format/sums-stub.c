@@ -14,43 +14,43 @@ bool fixed_ram_sums_built(void)
 
 /* Who asks first does not get here. */
 
-uint64_t fixed_ram_sum(const void *buf, size_t length)
+uint64_t fixed_ram_sums_get(const void *buf, size_t length)
 {
     g_assert_not_reached();
 }
 
-uint64_t fixed_ram_sum_zeros(size_t page_size)
+uint64_t fixed_ram_sums_zero_page(size_t page_size)
 {
     g_assert_not_reached();
 }
 
-uint64_t fixed_ram_sum_pages(const uint64_t *page_sums, size_t count)
+uint64_t fixed_ram_sums_cluster(const uint64_t *page_sums, size_t count)
 {
     g_assert_not_reached();
 }
 
-FixedRamSumStream *fixed_ram_sum_stream_new(void)
+FixedRamSumStream *fixed_ram_sums_stream_new(void)
 {
     g_assert_not_reached();
 }
 
-void fixed_ram_sum_stream_free(FixedRamSumStream *stream)
+void fixed_ram_sums_stream_free(FixedRamSumStream *stream)
 {
     assert(!stream);
 }
 
-void fixed_ram_sum_stream_reset(FixedRamSumStream *stream)
+void fixed_ram_sums_stream_reset(FixedRamSumStream *stream)
 {
     g_assert_not_reached();
 }
 
-void fixed_ram_sum_stream_add(FixedRamSumStream *stream, const void *buf,
-                              size_t length)
+void fixed_ram_sums_stream_add(FixedRamSumStream *stream, const void *buf,
+                               size_t length)
 {
     g_assert_not_reached();
 }
 
-uint64_t fixed_ram_sum_stream_get(const FixedRamSumStream *stream)
+uint64_t fixed_ram_sums_stream_get(const FixedRamSumStream *stream)
 {
     g_assert_not_reached();
 }

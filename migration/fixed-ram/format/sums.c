@@ -28,12 +28,12 @@ bool fixed_ram_sums_built(void)
     return true;
 }
 
-uint64_t fixed_ram_sum(const void *buf, size_t length)
+uint64_t fixed_ram_sums_get(const void *buf, size_t length)
 {
     return XXH3_64bits(buf, length);
 }
 
-uint64_t fixed_ram_sum_zeros(size_t page_size)
+uint64_t fixed_ram_sums_zero_page(size_t page_size)
 {
     static const uint8_t zeros[FIXED_RAM_CLUSTER_BYTES];
     /* Of each power of two; 0: not yet known. */
@@ -45,29 +45,29 @@ uint64_t fixed_ram_sum_zeros(size_t page_size)
     assert(is_power_of_2(page_size) && page_size <= sizeof(zeros));
     sum = qatomic_read(entry);
     if (!sum) {
-        sum = fixed_ram_sum(zeros, page_size);
+        sum = fixed_ram_sums_get(zeros, page_size);
         qatomic_set(entry, sum);
     }
     return sum;
 }
 
-uint64_t fixed_ram_sum_pages(const uint64_t *page_sums, size_t count)
+uint64_t fixed_ram_sums_cluster(const uint64_t *page_sums, size_t count)
 {
-    return fixed_ram_sum(page_sums, count * sizeof(*page_sums));
+    return fixed_ram_sums_get(page_sums, count * sizeof(*page_sums));
 }
 
-FixedRamSumStream *fixed_ram_sum_stream_new(void)
+FixedRamSumStream *fixed_ram_sums_stream_new(void)
 {
     FixedRamSumStream *stream = g_new0(FixedRamSumStream, 1);
 
     /* It must be aligned to 64 bytes, which malloc() does not see to. */
     stream->state = XXH3_createState();
     assert(stream->state);
-    fixed_ram_sum_stream_reset(stream);
+    fixed_ram_sums_stream_reset(stream);
     return stream;
 }
 
-void fixed_ram_sum_stream_free(FixedRamSumStream *stream)
+void fixed_ram_sums_stream_free(FixedRamSumStream *stream)
 {
     if (stream) {
         XXH3_freeState(stream->state);
@@ -75,18 +75,18 @@ void fixed_ram_sum_stream_free(FixedRamSumStream *stream)
     }
 }
 
-void fixed_ram_sum_stream_reset(FixedRamSumStream *stream)
+void fixed_ram_sums_stream_reset(FixedRamSumStream *stream)
 {
     XXH3_64bits_reset(stream->state);
 }
 
-void fixed_ram_sum_stream_add(FixedRamSumStream *stream, const void *buf,
-                              size_t length)
+void fixed_ram_sums_stream_add(FixedRamSumStream *stream, const void *buf,
+                               size_t length)
 {
     XXH3_64bits_update(stream->state, buf, length);
 }
 
-uint64_t fixed_ram_sum_stream_get(const FixedRamSumStream *stream)
+uint64_t fixed_ram_sums_stream_get(const FixedRamSumStream *stream)
 {
     return XXH3_64bits_digest(stream->state);
 }

@@ -25,17 +25,17 @@
 /** fixed_ram_sums_built(): was libxxhash there when QEMU was built? */
 bool fixed_ram_sums_built(void);
 
-/** fixed_ram_sum(): the sum of @length bytes.  Needs fixed_ram_sums_built(). */
-uint64_t fixed_ram_sum(const void *buf, size_t length);
+/** fixed_ram_sums_get(): the sum of @length bytes; if fixed_ram_sums_built() */
+uint64_t fixed_ram_sums_get(const void *buf, size_t length);
 
-/** fixed_ram_sum_zeros(): the sum of a page of @page_size bytes of zeros */
-uint64_t fixed_ram_sum_zeros(size_t page_size);
+/** fixed_ram_sums_zero_page(): the sum of @page_size bytes of zeros */
+uint64_t fixed_ram_sums_zero_page(size_t page_size);
 
-/** fixed_ram_sum_pages(): a cluster's sum from those of its @count pages */
-uint64_t fixed_ram_sum_pages(const uint64_t *page_sums, size_t count);
+/** fixed_ram_sums_cluster(): a cluster's sum from those of its @count pages */
+uint64_t fixed_ram_sums_cluster(const uint64_t *page_sums, size_t count);
 
-/** fixed_ram_clusters(): how many clusters make up @length bytes of a block */
-static inline uint64_t fixed_ram_clusters(uint64_t length)
+/** fixed_ram_sums_clusters(): the number of clusters of @length bytes of RAM */
+static inline uint64_t fixed_ram_sums_clusters(uint64_t length)
 {
     return DIV_ROUND_UP(length, FIXED_RAM_CLUSTER_BYTES);
 }
@@ -43,16 +43,16 @@ static inline uint64_t fixed_ram_clusters(uint64_t length)
 /* The sum of bytes that come one after the other. */
 typedef struct FixedRamSumStream FixedRamSumStream;
 
-/** fixed_ram_sum_stream_new(): nothing summed yet; end it with _free(). */
-FixedRamSumStream *fixed_ram_sum_stream_new(void);
-void fixed_ram_sum_stream_free(FixedRamSumStream *stream);
+/** fixed_ram_sums_stream_new(): nothing summed yet; end it with _free(). */
+FixedRamSumStream *fixed_ram_sums_stream_new(void);
+void fixed_ram_sums_stream_free(FixedRamSumStream *stream);
 
-/** fixed_ram_sum_stream_reset(): begin anew. */
-void fixed_ram_sum_stream_reset(FixedRamSumStream *stream);
-void fixed_ram_sum_stream_add(FixedRamSumStream *stream, const void *buf,
-                              size_t length);
+/** fixed_ram_sums_stream_reset(): begin anew. */
+void fixed_ram_sums_stream_reset(FixedRamSumStream *stream);
+void fixed_ram_sums_stream_add(FixedRamSumStream *stream, const void *buf,
+                               size_t length);
 
-/** fixed_ram_sum_stream_get(): the sum of all added since; may go on. */
-uint64_t fixed_ram_sum_stream_get(const FixedRamSumStream *stream);
+/** fixed_ram_sums_stream_get(): the sum of all added since; may go on. */
+uint64_t fixed_ram_sums_stream_get(const FixedRamSumStream *stream);
 
 #endif

@@ -28,7 +28,7 @@ struct FixedRamSumTable {
     uint64_t **chunks;
 };
 
-FixedRamSumTable *fixed_ram_sum_table_new(const FixedRamIndex *index)
+FixedRamSumTable *fixed_ram_sumtable_new(const FixedRamIndex *index)
 {
     FixedRamSumTable *table;
 
@@ -44,7 +44,7 @@ FixedRamSumTable *fixed_ram_sum_table_new(const FixedRamIndex *index)
     return table;
 }
 
-FixedRamSumTable *fixed_ram_sum_table_ref(FixedRamSumTable *table)
+FixedRamSumTable *fixed_ram_sumtable_ref(FixedRamSumTable *table)
 {
     if (table) {
         qatomic_inc(&table->refs);
@@ -52,7 +52,7 @@ FixedRamSumTable *fixed_ram_sum_table_ref(FixedRamSumTable *table)
     return table;
 }
 
-void fixed_ram_sum_table_unref(FixedRamSumTable *table)
+void fixed_ram_sumtable_unref(FixedRamSumTable *table)
 {
     if (!table || qatomic_fetch_dec(&table->refs) != 1) {
         return;
@@ -65,8 +65,8 @@ void fixed_ram_sum_table_unref(FixedRamSumTable *table)
     g_free(table);
 }
 
-void fixed_ram_sum_table_expect(const FixedRamSumTable *table,
-                                FixedRamSource *source)
+void fixed_ram_sumtable_expect(const FixedRamSumTable *table,
+                               FixedRamSource *source)
 {
     fixed_ram_source_expect(source, table->offset, table->length);
 }
@@ -86,7 +86,7 @@ static uint64_t *read_chunk(const FixedRamSumTable *table,
         error_prepend(errp, "checksums: ");
         return NULL;
     }
-    sum = fixed_ram_sum(chunk, length);
+    sum = fixed_ram_sums_get(chunk, length);
     if (sum != expected) {
         error_setg(errp, "snapshot '%s': the checksums at offset 0x%" PRIx64
                    ": checksum 0x%016" PRIx64 ", expected 0x%016" PRIx64,
@@ -119,8 +119,8 @@ static const uint64_t *get_chunk(FixedRamSumTable *table,
     return chunk;
 }
 
-bool fixed_ram_sum_table_get(FixedRamSumTable *table, FixedRamSource *source,
-                             uint64_t cluster, uint64_t *sum, Error **errp)
+bool fixed_ram_sumtable_get(FixedRamSumTable *table, FixedRamSource *source,
+                            uint64_t cluster, uint64_t *sum, Error **errp)
 {
     const uint64_t *chunk;
 
@@ -133,16 +133,16 @@ bool fixed_ram_sum_table_get(FixedRamSumTable *table, FixedRamSource *source,
     return true;
 }
 
-uint64_t fixed_ram_cluster_sum(const FixedRamCluster *cluster)
+uint64_t fixed_ram_sumtable_sum_cluster(const FixedRamCluster *cluster)
 {
     uint64_t sums[PAGES_MAX];
 
     assert(cluster->pages <= ARRAY_SIZE(sums));
     for (size_t i = 0; i < cluster->pages; i++) {
         sums[i] = test_bit(cluster->page + i, cluster->data)
-                  ? fixed_ram_sum(cluster->buf + i * cluster->page_size,
-                                  cluster->page_size)
-                  : fixed_ram_sum_zeros(cluster->page_size);
+                  ? fixed_ram_sums_get(cluster->buf + i * cluster->page_size,
+                                       cluster->page_size)
+                  : fixed_ram_sums_zero_page(cluster->page_size);
     }
-    return fixed_ram_sum_pages(sums, cluster->pages);
+    return fixed_ram_sums_cluster(sums, cluster->pages);
 }

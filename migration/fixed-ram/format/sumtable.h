@@ -12,37 +12,37 @@
 typedef struct FixedRamSumTable FixedRamSumTable;
 
 /**
- * fixed_ram_sum_table_new(): the table of @index, which may go afterwards
+ * fixed_ram_sumtable_new(): the table of @index, which may go afterwards
  *
  * Returns NULL if there are no sums, in the index or in this build.
  */
-FixedRamSumTable *fixed_ram_sum_table_new(const FixedRamIndex *index);
+FixedRamSumTable *fixed_ram_sumtable_new(const FixedRamIndex *index);
 
-/** fixed_ram_sum_table_ref(): one more reference; NULL is fine. */
-FixedRamSumTable *fixed_ram_sum_table_ref(FixedRamSumTable *table);
+/** fixed_ram_sumtable_ref(): one more reference; NULL is fine. */
+FixedRamSumTable *fixed_ram_sumtable_ref(FixedRamSumTable *table);
 
-/** fixed_ram_sum_table_unref(): drop one; the last frees it.  NULL is fine. */
-void fixed_ram_sum_table_unref(FixedRamSumTable *table);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSumTable, fixed_ram_sum_table_unref)
+/** fixed_ram_sumtable_unref(): drop one; the last frees it.  NULL is fine. */
+void fixed_ram_sumtable_unref(FixedRamSumTable *table);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSumTable, fixed_ram_sumtable_unref)
 
 /**
- * fixed_ram_sum_table_expect(): all of it will be wanted
+ * fixed_ram_sumtable_expect(): all of it will be wanted
  *
  * Has the host read it ahead; does not wait.
  */
-void fixed_ram_sum_table_expect(const FixedRamSumTable *table,
-                                FixedRamSource *source);
+void fixed_ram_sumtable_expect(const FixedRamSumTable *table,
+                               FixedRamSource *source);
 
 /**
- * fixed_ram_sum_table_get(): the sum of cluster @cluster of the snapshot
+ * fixed_ram_sumtable_get(): the sum of cluster @cluster of the snapshot
  *
  * @cluster: FixedRamIndexBlock.first_cluster + number in the block
  * @source: where the chunk that it lies in is read from, the first time
  *
  * Fails where the chunk cannot be read or is not what was saved.  Any thread.
  */
-bool fixed_ram_sum_table_get(FixedRamSumTable *table, FixedRamSource *source,
-                             uint64_t cluster, uint64_t *sum, Error **errp);
+bool fixed_ram_sumtable_get(FixedRamSumTable *table, FixedRamSource *source,
+                            uint64_t cluster, uint64_t *sum, Error **errp);
 
 /* A cluster as it was read.  Pages whose bit is clear count as zeros. */
 typedef struct FixedRamCluster {
@@ -53,7 +53,7 @@ typedef struct FixedRamCluster {
     size_t page_size;
 } FixedRamCluster;
 
-/** fixed_ram_cluster_sum(): the sum of a cluster that was read */
-uint64_t fixed_ram_cluster_sum(const FixedRamCluster *cluster);
+/** fixed_ram_sumtable_sum_cluster(): the sum of a cluster that was read */
+uint64_t fixed_ram_sumtable_sum_cluster(const FixedRamCluster *cluster);
 
 #endif

@@ -14,7 +14,7 @@
 
 static uint32_t superblock_crc(const DiskSuperblock *disk)
 {
-    return fixed_ram_crc32c(disk, offsetof(DiskSuperblock, crc));
+    return fixed_ram_layout_crc32c(disk, offsetof(DiskSuperblock, crc));
 }
 
 void fixed_ram_superblock_encode(const FixedRamSuperblock *sb,
@@ -164,7 +164,8 @@ static bool find_slot(const FixedRamRamSection *ram, uint64_t *offset)
     }
     first = fixed_ram_ramsection_block(ram, 0);
     bitmap_end = first->bitmap_offset +
-                 fixed_ram_bitmap_bytes(first->length, ram->page_size);
+                 fixed_ram_ramsection_bitmap_bytes(first->length,
+                                                   ram->page_size);
     *offset = fixed_ram_superblock_offset(first->pages_offset);
     return first->pages_offset - bitmap_end >= FIXED_RAM_SUPERBLOCK_BYTES;
 }

@@ -68,10 +68,10 @@ void fixed_ram_save_file_revoke(FixedRamSaveFile *file)
 
 static void end_chunk(FixedRamIndexTable *table, FixedRamSumStream *chunk)
 {
-    uint64_t sum = fixed_ram_sum_stream_get(chunk);
+    uint64_t sum = fixed_ram_sums_stream_get(chunk);
 
     g_array_append_val(table->chunk_sums, sum);
-    fixed_ram_sum_stream_reset(chunk);
+    fixed_ram_sums_stream_reset(chunk);
 }
 
 /* @length bytes more of @table: chunks go across blocks. */
@@ -83,7 +83,7 @@ static void add_to_table(FixedRamIndexTable *table, FixedRamSumStream *chunk,
                         table->length % FIXED_RAM_CHUNK_BYTES;
         uint64_t n = MIN(left, length);
 
-        fixed_ram_sum_stream_add(chunk, bytes, n);
+        fixed_ram_sums_stream_add(chunk, bytes, n);
         table->length += n;
         if (n == left) {
             end_chunk(table, chunk);
@@ -98,7 +98,7 @@ static bool write_table(FixedRamSaveFile *file, FixedRamIndex *index,
                         const GPtrArray *sums, uint64_t offset, Error **errp)
 {
     FixedRamIndexTable *table = &index->table;
-    FixedRamSumStream *chunk = fixed_ram_sum_stream_new();
+    FixedRamSumStream *chunk = fixed_ram_sums_stream_new();
     bool ok = true;
 
     table->offset = offset;
@@ -117,7 +117,7 @@ static bool write_table(FixedRamSaveFile *file, FixedRamIndex *index,
     if (table->length % FIXED_RAM_CHUNK_BYTES) {
         end_chunk(table, chunk);
     }
-    fixed_ram_sum_stream_free(chunk);
+    fixed_ram_sums_stream_free(chunk);
     return ok;
 }
 
@@ -143,6 +143,6 @@ bool fixed_ram_save_file_index(FixedRamSaveFile *file, FixedRamIndex *index,
     file->sb.stream_end = stream_end;
     file->sb.index_offset = offset;
     file->sb.index_length = bytes->len;
-    file->sb.index_crc = fixed_ram_crc32c(bytes->data, bytes->len);
+    file->sb.index_crc = fixed_ram_layout_crc32c(bytes->data, bytes->len);
     return write_at(file, bytes->data, bytes->len, offset, errp);
 }

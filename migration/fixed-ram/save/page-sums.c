@@ -71,7 +71,7 @@ void fixed_ram_save_sums_add(FixedRamSaveSums *sums, uint64_t offset,
 {
     for (size_t at = 0; at < length; at += sums->page_size) {
         fixed_ram_save_sums_set(sums, (offset + at) / sums->page_size,
-                                fixed_ram_sum(mem + at, sums->page_size));
+                                fixed_ram_sums_get(mem + at, sums->page_size));
     }
 }
 
@@ -93,20 +93,20 @@ static uint64_t cluster_sum(const FixedRamSaveSums *sums,
                             const unsigned long *data, uint64_t first,
                             uint64_t end)
 {
-    uint64_t zeros = fixed_ram_sum_zeros(sums->page_size);
+    uint64_t zeros = fixed_ram_sums_zero_page(sums->page_size);
     uint64_t of_pages[FIXED_RAM_CLUSTER_BYTES / KiB];
 
     for (uint64_t page = first; page < end; page++) {
         of_pages[page - first] = test_bit(page, data) ? sums->sums[page]
                                                       : zeros;
     }
-    return fixed_ram_sum_pages(of_pages, end - first);
+    return fixed_ram_sums_cluster(of_pages, end - first);
 }
 
 void fixed_ram_save_sums_close(FixedRamSaveSums *sums,
                                const unsigned long *data, uint64_t length)
 {
-    uint64_t clusters = fixed_ram_clusters(length);
+    uint64_t clusters = fixed_ram_sums_clusters(length);
     uint64_t per_cluster = FIXED_RAM_CLUSTER_BYTES / sums->page_size;
     uint64_t pages = length / sums->page_size;
 

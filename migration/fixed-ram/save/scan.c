@@ -22,7 +22,7 @@ static bool take_page(const FixedRamScan *scan, size_t page)
     memcpy(to, from, scan->page_size);
     if (scan->sums) {
         fixed_ram_save_sums_set(scan->sums, scan->first + page,
-                                fixed_ram_sum(to, scan->page_size));
+                                fixed_ram_sums_get(to, scan->page_size));
     }
     return true;
 }

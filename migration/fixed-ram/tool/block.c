@@ -131,10 +131,10 @@ int tool_block_next_bad(const ToolFile *file, const ToolBlock *block,
         };
 
         bad->cluster = (*cluster)++;
-        bad->found = fixed_ram_cluster_sum(&c);
-        if (!fixed_ram_sum_table_get(file->table, file->snapshot->source,
-                                     block->first_cluster + bad->cluster,
-                                     &bad->expected, errp)) {
+        bad->found = fixed_ram_sumtable_sum_cluster(&c);
+        if (!fixed_ram_sumtable_get(file->table, file->snapshot->source,
+                                    block->first_cluster + bad->cluster,
+                                    &bad->expected, errp)) {
             return -1;
         }
         if (bad->found != bad->expected) {

@@ -81,7 +81,7 @@ static uint64_t first_cluster(const Chunk *chunk)
 
 static uint64_t chunk_clusters(const Chunk *chunk)
 {
-    return fixed_ram_clusters(chunk->pages * chunk->block->page_size);
+    return fixed_ram_sums_clusters(chunk->pages * chunk->block->page_size);
 }
 
 static void note_damage(Check *c, const Chunk *chunk, const ToolBad *bad,

@@ -53,7 +53,7 @@ static void add_page(Pair *p, uint64_t page)
 static int same_sums(const Pair *p, uint64_t at, uint64_t length, Error **errp)
 {
     uint64_t first = at / FIXED_RAM_CLUSTER_BYTES;
-    uint64_t clusters = fixed_ram_clusters(length);
+    uint64_t clusters = fixed_ram_sums_clusters(length);
 
     if (!p->quick) {
         return 0;
@@ -62,10 +62,10 @@ static int same_sums(const Pair *p, uint64_t at, uint64_t length, Error **errp)
         uint64_t sum[2];
 
         for (int i = 0; i < 2; i++) {
-            if (!fixed_ram_sum_table_get(p->file[i]->table,
-                                         p->file[i]->snapshot->source,
-                                         p->block[i]->first_cluster + c,
-                                         &sum[i], errp)) {
+            if (!fixed_ram_sumtable_get(p->file[i]->table,
+                                        p->file[i]->snapshot->source,
+                                        p->block[i]->first_cluster + c,
+                                        &sum[i], errp)) {
                 return -1;
             }
         }

@@ -35,13 +35,13 @@ static bool write_head(Convert *c, Error **errp)
     c->index->head.offset = start;
     c->index->head.length = first->bitmap_offset - start;
     if (c->index->has_sums) {
-        FixedRamSumStream *sum = fixed_ram_sum_stream_new();
+        FixedRamSumStream *sum = fixed_ram_sums_stream_new();
 
-        fixed_ram_sum_stream_add(sum, head->data, head->len);
-        fixed_ram_sum_stream_add(sum, first->header->data,
-                                 first->header->len);
-        c->index->head.sum = fixed_ram_sum_stream_get(sum);
-        fixed_ram_sum_stream_free(sum);
+        fixed_ram_sums_stream_add(sum, head->data, head->len);
+        fixed_ram_sums_stream_add(sum, first->header->data,
+                                  first->header->len);
+        c->index->head.sum = fixed_ram_sums_stream_get(sum);
+        fixed_ram_sums_stream_free(sum);
     }
     return tool_writer_put(c->out, head->data, head->len, start, errp);
 }
@@ -59,7 +59,7 @@ static bool copy_piece(Convert *c, const ToolPiece *piece, uint64_t to,
             return false;
         }
         if (sum) {
-            fixed_ram_sum_stream_add(sum, c->buf, n);
+            fixed_ram_sums_stream_add(sum, c->buf, n);
         }
         done += n;
     }
@@ -69,7 +69,7 @@ static bool copy_piece(Convert *c, const ToolPiece *piece, uint64_t to,
 /* All that comes behind RAM; @end: where it ends in the output. */
 static bool copy_tail(Convert *c, uint64_t *end, Error **errp)
 {
-    FixedRamSumStream *sum = c->index->has_sums ? fixed_ram_sum_stream_new()
+    FixedRamSumStream *sum = c->index->has_sums ? fixed_ram_sums_stream_new()
                                                 : NULL;
     uint64_t to = c->layout->ram_end;
     bool ok = true;
@@ -83,8 +83,8 @@ static bool copy_tail(Convert *c, uint64_t *end, Error **errp)
     c->index->tail.offset = c->layout->ram_end;
     c->index->tail.length = to - c->layout->ram_end;
     if (sum) {
-        c->index->tail.sum = fixed_ram_sum_stream_get(sum);
-        fixed_ram_sum_stream_free(sum);
+        c->index->tail.sum = fixed_ram_sums_stream_get(sum);
+        fixed_ram_sums_stream_free(sum);
     }
     *end = to;
     return ok;

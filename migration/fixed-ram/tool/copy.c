@@ -56,7 +56,8 @@ static void note_page(ToolCopy *copy, uint64_t page, const uint8_t *bytes)
     }
     set_bit(page, copy->data);
     if (copy->sums) {
-        fixed_ram_save_sums_set(copy->sums, page, fixed_ram_sum(bytes, size));
+        fixed_ram_save_sums_set(copy->sums, page,
+                                fixed_ram_sums_get(bytes, size));
     }
 }
 
@@ -117,7 +118,8 @@ static bool copy_pages(ToolCopy *copy, ToolWriter *out, uint8_t *buf,
 
 static size_t bitmap_bytes(const ToolCopy *copy)
 {
-    return fixed_ram_bitmap_bytes(copy->in->length, copy->in->page_size);
+    return fixed_ram_ramsection_bitmap_bytes(copy->in->length,
+                                             copy->in->page_size);
 }
 
 static bool write_bitmap(ToolCopy *copy, ToolWriter *out, Error **errp)
@@ -152,7 +154,7 @@ FixedRamIndexBlock tool_copy_describe(const ToolCopy *copy)
 
     pstrcpy(entry.name, sizeof(entry.name), copy->in->name);
     if (copy->sums) {
-        entry.bitmap_sum = fixed_ram_sum(copy->data, bitmap_bytes(copy));
+        entry.bitmap_sum = fixed_ram_sums_get(copy->data, bitmap_bytes(copy));
     }
     return entry;
 }

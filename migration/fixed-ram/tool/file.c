@@ -30,7 +30,7 @@ void tool_file_close(ToolFile *file)
 {
     if (file) {
         g_ptr_array_unref(file->blocks);
-        fixed_ram_sum_table_unref(file->table);
+        fixed_ram_sumtable_unref(file->table);
         tool_plain_free(file->plain);
         fixed_ram_snapshot_free(file->snapshot);
         g_free(file);
@@ -112,7 +112,7 @@ static void add_mapped_blocks(ToolFile *file)
         add_block(file, info, data, NULL);
     }
     if (s->index) {
-        file->table = fixed_ram_sum_table_new(s->index);
+        file->table = fixed_ram_sumtable_new(s->index);
     }
 }
 

@@ -80,7 +80,8 @@ static uint64_t place_block(ToolLayout *l, const ToolBlock *block,
     fixed_ram_bytes_put_be64(b.header, block->page_size);
     b.bitmap_offset = at + b.header->len + 2 * sizeof(uint64_t);
     bitmap_end = b.bitmap_offset +
-                 fixed_ram_bitmap_bytes(block->length, block->page_size);
+                 fixed_ram_ramsection_bitmap_bytes(block->length,
+                                                   block->page_size);
     b.pages_offset = ROUND_UP(bitmap_end + room, PAGES_ALIGNMENT);
     fixed_ram_bytes_put_be64(b.header, b.bitmap_offset);
     fixed_ram_bytes_put_be64(b.header, b.pages_offset);

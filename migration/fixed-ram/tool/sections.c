@@ -45,7 +45,7 @@ FixedRamFileSectionList *tool_sections(const ToolFile *file)
     index = g_malloc(length);
     if (!fixed_ram_source_read(file->snapshot->source, index, length,
                                sb->index_offset, NULL) ||
-        fixed_ram_crc32c(index, length) != sb->index_crc) {
+        fixed_ram_layout_crc32c(index, length) != sb->index_crc) {
         return NULL;
     }
     while (at + sizeof(SectionHeader) <= length) {

@@ -68,7 +68,7 @@ static uint64_t file_sum(const Decoded *d, uint64_t offset, uint64_t length)
 {
     g_autofree uint8_t *bytes = file_bytes(d, offset, length);
 
-    return fixed_ram_sum(bytes, length);
+    return fixed_ram_sums_get(bytes, length);
 }
 
 static uint64_t bitmap_bytes(const DecodedBlock *b)

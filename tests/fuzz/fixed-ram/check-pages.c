@@ -27,9 +27,9 @@ uint64_t cluster_sum(const Decoded *d, const DecodedBlock *b, uint64_t page)
 
     for (; page < end; page++) {
         decoded_page(d, b, page, buf);
-        stq_le_p(&sums[n++], fixed_ram_sum(buf, INPUT_PAGE));
+        stq_le_p(&sums[n++], fixed_ram_sums_get(buf, INPUT_PAGE));
     }
-    return fixed_ram_sum(sums, n * 8);
+    return fixed_ram_sums_get(sums, n * 8);
 }
 
 static bool holds_data(const Decoded *d, const DecodedBlock *b, uint64_t page)
@@ -52,7 +52,7 @@ static bool table_has(const FixedRamIndex *index, const Decoded *d, uint64_t n,
 
     input_read(d->in, chunk, words * 8, index->table.offset + first * 8);
     return le64_to_cpu(chunk[n - first]) == sum &&
-           fixed_ram_sum(chunk, words * 8) ==
+           fixed_ram_sums_get(chunk, words * 8) ==
            g_array_index(index->table.chunk_sums, uint64_t, n / CHUNK_SUMS);
 }
 

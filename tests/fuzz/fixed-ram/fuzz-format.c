@@ -36,14 +36,14 @@ static bool read_bitmaps(FixedRamSource *source, const FixedRamRamSection *ram,
 static bool read_table(FixedRamSource *source, const FixedRamIndex *index,
                        const Decoded *d)
 {
-    g_autoptr(FixedRamSumTable) table = fixed_ram_sum_table_new(index);
+    g_autoptr(FixedRamSumTable) table = fixed_ram_sumtable_new(index);
     uint64_t clusters = table ? index->table.length / sizeof(uint64_t) : 0;
 
     for (uint64_t i = 0; i < clusters; i++) {
         Error *err = NULL;
         uint64_t sum;
 
-        if (!fixed_ram_sum_table_get(table, source, i, &sum, &err)) {
+        if (!fixed_ram_sumtable_get(table, source, i, &sum, &err)) {
             check_error(err);
             return false;
         }

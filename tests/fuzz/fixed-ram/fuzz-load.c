@@ -322,7 +322,7 @@ static bool runs_on_demand(const Input *in)
 static void run_verify(Run *run, const FixedRamIndex *index)
 {
     if (index && !(run->in->flags & INPUT_UNVERIFIED)) {
-        run->sums = fixed_ram_sum_table_new(index);
+        run->sums = fixed_ram_sumtable_new(index);
     }
     run->bad = run->sums ? bad_clusters(index, run->d)
                          : g_array_new(false, false, 1);
@@ -353,7 +353,7 @@ static void load_snapshot(Input *in, const Opened *o)
     qemu_cond_destroy(&run.cond);
     qemu_mutex_destroy(&run.lock);
     fuzz_counts.faults += run.faults;
-    fixed_ram_sum_table_unref(run.sums);
+    fixed_ram_sumtable_unref(run.sums);
     g_array_unref(run.bad);
 }
 

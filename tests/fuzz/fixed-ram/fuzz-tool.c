@@ -116,7 +116,7 @@ static void check_layout(const ToolFile *file, uint64_t start)
         const ToolLayoutBlock *b = tool_layout_block(l, i);
         const ToolBlock *block = tool_file_block(file, i);
         uint64_t bitmap_end = b->bitmap_offset +
-            fixed_ram_bitmap_bytes(block->length, block->page_size);
+            fixed_ram_ramsection_bitmap_bytes(block->length, block->page_size);
 
         g_assert_cmpuint(b->header_offset, ==, end);
         g_assert_cmpuint(b->bitmap_offset, ==, end + b->header->len);

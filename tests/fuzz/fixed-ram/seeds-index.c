@@ -76,7 +76,7 @@ static uint64_t file_sum(const Writer *w, uint64_t from, uint64_t to)
     g_autofree uint8_t *bytes = g_malloc(to - from);
 
     input_read(&w->in, bytes, to - from, from);
-    return fixed_ram_sum(bytes, to - from);
+    return fixed_ram_sums_get(bytes, to - from);
 }
 
 /* Its words are no fields: there is nothing to be said about one of them. */
@@ -177,7 +177,7 @@ static void put_sums(Writer *w)
     g_assert(w->table_length <= 4096);
     table = s->input->data + s->input->len - (here(w) - w->table);
     put_le(s, 8, 1);
-    put_le(s, 8, fixed_ram_sum(table, w->table_length));
+    put_le(s, 8, fixed_ram_sums_get(table, w->table_length));
 }
 
 static void put_later(Writer *w)

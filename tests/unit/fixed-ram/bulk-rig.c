@@ -235,9 +235,10 @@ void bulk_rig_check_sums(const BulkRig *f, BulkKind kind)
             g_assert_cmpint(pread(f->fd, buf, PAGE,
                                   b->pages_offset + page * PAGE), ==, PAGE);
             of_pages[i] = test_bit(page, b->data)
-                ? fixed_ram_sum(buf, PAGE) : fixed_ram_sum_zeros(PAGE);
+                ? fixed_ram_sums_get(buf, PAGE)
+                : fixed_ram_sums_zero_page(PAGE);
         }
-        g_assert_cmphex(sums[c], ==, fixed_ram_sum_pages(of_pages, n));
+        g_assert_cmphex(sums[c], ==, fixed_ram_sums_cluster(of_pages, n));
     }
 }
 

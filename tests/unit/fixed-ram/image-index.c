@@ -53,7 +53,7 @@ static uint64_t bitmap_at(const Image *img, unsigned i)
 
 static uint64_t bytes_sum(const Image *img, uint64_t from, uint64_t to)
 {
-    return fixed_ram_sum(img->bytes->data + from, to - from);
+    return fixed_ram_sums_get(img->bytes->data + from, to - from);
 }
 
 void image_fill(Image *img)
@@ -79,12 +79,11 @@ uint64_t image_cluster_sum(const Image *img, unsigned i, uint64_t cluster)
     for (; page < end; page++) {
         const uint8_t *bytes = img->bytes->data + pages_at(img, i) +
                                page * IMAGE_PAGE;
+        const uint8_t *from = image_holds_page(i, page) ? bytes : zeros;
 
-        stq_le_p(&sums[n++], fixed_ram_sum(image_holds_page(i, page) ? bytes
-                                                                     : zeros,
-                                           IMAGE_PAGE));
+        stq_le_p(&sums[n++], fixed_ram_sums_get(from, IMAGE_PAGE));
     }
-    return fixed_ram_sum(sums, n * 8);
+    return fixed_ram_sums_get(sums, n * 8);
 }
 
 static void put_table(Image *img, ImageIndex *at)

@@ -51,9 +51,9 @@ bool read_all(Fixture *f, Error **errp)
         !fixed_ram_index_verify_stream(index, &f->img->parent, errp)) {
         return false;
     }
-    table = fixed_ram_sum_table_new(index);
+    table = fixed_ram_sumtable_new(index);
     for (uint64_t i = 0; table && i < index->table.length / 8; i++) {
-        if (!fixed_ram_sum_table_get(table, &f->img->parent, i, &sum, errp)) {
+        if (!fixed_ram_sumtable_get(table, &f->img->parent, i, &sum, errp)) {
             return false;
         }
     }

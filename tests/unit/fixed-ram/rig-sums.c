@@ -16,7 +16,8 @@ static uint64_t count_clusters(const FixedRamMap *map)
     uint64_t clusters = 0;
 
     for (size_t i = 0; i < map->blocks->len; i++) {
-        clusters += fixed_ram_clusters(fixed_ram_map_block(map, i)->length);
+        clusters +=
+            fixed_ram_sums_clusters(fixed_ram_map_block(map, i)->length);
     }
     return clusters;
 }
@@ -44,10 +45,10 @@ static uint64_t sum_cluster(const Disk *disk, const FixedRamBlock *block,
         const uint8_t *from = disk->bytes + block->pages_offset +
                               page * DISK_PAGE;
 
-        sums[n++] = cpu_to_le64(fixed_ram_sum(test_bit(page, block->data)
-                                              ? from : zeros, DISK_PAGE));
+        sums[n++] = cpu_to_le64(fixed_ram_sums_get(test_bit(page, block->data)
+                                                   ? from : zeros, DISK_PAGE));
     }
-    return fixed_ram_sum(sums, n * sizeof(*sums));
+    return fixed_ram_sums_get(sums, n * sizeof(*sums));
 }
 
 FixedRamSumTable *rig_sums_write(Disk *disk, FixedRamMap *map,
@@ -62,7 +63,7 @@ FixedRamSumTable *rig_sums_write(Disk *disk, FixedRamMap *map,
         FixedRamBlock *block = fixed_ram_map_block(map, i);
 
         block->first_cluster = at / sizeof(uint64_t);
-        for (uint64_t n = 0; n < fixed_ram_clusters(block->length); n++) {
+        for (uint64_t n = 0; n < fixed_ram_sums_clusters(block->length); n++) {
             stq_le_p(table + at, sum_cluster(disk, block, n));
             at += sizeof(uint64_t);
         }
@@ -73,10 +74,10 @@ FixedRamSumTable *rig_sums_write(Disk *disk, FixedRamMap *map,
     index->table.offset = offset;
     index->table.length = length;
     for (at = 0; at < length; at += FIXED_RAM_CHUNK_BYTES) {
-        uint64_t sum = fixed_ram_sum(table + at, MIN(length - at,
-                                                     FIXED_RAM_CHUNK_BYTES));
+        uint64_t n = MIN(length - at, FIXED_RAM_CHUNK_BYTES);
+        uint64_t sum = fixed_ram_sums_get(table + at, n);
 
         g_array_append_val(index->table.chunk_sums, sum);
     }
-    return fixed_ram_sum_table_new(index);
+    return fixed_ram_sumtable_new(index);
 }

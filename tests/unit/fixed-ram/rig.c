@@ -241,7 +241,7 @@ Rig *rig_new(const RigOptions *o)
     soil_memory(rig);
     rig->load = fixed_ram_load_new(rig->map, rig_source(rig, o->good_reads),
                                    &config, &error_abort);
-    fixed_ram_sum_table_unref(config.sums);
+    fixed_ram_sumtable_unref(config.sums);
     if (o->on_demand && !register_memory(rig)) {
         rig_free(rig);
         return NULL;

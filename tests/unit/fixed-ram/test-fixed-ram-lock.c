@@ -75,11 +75,11 @@ static void test_loaders(void)
     }
     fixed_ram_lock_shared(f.a, 0, "snap", &error_abort);
     fixed_ram_lock_shared(f.b, 0, "snap", &error_abort);
-    fixed_ram_unlock(f.b, 0);
+    fixed_ram_lock_release(f.b, 0);
     expect_no_writer(&f, 0);
     /* Wherever the other one begins. */
     expect_no_writer(&f, START * 2);
-    fixed_ram_unlock(f.a, 0);
+    fixed_ram_lock_release(f.a, 0);
     fixed_ram_lock_exclusive(f.b, 0, "snap", &error_abort);
     files_close(&f);
 }

@@ -79,7 +79,7 @@ static void check_table(Block *b)
             .page_size = PAGE,
         };
 
-        g_assert_cmphex(table[i], ==, fixed_ram_cluster_sum(&cluster));
+        g_assert_cmphex(table[i], ==, fixed_ram_sumtable_sum_cluster(&cluster));
     }
 }
 
@@ -300,7 +300,7 @@ static FixedRamSuperblock read_superblock(Fixture *f)
 static void check_file_table(Fixture *f, FixedRamSource *source,
                              const FixedRamIndex *index)
 {
-    g_autoptr(FixedRamSumTable) table = fixed_ram_sum_table_new(index);
+    g_autoptr(FixedRamSumTable) table = fixed_ram_sumtable_new(index);
 
     for (unsigned i = 0; table && i < BLOCKS; i++) {
         uint64_t clusters, sum;
@@ -308,9 +308,9 @@ static void check_file_table(Fixture *f, FixedRamSource *source,
             fixed_ram_save_sums_table(g_ptr_array_index(f->sums, i),
                                       &clusters);
 
-        g_assert_cmpuint(clusters, ==, fixed_ram_clusters(lengths[i]));
+        g_assert_cmpuint(clusters, ==, fixed_ram_sums_clusters(lengths[i]));
         for (uint64_t c = 0; c < clusters; c++) {
-            fixed_ram_sum_table_get(
+            fixed_ram_sumtable_get(
                 table, source,
                 fixed_ram_index_block(index, i)->first_cluster + c, &sum,
                 &error_abort);

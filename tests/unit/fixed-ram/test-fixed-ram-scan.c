@@ -122,11 +122,11 @@ static void check_sums(Fixture *f, const char *letters)
 
         for (size_t p = 0; p < per_cluster; p++) {
             of_pages[p] = letters[i + p] == 'D'
-                ? fixed_ram_sum(f->mem + (i + p) * PAGE, PAGE)
-                : fixed_ram_sum_zeros(PAGE);
+                ? fixed_ram_sums_get(f->mem + (i + p) * PAGE, PAGE)
+                : fixed_ram_sums_zero_page(PAGE);
         }
         g_assert_cmphex(sums[(FIRST + i) / per_cluster], ==,
-                        fixed_ram_sum_pages(of_pages, per_cluster));
+                        fixed_ram_sums_cluster(of_pages, per_cluster));
     }
 }
 

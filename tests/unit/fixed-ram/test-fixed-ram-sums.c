@@ -46,7 +46,7 @@ static void test_vectors(void)
 
     fill_sanity(buf);
     for (size_t i = 0; i < ARRAY_SIZE(vectors); i++) {
-        g_assert_cmphex(fixed_ram_sum(buf, vectors[i].length), ==,
+        g_assert_cmphex(fixed_ram_sums_get(buf, vectors[i].length), ==,
                         vectors[i].sum);
     }
 }
@@ -54,7 +54,7 @@ static void test_vectors(void)
 /* The same bytes in pieces of any size, and the sum in between. */
 static void test_stream(void)
 {
-    FixedRamSumStream *stream = fixed_ram_sum_stream_new();
+    FixedRamSumStream *stream = fixed_ram_sums_stream_new();
     uint8_t buf[SANITY_BYTES];
 
     fill_sanity(buf);
@@ -62,16 +62,16 @@ static void test_stream(void)
         for (size_t done = 0; done < SANITY_BYTES; ) {
             size_t n = MIN(piece, SANITY_BYTES - done);
 
-            fixed_ram_sum_stream_add(stream, buf + done, n);
+            fixed_ram_sums_stream_add(stream, buf + done, n);
             done += n;
-            g_assert_cmphex(fixed_ram_sum_stream_get(stream), ==,
-                            fixed_ram_sum(buf, done));
+            g_assert_cmphex(fixed_ram_sums_stream_get(stream), ==,
+                            fixed_ram_sums_get(buf, done));
         }
-        fixed_ram_sum_stream_reset(stream);
-        g_assert_cmphex(fixed_ram_sum_stream_get(stream), ==, vectors[0].sum);
+        fixed_ram_sums_stream_reset(stream);
+        g_assert_cmphex(fixed_ram_sums_stream_get(stream), ==, vectors[0].sum);
     }
-    fixed_ram_sum_stream_free(stream);
-    fixed_ram_sum_stream_free(NULL);
+    fixed_ram_sums_stream_free(stream);
+    fixed_ram_sums_stream_free(NULL);
 }
 
 static void test_zeros(void)
@@ -79,10 +79,10 @@ static void test_zeros(void)
     g_autofree uint8_t *zeros = g_malloc0(FIXED_RAM_CLUSTER_BYTES);
 
     for (size_t size = FIXED_RAM_CLUSTER_BYTES; size; size /= 2) {
-        uint64_t sum = fixed_ram_sum(zeros, size);
+        uint64_t sum = fixed_ram_sums_get(zeros, size);
 
-        g_assert_cmphex(fixed_ram_sum_zeros(size), ==, sum);
-        g_assert_cmphex(fixed_ram_sum_zeros(size), ==, sum);
+        g_assert_cmphex(fixed_ram_sums_zero_page(size), ==, sum);
+        g_assert_cmphex(fixed_ram_sums_zero_page(size), ==, sum);
     }
 }
 
@@ -93,27 +93,27 @@ static void test_pages(void)
     uint8_t bytes[sizeof(sums)];
 
     for (size_t i = 0; i < ARRAY_SIZE(sums); i++) {
-        sums[i] = fixed_ram_sum(&i, sizeof(i));
+        sums[i] = fixed_ram_sums_get(&i, sizeof(i));
         stq_le_p(bytes + i * 8, sums[i]);
     }
     for (size_t n = 1; n <= ARRAY_SIZE(sums); n++) {
-        g_assert_cmphex(fixed_ram_sum_pages(sums, n), ==,
-                        fixed_ram_sum(bytes, n * 8));
+        g_assert_cmphex(fixed_ram_sums_cluster(sums, n), ==,
+                        fixed_ram_sums_get(bytes, n * 8));
     }
     memcpy(swapped, sums, sizeof(sums));
     swapped[3] = sums[4];
     swapped[4] = sums[3];
-    g_assert_cmphex(fixed_ram_sum_pages(sums, 16), !=,
-                    fixed_ram_sum_pages(swapped, 16));
+    g_assert_cmphex(fixed_ram_sums_cluster(sums, 16), !=,
+                    fixed_ram_sums_cluster(swapped, 16));
 }
 
 static void test_clusters(void)
 {
-    g_assert_cmpuint(fixed_ram_clusters(0), ==, 0);
-    g_assert_cmpuint(fixed_ram_clusters(1), ==, 1);
-    g_assert_cmpuint(fixed_ram_clusters(64 * KiB), ==, 1);
-    g_assert_cmpuint(fixed_ram_clusters(64 * KiB + 4096), ==, 2);
-    g_assert_cmpuint(fixed_ram_clusters(1 * TiB), ==, 16 * MiB);
+    g_assert_cmpuint(fixed_ram_sums_clusters(0), ==, 0);
+    g_assert_cmpuint(fixed_ram_sums_clusters(1), ==, 1);
+    g_assert_cmpuint(fixed_ram_sums_clusters(64 * KiB), ==, 1);
+    g_assert_cmpuint(fixed_ram_sums_clusters(64 * KiB + 4096), ==, 2);
+    g_assert_cmpuint(fixed_ram_sums_clusters(1 * TiB), ==, 16 * MiB);
 }
 
 static void test_not_built(void)

@@ -81,12 +81,12 @@ static void setup(Table *t, uint64_t clusters)
     t->index->table.offset = OFFSET;
     t->index->table.length = length;
     for (uint64_t at = 0; at < length; at += 4096) {
-        uint64_t sum = fixed_ram_sum(t->bytes + OFFSET + at,
-                                     MIN(length - at, 4096));
+        uint64_t sum = fixed_ram_sums_get(t->bytes + OFFSET + at,
+                                          MIN(length - at, 4096));
 
         g_array_append_val(t->index->table.chunk_sums, sum);
     }
-    t->table = fixed_ram_sum_table_new(t->index);
+    t->table = fixed_ram_sumtable_new(t->index);
     g_assert_nonnull(t->table);
     /* The table outlives what it was made of. */
     fixed_ram_index_free(t->index);
@@ -95,7 +95,7 @@ static void setup(Table *t, uint64_t clusters)
 
 static void teardown(Table *t)
 {
-    fixed_ram_sum_table_unref(t->table);
+    fixed_ram_sumtable_unref(t->table);
     g_free(t->bytes);
 }
 
@@ -103,8 +103,8 @@ static uint64_t get(Table *t, uint64_t i)
 {
     uint64_t sum;
 
-    g_assert_true(fixed_ram_sum_table_get(t->table, &t->parent, i, &sum,
-                                          &error_abort));
+    g_assert_true(fixed_ram_sumtable_get(t->table, &t->parent, i, &sum,
+                                         &error_abort));
     return sum;
 }
 
@@ -114,8 +114,8 @@ static void expect_error(Table *t, uint64_t i, const char *words)
     const char *text;
     uint64_t sum;
 
-    g_assert_false(fixed_ram_sum_table_get(t->table, &t->parent, i, &sum,
-                                           &err));
+    g_assert_false(fixed_ram_sumtable_get(t->table, &t->parent, i, &sum,
+                                          &err));
     text = error_get_pretty(err);
     g_assert_nonnull(strstr(text, "'" NAME "'"));
     g_assert_nonnull(strstr(text, "offset 0x"));
@@ -204,7 +204,7 @@ static void test_expect(void)
     Table t;
 
     setup(&t, 2 * CHUNK + 1);
-    fixed_ram_sum_table_expect(t.table, &t.parent);
+    fixed_ram_sumtable_expect(t.table, &t.parent);
     g_assert_cmpuint(t.expect_offset, ==, OFFSET);
     g_assert_cmpuint(t.expect_length, ==, (2 * CHUNK + 1) * 8);
     g_assert_cmpuint(t.reads, ==, 0);
@@ -218,11 +218,11 @@ static void test_refs(void)
     Table t;
 
     setup(&t, 2);
-    more = fixed_ram_sum_table_ref(t.table);
+    more = fixed_ram_sumtable_ref(t.table);
     g_assert_true(more == t.table);
-    fixed_ram_sum_table_unref(more);
+    fixed_ram_sumtable_unref(more);
     g_assert_cmphex(get(&t, 1), ==, cluster_sum(1));
-    g_assert_null(fixed_ram_sum_table_ref(NULL));
+    g_assert_null(fixed_ram_sumtable_ref(NULL));
     teardown(&t);
 }
 
@@ -249,8 +249,8 @@ static void *getter_thread(void *opaque)
         uint64_t i = (n * 97 + g->seed * CHUNK / 2) % CLUSTERS;
         uint64_t sum = 0;
 
-        while (!fixed_ram_sum_table_get(g->t->table, &g->t->parent, i, &sum,
-                                        NULL)) {
+        while (!fixed_ram_sumtable_get(g->t->table, &g->t->parent, i, &sum,
+                                       NULL)) {
             g->failed++;
             qatomic_set(&g->t->fail, false);
         }
@@ -305,7 +305,7 @@ static void test_cluster(void)
             cluster.pages = MIN(16, image_block_pages[i] - cluster.page);
             cluster.buf = img->bytes->data + image_get(img, pages, 8) +
                           cluster.page * IMAGE_PAGE;
-            g_assert_cmphex(fixed_ram_cluster_sum(&cluster), ==,
+            g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), ==,
                             image_cluster_sum(img, i, cluster.page / 16));
         }
     }
@@ -323,17 +323,17 @@ static void test_cluster_bits(void)
     uint64_t full, part;
 
     memset(buf, 0x5a, 16 * IMAGE_PAGE);
-    full = fixed_ram_cluster_sum(&cluster);
+    full = fixed_ram_sumtable_sum_cluster(&cluster);
     data[1] = 0xfffe;
-    part = fixed_ram_cluster_sum(&cluster);
+    part = fixed_ram_sumtable_sum_cluster(&cluster);
     g_assert_cmphex(part, !=, full);
     buf[100] = 1;
-    g_assert_cmphex(fixed_ram_cluster_sum(&cluster), ==, part);
+    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), ==, part);
     memset(buf, 0, IMAGE_PAGE);
     data[1] = 0xffff;
-    g_assert_cmphex(fixed_ram_cluster_sum(&cluster), ==, part);
+    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), ==, part);
     buf[15 * IMAGE_PAGE + 4095] ^= 1;
-    g_assert_cmphex(fixed_ram_cluster_sum(&cluster), !=, part);
+    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), !=, part);
 }
 
 /* Smaller pages than x86 has. */
@@ -349,22 +349,22 @@ static void test_cluster_small_pages(void)
     for (unsigned i = 0; i < 64; i++) {
         buf[i * 1024] = i % 3;
         set_bit(i, data);
-        sums[i] = fixed_ram_sum(buf + i * 1024, 1024);
+        sums[i] = fixed_ram_sums_get(buf + i * 1024, 1024);
     }
-    g_assert_cmphex(fixed_ram_cluster_sum(&cluster), ==,
-                    fixed_ram_sum_pages(sums, 64));
+    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), ==,
+                    fixed_ram_sums_cluster(sums, 64));
 }
 
 static void test_no_sums(void)
 {
     g_autoptr(FixedRamIndex) index = fixed_ram_index_new();
 
-    g_assert_null(fixed_ram_sum_table_new(index));
+    g_assert_null(fixed_ram_sumtable_new(index));
     index->has_sums = true;
     if (!fixed_ram_sums_built()) {
-        g_assert_null(fixed_ram_sum_table_new(index));
+        g_assert_null(fixed_ram_sumtable_new(index));
     }
-    fixed_ram_sum_table_unref(NULL);
+    fixed_ram_sumtable_unref(NULL);
 }
 
 int main(int argc, char **argv)
