@@ -11,7 +11,7 @@
 
 #define START 70000
 
-/* Two descriptions of one file: two users, also in one process. */
+/* Two descriptions of one file: two users, even in one process. */
 typedef struct Files {
     char *path;
     int a, b;
@@ -77,7 +77,7 @@ static void test_loaders(void)
     fixed_ram_lock_shared(f.b, 0, "snap", &error_abort);
     fixed_ram_lock_release(f.b, 0);
     expect_no_writer(&f, 0);
-    /* Wherever the other one begins. */
+    /* Wherever the other snapshot begins. */
     expect_no_writer(&f, START * 2);
     fixed_ram_lock_release(f.a, 0);
     fixed_ram_lock_exclusive(f.b, 0, "snap", &error_abort);
@@ -95,7 +95,7 @@ static void test_saver(void)
     expect_no_reader(&f, START);
     expect_no_reader(&f, START * 3);
     expect_no_writer(&f, 0);
-    /* What stands before the snapshot belongs to somebody else. */
+    /* Bytes in front of the snapshot are not locked. */
     g_assert_cmpint(qemu_lock_fd_test(f.b, 0, START, true), ==, 0);
     g_assert_cmpint(qemu_lock_fd_test(f.b, START, 1, false), ==, -EAGAIN);
     close(f.a);
@@ -104,7 +104,7 @@ static void test_saver(void)
     files_close(&f);
 }
 
-/* A source holds its lock as long as it is open. */
+/* A source holds its lock until its last reference is dropped. */
 static void test_source(void)
 {
     FixedRamSource *source;
@@ -116,6 +116,8 @@ static void test_source(void)
     }
     source = fixed_ram_source_open_file(f.path, 0, false, &error_abort);
     expect_no_writer(&f, 0);
+    fixed_ram_source_unref(fixed_ram_source_ref(source));
+    expect_no_writer(&f, 0);
     fixed_ram_source_unref(source);
     fixed_ram_lock_exclusive(f.a, 0, "snap", &error_abort);
     g_assert_null(fixed_ram_source_open_file(f.path, 0, false, &err));
@@ -125,7 +127,80 @@ static void test_source(void)
     files_close(&f);
 }
 
-/* What has no locks is used all the same. */
+/*
+ * Descriptors of one description have one lock, as those that are taken out of
+ * an fdset.  It stays until the last of them is released.
+ */
+static void test_description(void)
+{
+    Files f;
+    int copy;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    copy = dup(f.a);
+    g_assert_cmpint(copy, >=, 0);
+    fixed_ram_lock_shared(f.a, START, "snap", &error_abort);
+    fixed_ram_lock_shared(copy, START, "snap", &error_abort);
+    fixed_ram_lock_release(copy, START);
+    expect_no_writer(&f, START);
+    fixed_ram_lock_release(f.a, START);
+    fixed_ram_lock_exclusive(f.b, START, "snap", &error_abort);
+    fixed_ram_lock_release(f.b, START);
+
+    /* They may belong to snapshots that begin at different places. */
+    fixed_ram_lock_shared(f.a, START, "snap", &error_abort);
+    fixed_ram_lock_shared(copy, 0, "snap", &error_abort);
+    fixed_ram_lock_release(copy, 0);
+    expect_no_writer(&f, START);
+    g_assert_cmpint(qemu_lock_fd_test(f.b, 0, START, true), ==, 0);
+    fixed_ram_lock_shared(copy, 0, "snap", &error_abort);
+    fixed_ram_lock_release(f.a, START);
+    expect_no_writer(&f, START * 2);
+    fixed_ram_lock_release(copy, 0);
+    fixed_ram_lock_exclusive(f.b, 0, "snap", &error_abort);
+    close(copy);
+    files_close(&f);
+}
+
+/* A second description of the file has a lock of its own. */
+static void test_other_description(void)
+{
+    Files f;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    fixed_ram_lock_shared(f.a, 0, "snap", &error_abort);
+    fixed_ram_lock_shared(f.b, 0, "snap", &error_abort);
+    fixed_ram_lock_release(f.a, 0);
+    g_assert_cmpint(qemu_lock_fd_test(f.b, 0, 0, true), ==, 0);
+    fixed_ram_lock_release(f.b, 0);
+    files_close(&f);
+}
+
+/* A lock that was refused does not count as a user of the description. */
+static void test_refused(void)
+{
+    Files f;
+    int copy;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    copy = dup(f.a);
+    fixed_ram_lock_exclusive(f.b, START, "snap", &error_abort);
+    fixed_ram_lock_shared(f.a, 0, "snap", NULL);
+    fixed_ram_lock_release(f.b, START);
+    fixed_ram_lock_shared(copy, 0, "snap", &error_abort);
+    fixed_ram_lock_release(copy, 0);
+    fixed_ram_lock_exclusive(f.b, 0, "snap", &error_abort);
+    close(copy);
+    files_close(&f);
+}
+
+/* Files that cannot be locked are used without a lock. */
 static void test_without(void)
 {
     int fds[2];
@@ -143,6 +218,10 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/lock/loaders", test_loaders);
     g_test_add_func("/fixed-ram/lock/saver", test_saver);
     g_test_add_func("/fixed-ram/lock/source", test_source);
+    g_test_add_func("/fixed-ram/lock/description", test_description);
+    g_test_add_func("/fixed-ram/lock/other-description",
+                    test_other_description);
+    g_test_add_func("/fixed-ram/lock/refused", test_refused);
     g_test_add_func("/fixed-ram/lock/without", test_without);
     return g_test_run();
 }

@@ -7,7 +7,9 @@
 #include "qemu/osdep.h"
 #include <sys/syscall.h>
 #include "qemu/memalign.h"
+#include "qemu/units.h"
 #include "qapi/error.h"
+#include "migration/fixed-ram/format/digest.h"
 #include "migration/fixed-ram/format/source.h"
 
 #define PAGE 4096
@@ -25,11 +27,25 @@ static uint8_t content[SIZE];
  */
 static const int *next_reads;
 
+/* All reads fail so; 0: they do not. */
+static int every_read;
+static unsigned reads, pauses;
+static uint64_t bytes_read;     /* wanted by all calls so far */
+
+/* More than a caller should ever try. */
+#define READS_MAX   100000
+
 /* Takes the place of libc's. */
 ssize_t pread(int fd, void *buf, size_t length, off_t offset)
 {
     int next = next_reads ? *next_reads : 0;
 
+    bytes_read += length;
+    if (every_read) {
+        g_assert_cmpuint(reads++, <, READS_MAX);
+        errno = every_read;
+        return -1;
+    }
     if (next) {
         next_reads++;
     }
@@ -39,6 +55,13 @@ ssize_t pread(int fd, void *buf, size_t length, off_t offset)
     }
     return syscall(SYS_pread64, fd, buf, next ? MIN(next, length) : length,
                    offset);
+}
+
+/* Takes the place of GLib's: tests do not wait. */
+void g_usleep(gulong us)
+{
+    g_assert_cmpuint(us, >, 0);
+    pauses++;
 }
 
 static void write_file(void)
@@ -228,6 +251,35 @@ static void test_trouble(const void *direct)
     qemu_vfree(buf);
 }
 
+/*
+ * A file that never says anything but "try again" is an I/O error in the end,
+ * and the thread that reads it does not spin until then.
+ */
+static void test_endless(const void *direct)
+{
+    static const int errors[] = { EAGAIN, EINTR };
+    g_autoptr(FixedRamSource) source = open_file(direct);
+    uint8_t *buf = qemu_memalign(PAGE, PAGE);
+
+    for (size_t i = 0; source && i < 2 * ARRAY_SIZE(errors); i++) {
+        Error *err = NULL;
+        bool ok;
+
+        every_read = errors[i / 2];
+        reads = pauses = 0;
+        ok = i % 2 ? fixed_ram_source_read_pages(source, buf, PAGE, 0, &err)
+                   : fixed_ram_source_read(source, buf, PAGE, 0, &err);
+        every_read = 0;
+        g_assert_false(ok);
+        check_error(err, strerror(errors[i / 2]));
+        g_assert_cmpuint(reads, >, 100);
+        g_assert_cmpuint(pauses, ==, reads - 1);
+        g_assert_true(fixed_ram_source_read(source, buf, PAGE, 0,
+                                            &error_abort));
+    }
+    qemu_vfree(buf);
+}
+
 /* A regular file that really cannot be read: memory that is not there. */
 static void test_unreadable(void)
 {
@@ -372,6 +424,102 @@ static void test_other_kind(void)
     fixed_ram_source_unref(NULL);
 }
 
+/* --- holes --- */
+
+#define SPARSE  (64 * MiB)
+
+/* The same file, whose holes are not known. */
+typedef struct SolidSource {
+    FixedRamSource parent;
+    FixedRamSource *inner;
+} SolidSource;
+
+static ssize_t solid_read(FixedRamSource *source, void *buf, size_t length,
+                          uint64_t offset)
+{
+    FixedRamSource *inner = container_of(source, SolidSource, parent)->inner;
+
+    return inner->ops->read(inner, buf, length, offset);
+}
+
+static uint64_t digest(FixedRamSource *source, uint64_t from, uint64_t to,
+                       uint64_t *bits)
+{
+    g_autoptr(FixedRamDigest) d = fixed_ram_digest_new(source);
+
+    *bits = bytes_read = 0;
+    g_assert_true(fixed_ram_digest_add(d, from, to - from, bits,
+                                       &error_abort));
+    return fixed_ram_digest_get(d);
+}
+
+/* Returns whether the file system knows of holes. */
+static bool write_sparse(const char *name)
+{
+    static const uint64_t places[] = { 5, 11 * MiB + 4095, SPARSE / 2 };
+    int fd = open(name, O_CREAT | O_WRONLY, 0600);
+    bool known;
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, SPARSE), ==, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        g_assert_cmpint(pwrite(fd, content, 999, places[i]), ==, 999);
+    }
+    known = lseek(fd, MiB, SEEK_DATA) > MiB;
+    close(fd);
+    return known;
+}
+
+/* Holes count as zeros, and are not read. */
+static void test_holes(void)
+{
+    static const FixedRamSourceOps ops = { .read = solid_read };
+    static const uint64_t ends[][2] = {
+        { 0, SPARSE }, { 7, SPARSE - 3 }, { 12 * MiB + 1, SPARSE / 2 + 5 },
+        { SPARSE - MiB, SPARSE }, { 5, 6 }, { 100, 100 },
+    };
+    g_autofree char *name = g_strdup_printf("%s/sparse", dir);
+    g_autoptr(FixedRamSource) source = NULL;
+    SolidSource solid = { };
+    bool known = write_sparse(name);
+
+    source = fixed_ram_source_open_file(name, 0, false, &error_abort);
+    solid.inner = source;
+    fixed_ram_source_init(&solid.parent, &ops, name, SPARSE);
+    for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+        uint64_t bits, all;
+        uint64_t sum = digest(source, ends[i][0], ends[i][1], &bits);
+
+        if (known) {
+            g_assert_cmpuint(bytes_read, <=, 4 * MiB);
+        }
+        g_assert_cmphex(sum, ==, digest(&solid.parent, ends[i][0], ends[i][1],
+                                        &all));
+        g_assert_cmpuint(bits, ==, all);
+        g_assert_cmpuint(bytes_read, ==, ends[i][1] - ends[i][0]);
+    }
+    g_free(solid.parent.name);
+    g_assert_cmpint(unlink(name), ==, 0);
+}
+
+/* Where a file was cut there is no hole. */
+static void test_holes_cut(void)
+{
+    g_autofree char *name = g_strdup_printf("%s/sparse", dir);
+    g_autoptr(FixedRamSource) source = NULL;
+    g_autoptr(FixedRamDigest) d = NULL;
+    Error *err = NULL;
+
+    write_sparse(name);
+    source = fixed_ram_source_open_file(name, 0, false, &error_abort);
+    d = fixed_ram_digest_new(source);
+    g_assert_cmpint(truncate(name, SPARSE - PAGE), ==, 0);
+    g_assert_false(fixed_ram_digest_add(d, 0, SPARSE, NULL, &err));
+    g_assert_nonnull(strstr(error_get_pretty(err), "ends at offset 0x3fff000"));
+    error_free(err);
+    g_assert_cmpint(unlink(name), ==, 0);
+}
+
 static void add_both(const char *name, GTestDataFunc func)
 {
     g_autofree char *buffered = g_strdup_printf("%s/buffered", name);
@@ -399,12 +547,15 @@ int main(int argc, char **argv)
     add_both("/fixed-ram/source/end", test_end);
     add_both("/fixed-ram/source/shortened", test_shortened);
     add_both("/fixed-ram/source/trouble", test_trouble);
+    add_both("/fixed-ram/source/endless", test_endless);
     g_test_add_func("/fixed-ram/source/unreadable", test_unreadable);
     g_test_add_func("/fixed-ram/source/missing", test_missing);
     g_test_add_func("/fixed-ram/source/not-regular", test_not_regular);
     g_test_add_func("/fixed-ram/source/fifo", test_fifo);
     g_test_add_func("/fixed-ram/source/empty-file", test_empty_file);
     g_test_add_func("/fixed-ram/source/other-kind", test_other_kind);
+    g_test_add_func("/fixed-ram/source/holes", test_holes);
+    g_test_add_func("/fixed-ram/source/holes-cut", test_holes_cut);
     ret = g_test_run();
 
     g_assert_cmpint(unlink(path), ==, 0);
