@@ -259,18 +259,20 @@ void fixed_ram_incoming_shutdown(void);
 /**
  * fixed_ram_recover_pause(): stop reading, as after an error
  *
- * Returns false if there is no load of fixed-ram's that can be paused; sets
- * @errp if there is one, but not at this moment.  Any thread, without the BQL.
+ * Stops a recovery, too.  Returns false if there is no load of fixed-ram's
+ * whose guest runs; sets @errp if it is paused already.  Any thread, without
+ * the BQL.
  */
 bool fixed_ram_recover_pause(Error **errp);
 
 /**
  * fixed_ram_recover_start(): begin to recover a paused load
  *
- * @uri: where a copy of the snapshot is
+ * @uri: where a copy of the snapshot is; NULL: read the open file again
  *
- * Returns false if there is no paused load of fixed-ram's.  Any thread, without
- * the BQL.
+ * Does not wait for the file: the migration's state tells how it goes.  Returns
+ * false if there is no load of fixed-ram's whose guest runs; sets @errp if
+ * there is one that cannot be recovered.  Any thread, without the BQL.
  */
 bool fixed_ram_recover_start(const char *uri, Error **errp);
 

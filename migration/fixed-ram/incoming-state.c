@@ -12,15 +12,17 @@
 #include "qemu/lockable.h"
 #include "qemu/module.h"
 #include "qemu/rcu.h"
+#include "../postcopy-ram.h"
 #include "../qemu-file.h"
 #include "incoming-state.h"
 
 /*
- * Out-of-band commands and the engine's threads take @lock while the main
- * thread may be waiting for a page.  So no thread reads a file or touches guest
+ * Commands and the engine's threads take @lock while the main thread may be
+ * waiting for a page.  So no thread reads a file or touches guest
  * memory while it holds the lock.
  */
 static QemuMutex lock;
+static QemuCond idle;           /* with @lock: a thread has let the load go */
 /* The main thread sets it, under @lock. */
 static FixedRamIncoming *incoming;
 /*
@@ -43,6 +45,7 @@ void fixed_ram_incoming_set(FixedRamIncoming *in)
 {
     QEMU_LOCK_GUARD(&lock);
     incoming = in;
+    qemu_cond_broadcast(&idle);
 }
 
 void fixed_ram_incoming_free(FixedRamIncoming *in)
@@ -62,17 +65,43 @@ void fixed_ram_incoming_free(FixedRamIncoming *in)
     g_free(in);
 }
 
-FixedRamIncoming *fixed_ram_incoming_get(MigrationStatus state)
+/* Called under @lock.  Waits until no thread has hold of the load. */
+static FixedRamIncoming *wait_until_idle(void)
+{
+    while (incoming && incoming->busy) {
+        qemu_cond_wait(&idle, &lock);
+    }
+    return incoming && !incoming->finished ? incoming : NULL;
+}
+
+FixedRamIncoming *fixed_ram_incoming_get(void)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in;
 
     QEMU_LOCK_GUARD(&lock);
-    if (!incoming || incoming->busy || incoming->finished ||
-        mis->state != state) {
+    in = wait_until_idle();
+    if (!in || (mis->state != MIGRATION_STATUS_POSTCOPY_ACTIVE &&
+                !postcopy_is_paused(mis->state))) {
         return NULL;
     }
-    incoming->busy = true;
-    return incoming;
+    in->busy = true;
+    return in;
+}
+
+FixedRamIncoming *fixed_ram_incoming_get_recovery(unsigned number)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in;
+
+    QEMU_LOCK_GUARD(&lock);
+    in = wait_until_idle();
+    if (!in || mis->state != MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP ||
+        in->recovery != number) {
+        return NULL;
+    }
+    in->busy = true;
+    return in;
 }
 
 /*
@@ -113,20 +142,13 @@ void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus state)
             migrate_set_state(&mis->state, mis->state, state);
         }
         in->busy = false;
+        qemu_cond_broadcast(&idle);
         /* The engine's notifications have had no effect meanwhile. */
         err = pause_if_stalled(in);
         /* Not after the lock is released: update_bh() may free @in then. */
         qemu_bh_schedule(in->update_bh);
     }
     report_pause(err);
-}
-
-bool fixed_ram_incoming_busy(MigrationStatus state)
-{
-    MigrationIncomingState *mis = migration_incoming_get_current();
-
-    QEMU_LOCK_GUARD(&lock);
-    return incoming && incoming->busy && mis->state == state;
 }
 
 void fixed_ram_incoming_pause(FixedRamIncoming *in)
@@ -217,6 +239,7 @@ void fixed_ram_drain_call_rcu(void)
 static void fixed_ram_init(void)
 {
     qemu_mutex_init(&lock);
+    qemu_cond_init(&idle);
 }
 
 migration_init(fixed_ram_init);

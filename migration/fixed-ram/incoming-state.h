@@ -19,8 +19,9 @@
  *
  * The main thread creates it, changes it under the BQL and frees it.  Two kinds
  * of other threads look at it.  The engine's threads end before it is freed.
- * An out-of-band command takes hold of it by fixed_ram_incoming_get(): until
- * fixed_ram_incoming_put() it is neither finished nor freed.
+ * A command, or the thread of a recovery, takes hold of it by
+ * fixed_ram_incoming_get(): until fixed_ram_incoming_put() it is neither
+ * finished nor freed.
  */
 typedef struct FixedRamIncoming {
     /*
@@ -34,18 +35,19 @@ typedef struct FixedRamIncoming {
     MigrationState *ms;         /* a reference, for parameters and errors */
 
     /*
-     * What pre-flight has read.  The engine takes snapshot->source when it
-     * starts; the rest does not change.
-     */
-    FixedRamSnapshot *snapshot;
-
-    /*
      * The main thread sets these before the engine's threads start, and clears
      * them after the threads have ended.  In between any thread that may look
      * at the load may use them.
      */
     FixedRamLoad *load;
     QEMUBH *update_bh;          /* looks at the engine's state */
+
+    /*
+     * The main thread until the guest starts, then the thread that has hold of
+     * the load.
+     */
+    FixedRamSnapshot *snapshot; /* the file that the engine reads */
+    unsigned recovery;          /* number of the last recovery that began */
 
     /* Main thread only, under the BQL. */
     FixedRamWatchdog *watchdog; /* from pre-flight to the end; or NULL */
@@ -61,7 +63,7 @@ typedef struct FixedRamIncoming {
     bool waited;                /* the share that comes first is loaded */
 
     /* Under the lock of incoming-state.c. */
-    bool busy;                  /* an out-of-band command has hold of it */
+    bool busy;                  /* a thread has hold of the load */
     bool finished;              /* update_bh is ending the load */
 } FixedRamIncoming;
 
@@ -84,16 +86,25 @@ void fixed_ram_incoming_set(FixedRamIncoming *in);
 void fixed_ram_incoming_free(FixedRamIncoming *in);
 
 /**
- * fixed_ram_incoming_get(): take hold of the load, for an out-of-band command
+ * fixed_ram_incoming_get(): take hold of a load on demand whose guest runs
  *
- * @state: the state that the incoming migration must be in
+ * Returns NULL if there is none.  Until fixed_ram_incoming_put() the load
+ * neither ends nor pauses, and the incoming migration's state is the caller's:
+ * postcopy-active, postcopy-paused or postcopy-recover-setup.
  *
- * Returns NULL if there is no load, if the migration is in another state, or if
- * another command has hold of the load.  Until fixed_ram_incoming_put() the
- * load neither ends nor pauses.  Any thread; the caller must not touch guest
- * memory in between.
+ * Waits for another thread that has hold of the load.  So the caller must
+ * neither read a file nor touch guest memory before it lets the load go.  Any
+ * thread.
  */
-FixedRamIncoming *fixed_ram_incoming_get(MigrationStatus state);
+FixedRamIncoming *fixed_ram_incoming_get(void);
+
+/**
+ * fixed_ram_incoming_get_recovery(): the same for the thread of a recovery
+ *
+ * Returns NULL, too, if the recovery with this number is not under way any
+ * more.
+ */
+FixedRamIncoming *fixed_ram_incoming_get_recovery(unsigned number);
 
 /**
  * fixed_ram_incoming_put(): let the load go
@@ -105,27 +116,20 @@ FixedRamIncoming *fixed_ram_incoming_get(MigrationStatus state);
 void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus state);
 
 /**
- * fixed_ram_incoming_busy(): does a command have hold of a load in @state?
- *
- * Any thread.
- */
-bool fixed_ram_incoming_busy(MigrationStatus state);
-
-/**
  * fixed_ram_incoming_pause(): if the engine has stalled, pause the migration
  *
  * @in: a load whose engine exists
  *
- * Reports the reason.  Does nothing while a command has hold of the load:
+ * Reports the reason.  Does nothing while a thread has hold of the load:
  * fixed_ram_incoming_put() makes up for it.  The engine's threads and the main
  * thread.
  */
 void fixed_ram_incoming_pause(FixedRamIncoming *in);
 
 /**
- * fixed_ram_incoming_may_finish(): is every page there, and no command busy?
+ * fixed_ram_incoming_may_finish(): is every page there, and the load not held?
  *
- * Returns true once; from then on no command gets hold of the load.  Main
+ * Returns true once; from then on no thread gets hold of the load.  Main
  * thread.
  */
 bool fixed_ram_incoming_may_finish(FixedRamIncoming *in);

@@ -71,6 +71,11 @@ bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
         addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
         return true;
     }
+    if (fixed_ram_incoming_active()) {
+        error_setg(errp, "Cannot load from '%s': a snapshot is being loaded "
+                   "already", addr->u.file.filename);
+        return false;
+    }
     if (mis->state != MIGRATION_STATUS_NONE) {
         /* migration_incoming_state_setup() refuses it; open no file before. */
         return true;
@@ -197,7 +202,7 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
     }
     fixed_ram_ramblocks_attach(in->map);
     in->load = fixed_ram_load_new(in->map,
-                                  g_steal_pointer(&in->snapshot->source),
+                                  fixed_ram_source_ref(in->snapshot->source),
                                   &config, errp);
     if (!in->load) {
         return false;

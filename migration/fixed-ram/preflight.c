@@ -43,26 +43,24 @@ static bool incoming_open_stream(FixedRamIncoming *in,
     return in->stream;
 }
 
-FixedRamSnapshot *
-fixed_ram_preflight_open_file(const FileMigrationArgs *args,
-                              const MigrationParameters *params, Error **errp)
+static FixedRamSnapshot *open_file(const FileMigrationArgs *args, bool direct,
+                                   Error **errp)
 {
     g_autoptr(FixedRamSource) source =
-        fixed_ram_source_open_file(args->filename, args->offset,
-                                   params->direct_io, errp);
+        fixed_ram_source_open_file(args->filename, args->offset, direct, errp);
 
     return source ? fixed_ram_snapshot_open(source, args->offset,
                                             qemu_target_page_size(), errp)
                   : NULL;
 }
 
-bool fixed_ram_preflight_verify(const FixedRamSnapshot *snapshot,
-                                const MigrationParameters *params,
-                                Error **errp)
+/* Everything but the pages; those are verified when they are read. */
+static bool incoming_verify_stream(const FixedRamIncoming *in, Error **errp)
 {
-    return !snapshot->index || !params->fixed_ram_verify ||
-           fixed_ram_index_verify_stream(snapshot->index, snapshot->source,
-                                         errp);
+    const FixedRamSnapshot *s = in->snapshot;
+
+    return !s->index || !in->ms->parameters.fixed_ram_verify ||
+           fixed_ram_index_verify_stream(s->index, s->source, errp);
 }
 
 /* Verify pages if the user wants that and the snapshot has checksums. */
@@ -123,11 +121,9 @@ static bool check_machine(const FixedRamSnapshot *s, Error **errp)
 static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
                           Error **errp)
 {
-    const MigrationParameters *params = &in->ms->parameters;
-
-    in->snapshot = fixed_ram_preflight_open_file(args, params, errp);
+    in->snapshot = open_file(args, in->ms->parameters.direct_io, errp);
     if (!in->snapshot || !check_machine(in->snapshot, errp) ||
-        !fixed_ram_preflight_verify(in->snapshot, params, errp) ||
+        !incoming_verify_stream(in, errp) ||
         !fixed_ram_snapshot_identify(in->snapshot, errp)) {
         return false;
     }

@@ -1,110 +1,250 @@
 /*
- * fixed-ram: pausing a load, and going on with it
+ * fixed-ram: pausing a load, recovering it, giving up a page
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 /*
- * migrate-pause and migrate-recover are out-of-band: they must work while the
- * main thread itself waits for a page.  So no lock is taken here that anybody
- * holds across an access to the guest's memory.
+ * The commands are out-of-band: they must work while the main thread waits for
+ * a page, and all monitors share one thread for them.  So no handler here waits
+ * for a disk, nor for a lock whose owner may touch guest memory.
+ *
+ * migrate-recover only starts a thread, and answers.  The migration is in
+ * postcopy-recover-setup until that thread has opened the file and compared it
+ * with the snapshot that the load began with.  Then the load goes on from the
+ * new file, or is paused again and query-migrate tells why.
+ *
+ * The thread may hang in a read for ever.  It owns all that it uses until it
+ * takes hold of the load.  If the load has ended by then, or if another command
+ * has stopped or superseded the recovery, its number is out of date and the
+ * thread ends without any effect.
  */
 
 #include "qemu/osdep.h"
+#include "exec/target_page.h"
 #include "migration/fixed-ram.h"
 #include "migration/misc.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-fixed-ram.h"
 #include "qapi/qapi-visit-migration.h"
-#include "preflight.h"
+#include "qemu/error-report.h"
+#include "../postcopy-ram.h"
+#include "util/thread.h"
+#include "incoming-state.h"
+#include "trace.h"
 
-bool fixed_ram_recover_pause(Error **errp)
+/* One recovery.  Its thread owns it. */
+typedef struct Recovery {
+    unsigned number;            /* see FixedRamIncoming */
+    MigrationChannel *channel;  /* the file; NULL: @source is set */
+    FixedRamSource *source;     /* NULL until the file is open */
+    uint64_t start;             /* file offset where the stream begins */
+    bool direct;                /* read pages by direct-io */
+    bool verify;                /* check the stream's checksums */
+} Recovery;
+
+static void recovery_free(Recovery *r)
 {
-    FixedRamIncoming *in =
-        fixed_ram_incoming_get(MIGRATION_STATUS_POSTCOPY_ACTIVE);
-    Error *err = NULL;
-
-    if (in) {
-        error_setg(&err, "paused by the user");
-        fixed_ram_load_stall(in->load, err);
-        fixed_ram_incoming_put(in, MIGRATION_STATUS_POSTCOPY_ACTIVE);
-        return true;
-    }
-    /* Then somebody else is just doing it. */
-    return fixed_ram_incoming_busy(MIGRATION_STATUS_POSTCOPY_ACTIVE);
+    qapi_free_MigrationChannel(r->channel);
+    fixed_ram_source_unref(r->source);
+    g_free(r);
 }
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Recovery, recovery_free)
 
-static FixedRamSource *recover_open(FixedRamIncoming *in, const char *uri,
-                                    Error **errp)
+static bool recovery_parse_uri(Recovery *r, const char *uri, Error **errp)
 {
-    g_autoptr(MigrationChannel) channel = NULL;
-    const MigrationParameters *params = &in->ms->parameters;
-    g_autoptr(FixedRamSnapshot) snapshot = NULL;
-
-    if (!migrate_uri_parse(uri, &channel, errp)) {
-        return NULL;
-    }
-    if (channel->addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
-        error_setg(errp, "Only a file can be loaded from, as file:PATH");
-        return NULL;
-    }
-    snapshot = fixed_ram_preflight_open_file(&channel->addr->u.file, params,
-                                             errp);
-    if (!snapshot ||
-        !fixed_ram_snapshot_same(in->snapshot, snapshot, errp) ||
-        !fixed_ram_preflight_verify(snapshot, params, errp)) {
-        return NULL;
-    }
-    return fixed_ram_source_ref(snapshot->source);
-}
-
-/* Nothing ends or pauses the load before all of this is done. */
-static bool recover_from(FixedRamIncoming *in, const char *uri, Error **errp)
-{
-    MigrationIncomingState *mis = migration_incoming_get_current();
-    g_autoptr(FixedRamSource) source = recover_open(in, uri, errp);
-
-    if (!source || !fixed_ram_load_recover(in->load, source, errp)) {
+    if (!migrate_uri_parse(uri, &r->channel, errp)) {
         return false;
     }
-    g_steal_pointer(&source);
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_PAUSED,
-                      MIGRATION_STATUS_POSTCOPY_RECOVER);
-    WITH_QEMU_LOCK_GUARD(&in->ms->error_mutex) {
-        error_free(in->ms->error);
-        in->ms->error = NULL;
+    if (r->channel->addr->transport != MIGRATION_ADDRESS_TYPE_FILE) {
+        error_setg(errp, "Cannot recover from '%s': the load needs a file, as "
+                   "file:PATH", uri);
+        return false;
     }
+    r->start = r->channel->addr->u.file.offset;
+    return true;
+}
+
+/* The caller has hold of @in. */
+static Recovery *recovery_new(const FixedRamIncoming *in, const char *uri,
+                              Error **errp)
+{
+    g_autoptr(Recovery) r = g_new0(Recovery, 1);
+
+    r->number = in->recovery + 1;
+    r->direct = in->ms->parameters.direct_io;
+    r->verify = in->ms->parameters.fixed_ram_verify;
+    if (!uri) {
+        r->source = fixed_ram_source_ref(in->snapshot->source);
+        r->start = in->snapshot->start;
+    } else if (!recovery_parse_uri(r, uri, errp)) {
+        return NULL;
+    }
+    return g_steal_pointer(&r);
+}
+
+/* Everything that reads the file, and so may hang. */
+static FixedRamSnapshot *recovery_open(Recovery *r, Error **errp)
+{
+    g_autoptr(FixedRamSnapshot) s = NULL;
+
+    if (!r->source) {
+        r->source = fixed_ram_source_open_file(
+            r->channel->addr->u.file.filename, r->start, r->direct, errp);
+        if (!r->source) {
+            return NULL;
+        }
+    }
+    s = fixed_ram_snapshot_open(r->source, r->start, qemu_target_page_size(),
+                                errp);
+    if (!s || !fixed_ram_snapshot_identify(s, errp) ||
+        (s->index && r->verify &&
+         !fixed_ram_index_verify_stream(s->index, s->source, errp))) {
+        return NULL;
+    }
+    return g_steal_pointer(&s);
+}
+
+/* The engine goes on with @next, which becomes the old snapshot on success. */
+static bool switch_snapshot(FixedRamIncoming *in, FixedRamSnapshot **next,
+                            Error **errp)
+{
+    FixedRamSnapshot *old = in->snapshot;
+
+    if (!fixed_ram_snapshot_same(old, *next, errp)) {
+        return false;
+    }
+    fixed_ram_source_ref((*next)->source);
+    if (!fixed_ram_load_recover(in->load, (*next)->source, errp)) {
+        fixed_ram_source_unref((*next)->source);
+        return false;
+    }
+    in->snapshot = *next;
+    *next = old;
+    return true;
+}
+
+/* @err: what query-migrate tells from now on, or NULL; @ms owns it. */
+static void replace_error(MigrationState *ms, Error *err)
+{
+    QEMU_LOCK_GUARD(&ms->error_mutex);
+    error_free(ms->error);
+    ms->error = err;
+}
+
+static void recovery_succeeded(FixedRamIncoming *in)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP,
+                      MIGRATION_STATUS_POSTCOPY_RECOVER);
+    replace_error(in->ms, NULL);
+    fixed_ram_incoming_put(in, MIGRATION_STATUS_POSTCOPY_ACTIVE);
+}
+
+static void recovery_failed(FixedRamIncoming *in, Error *err)
+{
+    Error *paused = fixed_ram_load_error(in->load);
+    Error *both = NULL;
+
+    error_setg(&both, "Cannot recover: %s (the load was paused before: %s)",
+               error_get_pretty(err),
+               paused ? error_get_pretty(paused) : "no reason is known");
+    replace_error(in->ms, both);
+    fixed_ram_incoming_put(in, MIGRATION_STATUS_POSTCOPY_PAUSED);
+    error_free(paused);
+    error_reportf_err(err, "Loading the snapshot is still paused: ");
+}
+
+static void *recovery_thread(void *opaque)
+{
+    g_autoptr(Recovery) r = opaque;
+    Error *err = NULL;
+    g_autoptr(FixedRamSnapshot) s = recovery_open(r, &err);
+    FixedRamIncoming *in = fixed_ram_incoming_get_recovery(r->number);
+
+    trace_fixed_ram_recovery(r->number, in, err ? error_get_pretty(err) : "");
+    if (!in) {
+        error_free(err);
+    } else if (s && switch_snapshot(in, &s, &err)) {
+        recovery_succeeded(in);
+    } else {
+        recovery_failed(in, err);
+    }
+    return NULL;
+}
+
+/* The caller has hold of @in. */
+static bool recovery_start(FixedRamIncoming *in, const char *uri, Error **errp)
+{
+    g_autoptr(Recovery) r = recovery_new(in, uri, errp);
+    QemuThread thread;
+
+    if (!r || !fixed_ram_thread_create(&thread, "fixed-ram/open",
+                                       recovery_thread, r,
+                                       QEMU_THREAD_DETACHED, errp)) {
+        return false;
+    }
+    in->recovery = g_steal_pointer(&r)->number;
     return true;
 }
 
 bool fixed_ram_recover_start(const char *uri, Error **errp)
 {
-    FixedRamIncoming *in =
-        fixed_ram_incoming_get(MIGRATION_STATUS_POSTCOPY_PAUSED);
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in = fixed_ram_incoming_get();
+    MigrationStatus state;
 
-    if (in) {
-        bool ok = recover_from(in, uri, errp);
+    if (!in) {
+        return false;
+    }
+    state = mis->state;
+    if (!postcopy_is_paused(state)) {
+        error_setg(errp, "migrate-recover: the load is not paused");
+    } else if (recovery_start(in, uri, errp)) {
+        state = MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP;
+    }
+    /* A recovery that could not begin leaves one that is under way alone. */
+    fixed_ram_incoming_put(in, state);
+    return true;
+}
 
-        fixed_ram_incoming_put(in, ok ? MIGRATION_STATUS_POSTCOPY_ACTIVE
-                                      : MIGRATION_STATUS_POSTCOPY_PAUSED);
-        return true;
+bool fixed_ram_recover_pause(Error **errp)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in = fixed_ram_incoming_get();
+    MigrationStatus state;
+    Error *err = NULL;
+
+    if (!in) {
+        return false;
     }
-    if (fixed_ram_incoming_busy(MIGRATION_STATUS_POSTCOPY_PAUSED)) {
-        error_setg(errp, "Another command is at work on the paused load");
-        return true;
+    state = mis->state;
+    if (state == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
+        error_setg(&err, "paused by the user");
+        fixed_ram_load_stall(in->load, err);
+        /* fixed_ram_incoming_put() pauses the migration. */
+    } else if (state == MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP) {
+        in->recovery++;
+        state = MIGRATION_STATUS_POSTCOPY_PAUSED;
+    } else {
+        error_setg(errp, "The load is paused already");
     }
-    return false;
+    fixed_ram_incoming_put(in, state);
+    return true;
 }
 
 void qmp_fixed_ram_give_up(const char *block, uint64_t offset, Error **errp)
 {
-    FixedRamIncoming *in =
-        fixed_ram_incoming_get(MIGRATION_STATUS_POSTCOPY_PAUSED);
+    MigrationIncomingState *mis = migration_incoming_get_current();
+    FixedRamIncoming *in = fixed_ram_incoming_get();
 
-    if (!in) {
-        error_setg(errp, "No load is paused");
-        return;
+    if (in && postcopy_is_paused(mis->state)) {
+        fixed_ram_load_give_up(in->load, block, offset, errp);
+    } else {
+        error_setg(errp, "Cannot give up a page: no load is paused");
     }
-    fixed_ram_load_give_up(in->load, block, offset, errp);
-    fixed_ram_incoming_put(in, MIGRATION_STATUS_POSTCOPY_PAUSED);
+    if (in) {
+        fixed_ram_incoming_put(in, mis->state);
+    }
 }

@@ -118,17 +118,23 @@ def start_postcopy(run, _rng):
 
 def recover_unpaused(run, _rng):
     return run.refused("migrate-recover", {"uri": run.lineage.uri()},
-                       "only be run when postcopy is paused", oob=True)
+                       "only be run when postcopy is paused|is not paused",
+                       oob=True)
 
 
 def recover_wrongly(run, rng):
     """From what is not the snapshot, during a pause"""
+    mark = run.vm.mark()
     answer = run.vm.ask("migrate-recover", {
         "uri": f"file:{rng.choice(('/dev/null', '/nonexistent', run.wrong()))}"
     }, oob=True)
-    if answer.ok:
+    if not answer.ok:
+        return "refused"
+    run.vm.wait_for(lambda: run.vm.loaded()
+                    or "postcopy-paused" in run.vm.statuses(mark), "refusal")
+    if "postcopy-recover" in run.vm.statuses(mark):
         raise GuestLost("migrate-recover took a wrong file")
-    return "refused"
+    return "failed"
 
 
 def parameters(run, rng):

@@ -118,16 +118,24 @@ def recover_too_early(run):
     mark = run.vm.mark()
     answer = run.vm.ask("migrate-recover",
                         {"uri": run.lineage.uri(run.reading)}, oob=True)
-    run.world.count("pauses", "recovered too early" if answer.ok else
-                    "recovery refused")
     if answer.ok:
         wait_paused(run, mark)
+    run.world.count("pauses", "recovered too early"
+                    if "postcopy-recover" in run.vm.statuses(mark)
+                    else "recovery refused")
 
 
 def recover(run, uri):
+    mark = run.vm.mark()
     answer = run.vm.ask("migrate-recover", {"uri": uri}, oob=True)
     if not answer.ok and not run.vm.loaded():
         raise GuestLost(f"not recovered: {answer.why}")
+    run.vm.wait_for(lambda: run.vm.loaded() or
+                    {"postcopy-recover", "postcopy-paused"} &
+                    set(run.vm.statuses(mark)), "recovery")
+    if not run.vm.loaded() and \
+            "postcopy-recover" not in run.vm.statuses(mark):
+        raise GuestLost(f"not recovered from {uri}")
     run.paused = False
     run.world.count("pauses", "recovered")
     run.collect_pending()

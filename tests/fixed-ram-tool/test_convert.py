@@ -126,8 +126,10 @@ class ConvertTest(ToolTest):
                 self.skipTest("reads cannot be made to hang here")
             vm.cmd("migrate-pause")
             for uri in other:
-                with self.assertRaisesRegex(ExecuteError, "identit"):
-                    vm.cmd("migrate-recover", uri=uri)
+                vm.cmd("migrate-recover", uri=uri)
+                vm.wait_for("postcopy-paused")
+                self.assertRegex(vm.cmd("query-migrate")["error-desc"],
+                                 "identit")
             copy = self.path("copy")
             self.tool("convert", self.saved["fixed-ram"], copy)
             vm.cmd("migrate-recover", uri=f"file:{copy}")

@@ -183,11 +183,11 @@ static void settings_action(FixedRamTest *t, bool paused)
     qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-start-postcopy' }");
     qtest_qmp_assert_success(t->to, "{ 'execute': 'system_powerdown' }");
     if (!paused) {
-        frt_assert_refused(t->to, "paused", "{ 'exec-oob': "
+        frt_assert_refused(t->to, "is not paused", "{ 'exec-oob': "
                            "'migrate-recover', 'id': 'recover', "
                            "'arguments': { 'uri': %s } }", t->uri);
     } else {
-        frt_assert_refused(t->to, "postcopy-active",
+        frt_assert_refused(t->to, "paused already",
                            "{ 'execute': 'migrate-pause' }");
     }
 }
@@ -208,7 +208,8 @@ static void test_settings(void)
     frt_load_rest(&args);
     g_assert_cmpstr(args.events->str, ==,
                     "setup active postcopy-active postcopy-paused "
-                    "postcopy-recover postcopy-active completed");
+                    "postcopy-recover-setup postcopy-recover "
+                    "postcopy-active completed");
     frt_check(&args);
     frt_end(&args);
 }

@@ -267,23 +267,21 @@ static void test_paused_both(void)
     frt_exit_test(&test);
 }
 
-/* Somebody tries to go on, and the file hangs already when it is opened. */
-static void enter_recovering(FixedRamTest *t)
+/* A recovery hangs when it opens the file, and the main thread for a page. */
+static void enter_recovering_main_loop(FixedRamTest *t)
 {
-    frt_enter_paused(t);
-    frt_faults_set(0, &(FixedRamFaultsRule) {
-        .mode = FIXED_RAM_FAULTS_HANG,
-    });
-    qtest_qmp_send(t->to, "{ 'exec-oob': 'migrate-recover', 'id': 'recover', "
-                   "'arguments': { 'uri': %s } }", t->uri);
-    frt_faults_wait_hanging(0, 1);
+    g_autofree char *path = frt_path("other");
+
+    unlink(path);
+    frt_enter_recovering(t);
+    frt_occupy_main_loop(t);
 }
 
 static void test_recovering_main_loop(void)
 {
     FixedRamExitTest test = {
         .scenario.load = FR_DEMAND,
-        .enter = frt_enter_recovering_main_loop,
+        .enter = enter_recovering_main_loop,
         .ways = SIGNALS,
         .status = EXIT_FAILURE,
     };
@@ -297,8 +295,8 @@ static void test_recovering(void)
         .scenario.load = FR_DEMAND,
         .scenario.live = true,
         .scenario.run = true,
-        .enter = enter_recovering,
-        .ways = SIGNALS,
+        .enter = frt_enter_recovering,
+        .ways = SIGNALS | QUIT,
     };
 
     frt_exit_test(&test);

@@ -109,13 +109,13 @@ void frt_enter_paused(FixedRamTest *t)
     frt_load_failing(t, EIO);
 }
 
-void frt_enter_recovering_main_loop(FixedRamTest *t)
+void frt_enter_recovering(FixedRamTest *t)
 {
     frt_enter_paused(t);
     frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_HANG,
     });
-    qtest_qmp_send(t->to, "{ 'execute': 'migrate-recover', "
-                   "'arguments': { 'uri': %s } }", t->uri);
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-recover', "
+                             "'arguments': { 'uri': %s } }", t->uri);
     frt_faults_wait_hanging(0, 1);
 }

@@ -43,7 +43,7 @@ void frt_enter_stream(FixedRamTest *t);
 void frt_enter_hanging(FixedRamTest *t);
 /* The same, and then they fail. */
 void frt_enter_paused(FixedRamTest *t);
-/* The same, and the main thread waits for the head of the file once more. */
-void frt_enter_recovering_main_loop(FixedRamTest *t);
+/* The same, and a recovery hangs when it opens the file. */
+void frt_enter_recovering(FixedRamTest *t);
 
 #endif

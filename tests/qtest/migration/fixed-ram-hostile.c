@@ -140,7 +140,9 @@ HostileOutcome hostile_ending(Hostile *h)
     } else if (!g_strcmp0(status, "postcopy-paused")) {
         outcome = PAUSED;
     }
-    g_assert_cmpint(outcome == FAILED || outcome == PAUSED, ==,
+    /* A recovery that has begun keeps the reason of the pause. */
+    g_assert_cmpint(outcome == FAILED || outcome == PAUSED ||
+                    !g_strcmp0(status, "postcopy-recover-setup"), ==,
                     qdict_haskey(info, "error-desc"));
     qobject_unref(info);
     return outcome;

@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "libqtest.h"
-#include "migration/fixed-ram-scenario.h"
+#include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
 
@@ -166,12 +166,11 @@ static void test_recover(void)
     frt_wait_status(args.to, "postcopy-paused");
     frt_copy_file(FILE_TEST_FILENAME, "copy");
     fd = hold("copy", true);
-    frt_assert_refused(args.to, "copy|is being written",
-                       "{ 'exec-oob': 'migrate-recover', 'id': 'r', "
-                       "'arguments': { 'uri': %s } }", uri);
+    frt_assert_recovery_fails(&args, "copy", "copy|is being written");
     close(fd);
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_SHARED);
     migrate_recover(args.to, uri);
+    frt_wait_status(args.to, "postcopy-active");
     g_assert_cmpint(held("copy", 0), ==, HELD_SHARED);
     frt_load_rest(&args);
     g_assert_cmpint(held("copy", 0), ==, HELD_BY_NOBODY);

@@ -35,6 +35,31 @@ void frt_recover(FixedRamTest *t)
     frt_wait_status(t->to, "postcopy-active");
 }
 
+void frt_assert_recovery_fails(FixedRamTest *t, const char *name,
+                               const char *what)
+{
+    g_autofree char *uri = frt_file_uri(name);
+    g_auto(GStrv) parts = g_strsplit(what, "|", -1);
+    const char *desc;
+    QDict *info;
+
+    g_string_truncate(t->events, 0);
+    migrate_recover(t->to, uri);
+    frt_wait_status(t->to, "postcopy-paused");
+    frt_wait_event(t, "postcopy-paused");
+    g_assert_cmpstr(t->events->str, ==,
+                    "postcopy-recover-setup postcopy-paused");
+    info = migrate_query(t->to);
+    desc = qdict_get_str(info, "error-desc");
+    for (size_t i = 0; parts[i]; i++) {
+        if (!strstr(desc, parts[i])) {
+            g_test_message("\"%s\" does not say \"%s\"", desc, parts[i]);
+            g_assert_not_reached();
+        }
+    }
+    qobject_unref(info);
+}
+
 bool frt_in_both_states(FixedRamTest *t, FixedRamAction *action)
 {
     if (!frt_prepare(t)) {

@@ -20,6 +20,13 @@ void frt_begin_crawl(FixedRamTest *t);
 void frt_pause(FixedRamTest *t);
 void frt_recover(FixedRamTest *t);
 
+/*
+ * The load is paused.  migrate-recover from the file @name begins and fails:
+ * the load is paused again, and query-migrate says all of @what, "this|that".
+ */
+void frt_assert_recovery_fails(FixedRamTest *t, const char *name,
+                               const char *what);
+
 /* What is done in both states. */
 typedef void FixedRamAction(FixedRamTest *t, bool paused);
 

@@ -16,11 +16,13 @@
 #include "qobject/qdict.h"
 #include "qobject/qjson.h"
 #include "migration/fixed-ram-faults.h"
+#include "migration/fixed-ram-pause.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
 
-#define AFTER_PAUSE     "postcopy-recover postcopy-active"
+#define AFTER_PAUSE \
+    "postcopy-recover-setup postcopy-recover postcopy-active"
 
 /*
  * Pause and recover
@@ -43,20 +45,6 @@ static void recover_out_of_band(FixedRamTest *t, const char *name)
     migrate_recover(t->to, uri);
 }
 
-static void assert_recover_refused(FixedRamTest *t, const char *name,
-                                   const char *what)
-{
-    g_autofree char *uri = frt_file_uri(name);
-
-    frt_assert_refused(t->to, what, "{ 'execute': 'migrate-recover', "
-                       "'arguments': { 'uri': %s } }", uri);
-    frt_assert_refused(t->to, what, "{ 'exec-oob': 'migrate-recover', "
-                       "'id': 'refused', 'arguments': { 'uri': %s } }",
-                       uri);
-    g_assert_cmpstr(t->events->str, ==, "");
-    frt_wait_status(t->to, "postcopy-paused");
-}
-
 /* The file is still bad: every recovery ends in another pause. */
 static void recover_in_vain(FixedRamTest *t, int error)
 {
@@ -77,9 +65,9 @@ static void recover_wrongly(FixedRamTest *t)
     g_autofree char *other = frt_path("other");
 
     g_string_truncate(t->events, 0);
-    assert_recover_refused(t, "other", "other|No such file");
+    frt_assert_recovery_fails(t, "other", "other|No such file");
     g_assert_true(g_file_set_contents(other, "Not a snapshot", -1, NULL));
-    assert_recover_refused(t, "other", "other|not a VM snapshot");
+    frt_assert_recovery_fails(t, "other", "other|not a VM snapshot");
 }
 
 static void complete(FixedRamTest *t)
@@ -154,8 +142,8 @@ static void test_copy(void)
         .mode = FIXED_RAM_FAULTS_ERROR,
         .error = ESTALE,
     });
-    assert_recover_refused(&args, FILE_TEST_FILENAME,
-                           FILE_TEST_FILENAME "|Stale");
+    frt_assert_recovery_fails(&args, FILE_TEST_FILENAME,
+                              FILE_TEST_FILENAME "|Stale");
     recover_out_of_band(&args, "copy");
     frt_wait_status(args.to, "completed");
     /* Others read the snapshot now. */
@@ -271,7 +259,8 @@ static void test_main_loop(void)
     qtest_qmp_send(args.to, "{ 'execute': 'query-status', 'id': 'status' }");
     for (int i = 0; i < 3; i++) {
         send_recover(&args, "copy");
-        assert_reply(&args, "recover", "error");
+        assert_reply(&args, "recover", "return");
+        frt_wait_told(&args, "postcopy-recover-setup postcopy-paused");
         send_recover(&args, FILE_TEST_FILENAME);
         assert_reply(&args, "recover", "return");
         frt_wait_told(&args, AFTER_PAUSE " postcopy-paused");
@@ -404,8 +393,8 @@ static void test_truncated(void)
     frt_faults_off(0);
     frt_wait_paused(&args, FILE_TEST_FILENAME "|pc.ram|ends at offset");
     g_string_truncate(args.events, 0);
-    assert_recover_refused(&args, FILE_TEST_FILENAME,
-                           FILE_TEST_FILENAME "|pc.ram|end");
+    frt_assert_recovery_fails(&args, FILE_TEST_FILENAME,
+                              FILE_TEST_FILENAME "|pc.ram|end");
     recover_in_band(&args, "copy");
     g_assert_cmpint(rename(copy, path), ==, 0);
     complete(&args);

@@ -8,6 +8,7 @@
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
+#include "migration/fixed-ram-faults.h"
 #include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
 
@@ -25,17 +26,6 @@ static void assert_not_saved(QTestState *qts)
 
 /* COM1 keeps a byte that means nothing to it. */
 #define SERIAL_SCRATCH  0x3ff
-
-static void assert_recover_refused(FixedRamTest *t, const char *what,
-                                   const char *file)
-{
-    g_autofree char *uri = frt_file_uri(file);
-
-    frt_assert_refused(t->to, what, "{ 'exec-oob': 'migrate-recover', "
-                       "'id': 'recover', 'arguments': { 'uri': %s } }",
-                       uri);
-    frt_wait_status(t->to, "postcopy-paused");
-}
 
 static void pause_load(FixedRamTest *t)
 {
@@ -70,13 +60,14 @@ static void test_recover(void)
         return;
     }
     pause_load(&args);
-    assert_recover_refused(&args, "other|No such file", "other");
+    frt_assert_recovery_fails(&args, "other", "other|No such file");
     frt_copy_file(FILE_TEST_FILENAME, "copy");
     migrate_recover(args.to, uri);
     frt_load_rest(&args);
     g_assert_cmpstr(args.events->str, ==,
-                    "setup active postcopy-active postcopy-paused "
-                    "postcopy-recover postcopy-active completed");
+                    "postcopy-recover-setup postcopy-paused "
+                    "postcopy-recover-setup postcopy-recover "
+                    "postcopy-active completed");
     info = migrate_query(args.to);
     g_assert_false(qdict_haskey(info, "error-desc"));
     qobject_unref(info);
@@ -132,13 +123,14 @@ static void test_recover_other(void)
     save_changed(&args, change_device, "again");
     save_changed(&args, frt_change_memory, "copy");
     pause_load(&args);
-    assert_recover_refused(&args, "again|devices' states differ", "again");
-    assert_recover_refused(&args, "copy|devices' states differ", "copy");
+    frt_assert_recovery_fails(&args, "again", "again|devices' states differ");
+    frt_assert_recovery_fails(&args, "copy", "copy|devices' states differ");
     save_other("-nodefaults");
-    assert_recover_refused(&args, "other|blocks, the one being loaded has",
-                           "other");
+    frt_assert_recovery_fails(&args, "other",
+                              "other|blocks, the one being loaded has");
     save_other("-m 32M");
-    assert_recover_refused(&args, "other|found block 'pc.ram' of 0x", "other");
+    frt_assert_recovery_fails(&args, "other",
+                              "other|found block 'pc.ram' of 0x");
     migrate_recover(args.to, args.uri);
     frt_load_rest(&args);
     frt_check(&args);
@@ -166,11 +158,145 @@ static void test_recover_identity(void)
 
     frt_restart_target(&args, "defer", "");
     pause_load(&args);
-    assert_recover_refused(&args, "copy|identities differ", "copy");
+    frt_assert_recovery_fails(&args, "copy", "copy|is not a copy");
     migrate_recover(args.to, args.uri);
     frt_load_rest(&args);
     frt_check(&args);
     frt_end(&args);
+}
+
+/*
+ * The file does not answer
+ */
+
+static void assert_recovering(FixedRamTest *t)
+{
+    frt_wait_status(t->to, "postcopy-recover-setup");
+    g_assert_false(frt_running(t->to));
+    frt_hmp_says(t->to, "info migrate", "postcopy-recover-setup");
+    frt_hmp_says(t->to, "info migrate", "fixed-ram paused: ");
+    qtest_qmp_assert_success(t->to, "{ 'exec-oob': 'query-yank', "
+                             "'id': 'oob' }");
+}
+
+/* A load that is paused, and a recovery that hangs. */
+static bool begin_hanging_recovery(FixedRamTest *t)
+{
+    if (!frt_faults_begin(t)) {
+        return false;
+    }
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
+    frt_load_hanging(t);
+    frt_load_failing(t, EIO);
+    frt_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_HANG,
+    });
+    migrate_recover(t->to, t->uri);
+    frt_faults_wait_hanging(0, 1);
+    assert_recovering(t);
+    return true;
+}
+
+/* A second recovery supersedes the first one, which has no effect later. */
+static void test_hang_supersede(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+    g_autofree char *uri = frt_file_uri("copy");
+
+    if (!begin_hanging_recovery(&args)) {
+        return;
+    }
+    /* One that cannot begin leaves the first one alone. */
+    frt_assert_refused(args.to, "needs a file",
+                       "{ 'exec-oob': 'migrate-recover', 'id': 'tcp', "
+                       "'arguments': { 'uri': 'tcp:127.0.0.1:0' } }");
+    assert_recovering(&args);
+    g_string_truncate(args.events, 0);
+    migrate_recover(args.to, uri);
+    frt_wait_status(args.to, "completed");
+    g_assert_cmpstr(args.events->str, ==,
+                    "postcopy-recover postcopy-active completed");
+    frt_faults_off(0);
+    frt_faults_wait_none_hanging(0);
+    frt_check(&args);
+    frt_faults_end(&args);
+}
+
+/* migrate-pause stops it; should the read return, that has no effect. */
+static void test_hang_stop(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+
+    if (!begin_hanging_recovery(&args)) {
+        return;
+    }
+    g_string_truncate(args.events, 0);
+    migrate_pause(args.to);
+    frt_faults_off(0);
+    frt_faults_wait_none_hanging(0);
+    frt_wait_status(args.to, "postcopy-paused");
+    g_assert_cmpstr(args.events->str, ==, "postcopy-paused");
+    frt_assert_refused(args.to, "paused already",
+                       "{ 'exec-oob': 'migrate-pause', 'id': 'again' }");
+    migrate_recover(args.to, args.uri);
+    frt_wait_status(args.to, "completed");
+    frt_check(&args);
+    frt_faults_end(&args);
+}
+
+/*
+ * Without a URI the file that is open is read again.  QEMU cannot open it any
+ * more: it was passed as a descriptor, and the set is gone.
+ */
+static void test_again(unsigned load)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = load,
+        .fds = 2,
+    };
+    g_autofree char *text = NULL;
+
+    if (!frt_faults_begin(&args)) {
+        return;
+    }
+    frt_load_hanging(&args);
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'remove-fd', "
+                             "'arguments': { 'fdset-id': 1 } }");
+    frt_load_failing(&args, EIO);
+    for (int i = 0; i < 2; i++) {
+        qtest_qmp_assert_success(args.to, "{ 'exec-oob': 'migrate-recover', "
+                                 "'id': 'again' }");
+        frt_wait_status(args.to, "postcopy-paused");
+    }
+    frt_faults_off(0);
+    text = qtest_hmp(args.to, "migrate_recover");
+    g_assert_cmpstr(text, ==, "");
+    frt_wait_status(args.to, "completed");
+    frt_check(&args);
+    frt_faults_end(&args);
+}
+
+static void test_again_buffered(void)
+{
+    test_again(FR_DEMAND);
+}
+
+static void test_again_direct(void)
+{
+    test_again(FR_DEMAND | FR_DIRECT);
 }
 
 /* The guest runs, waits for a page, and goes on after the pause. */
@@ -218,7 +344,7 @@ static void give_up(unsigned save, int64_t bytes)
     }
     frt_load_begin(&args);
     frt_wait_status(args.to, "postcopy-active");
-    frt_assert_refused(args.to, "No load is paused", command, "pc.ram",
+    frt_assert_refused(args.to, "no load is paused", command, "pc.ram",
                        lost);
     migrate_pause(args.to);
     frt_wait_status(args.to, "postcopy-paused");
@@ -254,6 +380,10 @@ static const FixedRamCase cases[] = {
     { "copy", test_recover },
     { "other", test_recover_other, true },
     { "identity", test_recover_identity, true },
+    { "hang/supersede", test_hang_supersede },
+    { "hang/stop", test_hang_stop },
+    { "again/buffered", test_again_buffered },
+    { "again/direct", test_again_direct, true },
     { "run", test_recover_run, true },
     { "give-up/page", test_give_up_page },
     { "give-up/cluster", test_give_up_cluster, true },
