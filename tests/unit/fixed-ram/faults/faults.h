@@ -10,10 +10,10 @@
 /*
  * A process that runs with
  *
- *   LD_PRELOAD=libfixed-ram-faults.so FIXED_RAM_FAULTS=PATH
+ *   LD_PRELOAD=libfixed-ram-faults.so QEMU_FIXED_RAM_FAULTS=PATH
  *
  * maps the first page of the file PATH, and does what stands there.  Its
- * driver, another process, maps the same page.  Without FIXED_RAM_FAULTS the
+ * driver, another process, maps the same page.  Without that variable the
  * library does nothing.  A process with AddressSanitizer also needs
  * verify_asan_link_order=0 in ASAN_OPTIONS.
  *
@@ -22,7 +22,7 @@
  * device and inode, so that it does not matter how the file was opened, or that
  * it has been unlinked since.
  */
-#define FIXED_RAM_FAULTS_ENV    "FIXED_RAM_FAULTS"
+#define FIXED_RAM_FAULTS_ENV    "QEMU_FIXED_RAM_FAULTS"
 #define FIXED_RAM_FAULTS_BYTES  4096
 #define FIXED_RAM_FAULTS_RULES  8
 

@@ -47,7 +47,7 @@ class Faults:
         """That of a process whose reads can fail; build is QEMU's folder"""
         env = dict(os.environ if base is None else base)
         env["LD_PRELOAD"] = str(Path(build).resolve() / LIBRARY)
-        env["FIXED_RAM_FAULTS"] = str(self.path.resolve())
+        env["QEMU_FIXED_RAM_FAULTS"] = str(self.path.resolve())
         env["ASAN_OPTIONS"] = ":".join(filter(None, (
             env.get("ASAN_OPTIONS"), "verify_asan_link_order=0")))
         return env
