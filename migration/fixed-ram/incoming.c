@@ -207,9 +207,8 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
     if (!in->load) {
         return false;
     }
-    if (!in->on_demand) {
-        fixed_ram_ramblocks_zero(in->map);
-    } else if (!incoming_discard_blocks(in, errp)) {
+    if (in->on_demand ? !incoming_discard_blocks(in, errp)
+                      : !fixed_ram_ramblocks_zero(in->map, errp)) {
         return false;
     }
     if (!fixed_ram_load_start(in->load, errp)) {

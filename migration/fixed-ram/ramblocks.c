@@ -21,6 +21,7 @@
 #include "../ram.h"
 #include "ramblocks.h"
 #include "trace.h"
+#include "util/memory.h"
 
 static bool block_fits(const FixedRamBlockInfo *info, RAMBlock *rb,
                        const char *name, Error **errp)
@@ -206,6 +207,7 @@ void fixed_ram_ramblocks_attach(FixedRamMap *map)
 
         block->host = qemu_ram_get_host_addr(rb);
         block->huge = thp && block_may_be_huge(rb);
+        block->readonly = rb->flags & RAM_READONLY;
     }
 }
 
@@ -234,7 +236,40 @@ static bool block_discardable(RAMBlock *rb)
            QEMU_IS_ALIGNED(qemu_ram_get_used_length(rb), rb->page_size);
 }
 
-static void zero_pages(const FixedRamBlock *block)
+static bool populate(const FixedRamBlock *block, uint64_t pos, uint64_t length,
+                     bool write, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (!fixed_ram_memory_populate(block->host + pos, length, write, errp)) {
+        error_prepend(errp, "RAM block '%s' offset 0x%" PRIx64 ": ",
+                      block->name, pos);
+        return false;
+    }
+    return true;
+}
+
+static bool zero_page(const FixedRamBlock *block, uint64_t pos, Error **errp)
+{
+    uint8_t *page = block->host + pos;
+
+    if (buffer_is_zero(page, block->page_size)) {
+        return true;
+    }
+    if (block->readonly) {
+        error_setg(errp, "RAM block '%s' offset 0x%" PRIx64 ": the memory is "
+                   "read-only, and its content is not that of the snapshot",
+                   block->name, pos);
+        return false;
+    }
+    if (!populate(block, pos, block->page_size, true, errp)) {
+        return false;
+    }
+    memset(page, 0, block->page_size);
+    return true;
+}
+
+static bool zero_pages(const FixedRamBlock *block, Error **errp)
 {
     uint64_t pos = 0;
     FixedRamRun run;
@@ -243,25 +278,34 @@ static void zero_pages(const FixedRamBlock *block)
         if (!fixed_ram_block_next_data(block, pos, block->length, 0, &run)) {
             run = (FixedRamRun) { .offset = block->length };
         }
+        if (pos < run.offset &&
+            !populate(block, pos, run.offset - pos, false, errp)) {
+            return false;
+        }
         for (; pos < run.offset; pos += block->page_size) {
-            ram_handle_zero(block->host + pos, block->page_size);
+            if (!zero_page(block, pos, errp)) {
+                return false;
+            }
         }
         pos += run.length;
     }
+    return true;
 }
 
-void fixed_ram_ramblocks_zero(const FixedRamMap *map)
+bool fixed_ram_ramblocks_zero(const FixedRamMap *map, Error **errp)
 {
     RCU_READ_LOCK_GUARD();
     for (size_t i = 0; i < map->blocks->len; i++) {
         const FixedRamBlock *block = fixed_ram_map_block(map, i);
         RAMBlock *rb = qemu_ram_block_by_name(block->name);
 
-        if (!block_discardable(rb) ||
-            ram_block_discard_range(rb, 0, block->length)) {
-            zero_pages(block);
+        if ((!block_discardable(rb) ||
+             ram_block_discard_range(rb, 0, block->length)) &&
+            !zero_pages(block, errp)) {
+            return false;
         }
     }
+    return true;
 }
 
 void fixed_ram_ramblocks_relock(void)

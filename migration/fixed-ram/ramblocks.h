@@ -63,9 +63,10 @@ bool fixed_ram_ramblocks_discard(Error **errp);
  * fixed_ram_ramblocks_zero(): clear the pages that the snapshot says are zero
  *
  * Eager loads only.  Machine init may have written to them, and so may another
- * process that shares the backend's file.
+ * process that shares the backend's file.  Fails if the host has no memory for
+ * them, or if read-only memory is not zero.
  */
-void fixed_ram_ramblocks_zero(const FixedRamMap *map);
+bool fixed_ram_ramblocks_zero(const FixedRamMap *map, Error **errp);
 
 /**
  * fixed_ram_ramblocks_relock(): lock guest memory again, if the user wants that

@@ -60,7 +60,8 @@ static void load_claim(FixedRamWorker *w)
     FixedRamRun extent = fixed_ram_claim_extent(&w->claim);
     bool whole = fixed_ram_claim_is_whole(&w->claim);
     bool on_demand = w->load->config.on_demand;
-    bool ok = fixed_ram_read_claim(w, whole && !on_demand);
+    bool ok = (on_demand || fixed_ram_place_prepare(w)) &&
+              fixed_ram_read_claim(w, whole && !on_demand);
 
     fixed_ram_pace_leave(&w->load->pace, &w->turn);
     if (!ok) {

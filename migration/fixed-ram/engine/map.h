@@ -61,6 +61,8 @@ typedef struct FixedRamBlock {
     unsigned long *data;        /* a bit a page: the file holds it */
     uint64_t first_cluster;     /* number of its first checksum, see sums.h */
     bool huge;                  /* the host may back an extent by one page */
+    bool readonly;              /* eager: the memory cannot be written, it */
+                                /* must hold the snapshot's content already */
 
     /*
      * Set by fixed_ram_map_add().  The bitmaps are atomic, all other fields do
@@ -114,8 +116,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamMap, fixed_ram_map_free)
 /**
  * fixed_ram_map_add(): add a block before any thread uses the map
  *
- * @block: the caller has set all fields down to @huge; the block and its @data
- *         bitmap, both from g_malloc(), belong to the map from now on
+ * @block: the caller has set all fields down to @readonly; the block and its
+ *         bitmap @data, both from g_malloc(), belong to the map from now on
  *
  * Units that hold data begin as missing, all others as received.
  */

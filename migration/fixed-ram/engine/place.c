@@ -10,6 +10,7 @@
 #include "place.h"
 #include "state.h"
 #include "../trace.h"
+#include "../util/memory.h"
 #include "worker.h"
 
 /*
@@ -91,47 +92,108 @@ static void receive_extent(FixedRamWorker *w, uint64_t length)
     }
 }
 
-static bool copy_run(FixedRamWorker *w, FixedRamRun run, Error **errp)
+/* The rest of the claim cannot be placed: it is missing again. */
+static void place_failed(FixedRamWorker *w, Error *err)
 {
-    FixedRamBlock *block = w->claim.block;
-    uint8_t *from = fixed_ram_worker_at(w, run.offset);
-    uint8_t *to = block->host + run.offset;
-    uint64_t done = run.length;
-    int ret = 0;
+    fixed_ram_map_return(&w->claim);
+    fixed_ram_load_stall(w->load, err);
+}
 
-    /* A unit larger than a page may have pages that hold no data. */
-    clear_zeros(block, &run, from);
-    if (!w->load->config.on_demand) {
-        memcpy(to, from, run.length);
-    } else {
-        ret = fixed_ram_uffd_copy(&w->load->uffd, to, from, run.length,
-                                  block->unit, &done);
+static bool prepare_run(const FixedRamBlock *block, const FixedRamRun *run,
+                        Error **errp)
+{
+    ERRP_GUARD();
+
+    if (!block->readonly &&
+        !fixed_ram_memory_populate(block->host + run->offset, run->length,
+                                   true, errp)) {
+        error_prepend(errp, "block '%s' offset 0x%" PRIx64 ": ", block->name,
+                      run->offset);
+        return false;
     }
+    return true;
+}
+
+bool fixed_ram_place_prepare(FixedRamWorker *w)
+{
+    const FixedRamClaim *claim = &w->claim;
+    FixedRamRun run = fixed_ram_claim_extent(claim);
+    Error *err = NULL;
+    uint64_t pos = 0;
+
+    if (fixed_ram_claim_is_whole(claim)) {
+        /* The zero pages of a whole extent are written too. */
+        prepare_run(claim->block, &run, &err);
+    } else {
+        while (!err && fixed_ram_claim_next(claim, pos, 0, &run)) {
+            prepare_run(claim->block, &run, &err);
+            pos = run.offset + run.length;
+        }
+    }
+    if (err) {
+        place_failed(w, err);
+    }
+    return !err;
+}
+
+/* Eager: copy, or see that this is not needed. */
+static bool store_run(const FixedRamBlock *block, const FixedRamRun *run,
+                      const uint8_t *from, Error **errp)
+{
+    uint8_t *to = block->host + run->offset;
+
+    if (!block->readonly) {
+        memcpy(to, from, run->length);
+    } else if (memcmp(to, from, run->length)) {
+        error_setg(errp, "block '%s' offset 0x%" PRIx64 " length 0x%" PRIx64
+                   ": the memory is read-only, and its content is not that of "
+                   "the snapshot", block->name, run->offset, run->length);
+        return false;
+    }
+    return true;
+}
+
+/* On demand: place pages; sets @run->length to what is in place. */
+static void copy_run(FixedRamWorker *w, FixedRamRun *run, const uint8_t *from,
+                     Error **errp)
+{
+    const FixedRamBlock *block = w->claim.block;
+    uint64_t length = run->length;
+    int ret = fixed_ram_uffd_copy(&w->load->uffd, block->host + run->offset,
+                                  from, length, block->unit, &run->length);
+
     if (ret == -ENOENT) {
         /* The memory was unplugged: its pages are needed no more. */
-        done = run.length;
+        run->length = length;
     } else if (ret < 0) {
         error_setg_errno(errp, -ret, "block '%s' offset 0x%" PRIx64
                          " length 0x%" PRIx64 ": could not place pages",
-                         block->name, run.offset + done, run.length - done);
+                         block->name, run->offset + run->length,
+                         length - run->length);
     }
-    if (done) {
-        run.length = done;
-        receive_run(w, &run);
-    }
-    return !ret || ret == -ENOENT;
 }
 
 bool fixed_ram_place_run(FixedRamWorker *w, const FixedRamRun *run)
 {
+    const FixedRamBlock *block = w->claim.block;
+    uint8_t *from = fixed_ram_worker_at(w, run->offset);
+    FixedRamRun done = *run;
     Error *err = NULL;
 
-    if (!copy_run(w, *run, &err)) {
-        fixed_ram_map_return(&w->claim);
-        fixed_ram_load_stall(w->load, err);
-        return false;
+    /* A unit larger than a page may have pages that hold no data. */
+    clear_zeros(block, run, from);
+    if (w->load->config.on_demand) {
+        copy_run(w, &done, from, &err);
+    } else if (!store_run(block, run, from, &err)) {
+        done.length = 0;
     }
-    return true;
+    if (done.length) {
+        receive_run(w, &done);
+    }
+    if (err) {
+        place_failed(w, err);
+    }
+    return !err;
 }
 
 void fixed_ram_place_rest(FixedRamWorker *w)

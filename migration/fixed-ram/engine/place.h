@@ -10,11 +10,19 @@
 #include "internal.h"
 
 /*
- * These functions place units of the worker's claim after
+ * All but the first of these functions place units of the worker's claim after
  * fixed_ram_read_claim() has succeeded.  What has been placed is received, and
  * no longer part of the claim.  If placing fails the rest of the claim is
  * missing again, and the load stalls.  Only for the worker's own thread.
  */
+
+/**
+ * fixed_ram_place_prepare(): eager: before reading, make sure that the memory
+ * of the claim can be written
+ *
+ * The host may have no pages to give.  Fails as placing does.
+ */
+bool fixed_ram_place_prepare(FixedRamWorker *w);
 
 /**
  * fixed_ram_place_run(): place the units at @run from the worker's buffer

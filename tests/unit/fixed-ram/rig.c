@@ -182,7 +182,8 @@ static void soil_memory(Rig *rig)
 
         for (uint64_t unit = 0; unit < block->units; unit++) {
             if (rig->o.on_demand || !fixed_ram_map_received(block, unit)) {
-                memset(block->host + unit * block->unit, 0xa6, block->unit);
+                memset(block->host + unit * block->unit, RIG_SOIL,
+                       block->unit);
             }
         }
     }

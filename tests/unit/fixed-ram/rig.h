@@ -27,6 +27,8 @@
 
 #define RIG_PAGE    DISK_PAGE
 #define RIG_BLOCKS  3
+/* What the memory holds before the load, where the load is to write. */
+#define RIG_SOIL    0xa6
 
 enum { RIG_FULL, RIG_HOLED, RIG_SPARSE, RIG_EMPTY, RIG_PATCHY, RIG_EXTENTS };
 

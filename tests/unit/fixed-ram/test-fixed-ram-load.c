@@ -262,7 +262,30 @@ static void test_quit(void)
     rig_free(rig);
 }
 
-/* At any moment, with all threads at work or just starting. */
+/* Is the page as it was before the load, or as after it? */
+static void check_untorn(Rig *rig, const FixedRamBlock *block, uint64_t page)
+{
+    const uint8_t *mem = block->host + page * RIG_PAGE;
+    const uint8_t *saved = rig->disk.bytes + block->pages_offset +
+                           page * RIG_PAGE;
+    uint8_t before = rig->o.on_demand ? 0 : RIG_SOIL;
+
+    if (!test_bit(page, block->data)) {
+        g_assert_true(buffer_is_zero(mem, RIG_PAGE));
+    } else if (mem[0] == before && mem[1] == before) {
+        for (unsigned i = 0; i < RIG_PAGE; i++) {
+            g_assert_cmpuint(mem[i], ==, before);
+        }
+    } else {
+        g_assert_cmpint(memcmp(mem, saved, RIG_PAGE), ==, 0);
+    }
+}
+
+/*
+ * The load is freed at any moment, with all threads at work or just starting.
+ * Afterwards no thread touches the memory or the sources any more, and no page
+ * faults.
+ */
 static void test_free(void)
 {
     for (int i = 0; i < 60; i++) {
@@ -282,6 +305,15 @@ static void test_free(void)
             }
         }
         disk_hold(&rig->disk, false);
+        fixed_ram_load_free(g_steal_pointer(&rig->load));
+        g_assert_cmpuint(disk_closed(&rig->disk), ==, rig->disk.opened);
+        for (unsigned b = 0; b < RIG_BLOCKS; b++) {
+            FixedRamBlock *block = rig_block(rig, b);
+
+            for (uint64_t p = 0; p < block->length / RIG_PAGE; p++) {
+                check_untorn(rig, block, p);
+            }
+        }
         rig_free(rig);
     }
 }
