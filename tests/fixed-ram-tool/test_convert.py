@@ -129,7 +129,7 @@ class ConvertTest(ToolTest):
                 vm.cmd("migrate-recover", uri=uri)
                 vm.wait_for("postcopy-paused")
                 self.assertRegex(vm.cmd("query-migrate")["error-desc"],
-                                 "identit")
+                                 "identit|offset")
             copy = self.path("copy")
             self.tool("convert", self.saved["fixed-ram"], copy)
             vm.cmd("migrate-recover", uri=f"file:{copy}")
@@ -183,6 +183,21 @@ class ConvertTest(ToolTest):
                     if name == "demand" and "userfaultfd" in str(e):
                         self.skipTest("no userfaultfd here")
                     raise
+
+    def test_background(self):
+        """A stream that was saved with background-snapshot"""
+        path, out = self.path("background"), self.path("from-background")
+        with self.machine(self.saved and self.path("memory")) as vm:
+            vm.cmd("cont")
+            try:
+                vm.save(path, ["background-snapshot"])
+            except ExecuteError as e:
+                self.skipTest(str(e))
+        self.tool("check", path, status=3)
+        self.tool("convert", path, out)
+        self.tool("check", out)
+        self.tool("compare", path, out)
+        self.load_and_compare(self.qemu, out, ["fixed-ram"])
 
     def test_load_stock(self):
         stock = os.environ.get("QTEST_QEMU_STOCK")

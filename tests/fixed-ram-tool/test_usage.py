@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 
+from stream import PAGE, beginning, ending
 from tooltest import ToolTest
 
 COMMANDS = ("info", "check", "map", "extract", "compare", "convert")
@@ -74,6 +75,33 @@ class UsageTest(ToolTest):
                 (f"extract {fixed} -b 0000:00:02.0/vga.v", ["02.0/vga.vram"]),
                 ("extract -b ", [])):
             self.equal(self.complete(line), expected, line)
+
+    def test_dash(self):
+        """No command but extract takes - for a stream, and none makes a file"""
+        path = self.saved["stream"]
+        for words in (("info", "-"), ("check", "-"), ("map", "-"),
+                      ("extract", "--block=pc.ram", "-", self.path("out")),
+                      ("convert", "-", self.path("out")),
+                      ("convert", path, "-"), ("compare", path, "-")):
+            said = self.tool(*words, status=(1, 2), cwd=self.folder)
+            self.true("'-' is no file" in said, f"{words}: {said}")
+        self.true(not self.path("-").exists(), "there is a file -")
+
+    def test_escape_sequences(self):
+        """No name in a file, and no name of a file, reaches the terminal"""
+        path, missing = self.path("bad"), self.path("no\x1b[31mfile\x9b")
+        evil = "p\x1b]0;title\x07.ram"
+        path.write_bytes(beginning(evil, 2 * PAGE) + ending())
+        extract = ("extract", "--block", evil)
+        for words in (("info", path), ("check", path), ("map", path),
+                      (*extract, path, self.path("out")),
+                      (*extract, self.converted, self.path("out")),
+                      ("compare", path, path), ("info", missing),
+                      ("compare", missing, path),
+                      (*extract, self.converted, missing / "out"),
+                      ("convert", path, self.path("out")), (evil,)):
+            said = self.tool(*words, status=(0, 1, 2, 3))
+            self.true(said.replace("\n", "").isprintable(), f"{words}: {said!r}")
 
     def test_json(self):
         """One value, and nothing else, on stdout"""

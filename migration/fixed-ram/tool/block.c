@@ -9,21 +9,22 @@
 #include "qapi/error.h"
 #include "block.h"
 
-/* Pages without data that are read along rather than left out. */
+/* Pages without data are read, too, if this avoids a second read. */
 #define GAP_BYTES   (64 * KiB)
 
-bool tool_block_next_run(const ToolBlock *block, uint64_t page, ToolRun *run)
+bool tool_block_next_run(const ToolBlock *block, uint64_t page, uint64_t end,
+                         ToolRun *run)
 {
-    uint64_t end;
+    uint64_t stop;
 
-    if (page >= block->pages) {
+    if (page >= end) {
         return false;
     }
     run->page = page;
     run->data = test_bit(page, block->data);
-    end = run->data ? find_next_zero_bit(block->data, block->pages, page)
-                    : find_next_bit(block->data, block->pages, page);
-    run->pages = end - page;
+    stop = run->data ? find_next_zero_bit(block->data, end, page)
+                     : find_next_bit(block->data, end, page);
+    run->pages = stop - page;
     return true;
 }
 
@@ -39,16 +40,16 @@ uint64_t tool_block_place(const ToolBlock *block, uint64_t page)
                         : block->pages_offset + page * block->page_size;
 }
 
-/* From a page with data on: pages up to @end that are best read in one go. */
+/* @page has data: returns where the pages end that one read should get. */
 static uint64_t span_end(const ToolBlock *block, uint64_t page, uint64_t end)
 {
     uint64_t stop = page;
     ToolRun run;
 
-    while (tool_block_next_run(block, page, &run) && run.page < end) {
-        page = run.page + run.pages;
+    while (tool_block_next_run(block, page, end, &run)) {
+        page += run.pages;
         if (run.data) {
-            stop = MIN(page, end);
+            stop = page;
         } else if (block->plain || run.pages * block->page_size > GAP_BYTES) {
             break;
         }
@@ -56,114 +57,117 @@ static uint64_t span_end(const ToolBlock *block, uint64_t page, uint64_t end)
     return stop;
 }
 
-static void clear_gaps(const ToolBlock *block, uint64_t page, uint64_t end,
-                       uint8_t *buf)
+/* The file may hold anything at the places of pages without data. */
+static void clear_gaps(const ToolPages *p)
 {
-    uint64_t at = page;
-    ToolRun run;
+    const ToolBlock *block = p->block;
+    uint64_t end = p->page + p->pages;
+    ToolRun run = { .page = p->page };
 
-    while (at < end && tool_block_next_run(block, at, &run)) {
+    while (tool_block_next_run(block, run.page + run.pages, end, &run)) {
         if (!run.data) {
-            memset(buf + (at - page) * block->page_size, 0,
-                   MIN(run.pages, end - at) * block->page_size);
+            memset(p->buf + (run.page - p->page) * block->page_size, 0,
+                   run.pages * block->page_size);
         }
-        at += run.pages;
     }
 }
 
-static bool read_span(const ToolFile *file, const ToolBlock *block,
-                      uint64_t page, uint64_t end, uint8_t *buf, Error **errp)
+static bool read_span(const ToolPages *p, uint64_t from, uint64_t to,
+                      Error **errp)
 {
-    if (!block->plain) {
-        return fixed_ram_source_read_pages(file->snapshot->source, buf,
-                                           (end - page) * block->page_size,
-                                           tool_block_place(block, page),
+    FixedRamSource *source = p->file->snapshot->source;
+    uint64_t size = p->block->page_size;
+    uint8_t *buf = p->buf + (from - p->page) * size;
+
+    if (!p->block->plain) {
+        return fixed_ram_source_read_pages(source, buf, (to - from) * size,
+                                           tool_block_place(p->block, from),
                                            errp);
     }
-    for (; page < end; page++, buf += block->page_size) {
-        if (!fixed_ram_source_read(file->snapshot->source, buf,
-                                   block->page_size,
-                                   tool_block_place(block, page), errp)) {
+    for (; from < to; from++, buf += size) {
+        if (!fixed_ram_source_read(source, buf, size,
+                                   tool_block_place(p->block, from), errp)) {
             return false;
         }
     }
     return true;
 }
 
-bool tool_block_read(const ToolFile *file, const ToolBlock *block,
-                     uint64_t page, uint64_t pages, void *buf, Error **errp)
+bool tool_block_read(const ToolPages *p, Error **errp)
 {
-    uint64_t end = page + pages;
-    uint64_t at = page;
+    const ToolBlock *block = p->block;
+    uint64_t end = p->page + p->pages;
+    uint64_t from = find_next_bit(block->data, end, p->page);
 
-    while (at < end) {
-        uint64_t from = MIN(find_next_bit(block->data, end, at), end);
-        uint64_t to = from < end ? span_end(block, from, end) : end;
-        uint8_t *bytes = (uint8_t *)buf + (from - page) * block->page_size;
+    while (from < end) {
+        uint64_t to = span_end(block, from, end);
 
-        if (from < end &&
-            !read_span(file, block, from, to, bytes, errp)) {
+        if (!read_span(p, from, to, errp)) {
             error_prepend(errp, "block '%s': ", block->name);
             return false;
         }
-        at = to;
+        from = find_next_bit(block->data, end, to);
     }
-    /* Whatever the file holds there. */
-    clear_gaps(block, page, end, buf);
+    clear_gaps(p);
     return true;
 }
 
-int tool_block_next_bad(const ToolFile *file, const ToolBlock *block,
-                        const uint8_t *buf, uint64_t end, uint64_t *cluster,
-                        ToolBad *bad, Error **errp)
+/* False, too, if the checksum that it should have cannot be read. */
+static bool is_good(const ToolPages *p, uint64_t cluster, ToolBad *bad)
 {
-    uint64_t first = *cluster;
+    const ToolFile *file = p->file;
+    uint64_t size = p->block->page_size;
+    uint64_t page = cluster * FIXED_RAM_CLUSTER_BYTES / size;
+    FixedRamCluster c = {
+        .buf = p->buf + (page - p->page) * size,
+        .data = p->block->data,
+        .page = page,
+        .pages = MIN(p->page + p->pages - page, FIXED_RAM_CLUSTER_BYTES / size),
+        .page_size = size,
+    };
 
-    while (file->table && *cluster * FIXED_RAM_CLUSTER_BYTES < end) {
-        uint64_t at = *cluster * FIXED_RAM_CLUSTER_BYTES;
-        uint64_t length = MIN(end - at, FIXED_RAM_CLUSTER_BYTES);
-        FixedRamCluster c = {
-            .buf = buf + (*cluster - first) * FIXED_RAM_CLUSTER_BYTES,
-            .data = block->data,
-            .page = at / block->page_size,
-            .pages = length / block->page_size,
-            .page_size = block->page_size,
-        };
-
-        bad->cluster = (*cluster)++;
-        bad->found = fixed_ram_sumtable_sum_cluster(&c);
-        if (!fixed_ram_sumtable_get(file->table, file->snapshot->source,
-                                    block->first_cluster + bad->cluster,
-                                    &bad->expected, errp)) {
-            return -1;
-        }
-        if (bad->found != bad->expected) {
-            return 1;
-        }
-    }
-    return 0;
+    *bad = (ToolBad) { .cluster = cluster };
+    bad->found = fixed_ram_sumtable_sum_cluster(&c);
+    return fixed_ram_sumtable_get(file->table, file->snapshot->source,
+                                  p->block->first_cluster + cluster,
+                                  &bad->expected, &bad->error) &&
+           bad->found == bad->expected;
 }
 
-bool tool_block_read_good(const ToolFile *file, const ToolBlock *block,
-                          uint64_t page, uint64_t pages, void *buf,
-                          Error **errp)
+bool tool_block_find_bad(const ToolPages *p, uint64_t cluster, ToolBad *bad)
 {
-    uint64_t cluster = page * block->page_size / FIXED_RAM_CLUSTER_BYTES;
-    uint64_t end = (page + pages) * block->page_size;
-    ToolBad bad;
-    int ret;
+    uint64_t end = (p->page + p->pages) * p->block->page_size;
 
-    if (!tool_block_read(file, block, page, pages, buf, errp)) {
+    if (!p->file->table) {
         return false;
     }
-    ret = tool_block_next_bad(file, block, buf, end, &cluster, &bad, errp);
-    if (ret > 0) {
-        error_setg(errp, "snapshot '%s': block '%s': %" PRIu64 " KiB at 0x%"
-                   PRIx64 " are damaged: checksum %016" PRIx64 ", saved was "
-                   "%016" PRIx64, file->snapshot->source->name, block->name,
-                   (uint64_t)(FIXED_RAM_CLUSTER_BYTES / KiB),
+    for (; cluster * FIXED_RAM_CLUSTER_BYTES < end; cluster++) {
+        if (!is_good(p, cluster, bad)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool tool_block_read_good(const ToolPages *p, Error **errp)
+{
+    ToolBad bad;
+
+    if (!tool_block_read(p, errp)) {
+        return false;
+    }
+    if (!tool_block_find_bad(p, tool_block_first_cluster(p), &bad)) {
+        return true;
+    }
+    if (bad.error) {
+        error_propagate(errp, bad.error);
+    } else {
+        error_setg(errp, "snapshot '%s': block '%s': the %" PRIu64 " KiB at 0x%"
+                   PRIx64 " are damaged: found checksum %016" PRIx64
+                   ", expected %016" PRIx64, p->file->snapshot->source->name,
+                   p->block->name, (uint64_t)(FIXED_RAM_CLUSTER_BYTES / KiB),
                    bad.cluster * FIXED_RAM_CLUSTER_BYTES, bad.found,
                    bad.expected);
     }
-    return ret == 0;
+    return false;
 }

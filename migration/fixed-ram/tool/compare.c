@@ -15,6 +15,7 @@
 #include "block.h"
 #include "command.h"
 #include "output.h"
+#include "../util/text.h"
 
 /* The same as those of qemu-img compare. */
 #define STATUS_DIFFERENT    1
@@ -90,8 +91,15 @@ static bool compare_chunk(Pair *p, uint64_t page, uint64_t pages, Error **errp)
         return same > 0;
     }
     for (int i = 0; i < 2; i++) {
-        if (!tool_block_read(p->file[i], p->block[i], page, pages, p->buf[i],
-                             errp)) {
+        const ToolPages side = {
+            .file = p->file[i],
+            .block = p->block[i],
+            .page = page,
+            .pages = pages,
+            .buf = p->buf[i],
+        };
+
+        if (!tool_block_read(&side, errp)) {
             return false;
         }
     }
@@ -252,11 +260,11 @@ static void print_ranges(const FixedRamCompareBlock *b)
 
 static void print_block(const FixedRamCompareBlock *b)
 {
-    g_autofree char *name = tool_printable(b->name);
+    g_autofree char *name = fixed_ram_text_printable(b->name);
     g_autofree char *share = tool_percent(b->different_pages, b->pages);
 
     if (b->only_in) {
-        g_autofree char *file = tool_printable(b->only_in);
+        g_autofree char *file = fixed_ram_text_printable(b->only_in);
 
         printf("%s: only in %s\n", name, file);
         return;

@@ -85,16 +85,22 @@ static bool write_pages(const ToolCopy *copy, ToolWriter *out,
 static bool copy_chunk(ToolCopy *copy, ToolWriter *out, uint8_t *buf,
                        uint64_t first, uint64_t end, Error **errp)
 {
-    const ToolBlock *in = copy->in;
+    const ToolPages pages = {
+        .file = copy->file,
+        .block = copy->in,
+        .page = first,
+        .pages = end - first,
+        .buf = buf,
+    };
 
-    if (!tool_block_has_data(in, first, end - first)) {
+    if (!tool_block_has_data(copy->in, first, end - first)) {
         return true;
     }
-    if (!tool_block_read_good(copy->file, in, first, end - first, buf, errp)) {
+    if (!tool_block_read_good(&pages, errp)) {
         return false;
     }
     for (uint64_t page = first; page < end; page++) {
-        note_page(copy, page, buf + (page - first) * in->page_size);
+        note_page(copy, page, buf + (page - first) * copy->in->page_size);
     }
     return write_pages(copy, out, buf, first, end, errp);
 }

@@ -28,12 +28,14 @@ GArray *tool_damage_new(void)
     return list;
 }
 
-void tool_damage_add(GArray *list, ToolDamage damage, Error *error)
+void tool_damage_add(GArray *list, ToolDamage damage)
 {
-    if (error && list->len < ERRORS_KEPT) {
-        damage.error = g_strdup(error_get_pretty(error));
-    } else if (error) {
-        damage.error = g_strdup("see the messages before");
+    Error *error = g_steal_pointer(&damage.bad.error);
+
+    if (error) {
+        damage.error = g_strdup(list->len < ERRORS_KEPT
+                                ? error_get_pretty(error)
+                                : "see the messages before");
     }
     error_free(error);
     g_array_append_val(list, damage);

@@ -14,7 +14,7 @@ typedef struct ToolDamage {
     size_t block;               /* number of its block in the file */
     ToolBad bad;
     bool unreadable;            /* the disk failed; the file may be good */
-    char *error;                /* why there is no checksum; NULL: there is */
+    char *error;                /* the message of @bad's error, or NULL */
 } ToolDamage;
 
 /** tool_damage_new(): an empty list; the caller drops its reference */
@@ -23,12 +23,12 @@ GArray *tool_damage_new(void);
 /**
  * tool_damage_add(): add a cluster to @list
  *
- * @error: NULL, or why it has no checksum; freed.  Only the first messages of
- *         a list are kept.
+ * @damage: its error message is set here; the error itself is freed
  *
- * The caller keeps other threads from using @list.
+ * Only the first messages of a list are kept.  The caller keeps other threads
+ * from using @list.
  */
-void tool_damage_add(GArray *list, ToolDamage damage, Error *error);
+void tool_damage_add(GArray *list, ToolDamage damage);
 
 /**
  * tool_damage_report(): put ranges and sums of bytes into @info

@@ -118,12 +118,11 @@ static bool write_chunk(Extract *x, const uint8_t *buf, uint64_t at,
 }
 
 /* Damaged content fails the command, or with --force sets @x->damaged. */
-static bool read_chunk(Extract *x, uint64_t page, uint64_t pages, uint8_t *buf,
-                       Error **errp)
+static bool read_chunk(Extract *x, const ToolPages *p, Error **errp)
 {
     Error *err = NULL;
 
-    if (tool_block_read_good(x->file, x->block, page, pages, buf, &err)) {
+    if (tool_block_read_good(p, &err)) {
         return true;
     }
     if (!x->force) {
@@ -132,18 +131,22 @@ static bool read_chunk(Extract *x, uint64_t page, uint64_t pages, uint8_t *buf,
     }
     warn_report_err(err);
     x->damaged = true;
-    return tool_block_read(x->file, x->block, page, pages, buf, errp);
+    return tool_block_read(p, errp);
 }
 
 static bool copy_chunk(Extract *x, uint64_t at, uint64_t length, uint8_t *buf,
                        Error **errp)
 {
-    uint64_t page = at / x->block->page_size;
-    uint64_t pages = length / x->block->page_size;
+    const ToolPages p = {
+        .file = x->file,
+        .block = x->block,
+        .page = at / x->block->page_size,
+        .pages = length / x->block->page_size,
+        .buf = buf,
+    };
 
-    if (tool_block_has_data(x->block, page, pages)) {
-        return read_chunk(x, page, pages, buf, errp) &&
-               write_chunk(x, buf, at, length, errp);
+    if (tool_block_has_data(x->block, p.page, p.pages)) {
+        return read_chunk(x, &p, errp) && write_chunk(x, buf, at, length, errp);
     }
     if (!x->out->is_stream) {
         return true;

@@ -1,5 +1,5 @@
 /*
- * qemu-snapshot: a file of any kind, opened
+ * qemu-snapshot: open a file of any kind
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,9 +11,10 @@
 #include "file.h"
 #include "watch.h"
 
+/* For streams whose configuration does not say it. */
 #define DEFAULT_PAGE_SIZE   4096
 
-/* Large, as plain streams are read from one end to the other. */
+/* Large, since plain streams are read from one end to the other. */
 #define BUFFER_BYTES        (256 * KiB)
 
 static void tool_block_free(void *opaque)
@@ -37,7 +38,7 @@ void tool_file_close(ToolFile *file)
     }
 }
 
-/* NULL if there is a problem with it. */
+/* NULL if there is a problem with the section. */
 static const FixedRamRamSection *file_ram(const ToolFile *file)
 {
     return file->plain ? file->plain->ram : file->snapshot->ram;
@@ -171,6 +172,12 @@ char *tool_file_parse_name(const char *name, uint64_t *offset, Error **errp)
     static const char option[] = ",offset=";
     const char *at;
 
+    if (!strcmp(name, "-")) {
+        error_setg(errp, "'-' is no file: only extract writes to standard "
+                   "output, and no command reads standard input");
+        error_append_hint(errp, "A file of this name is './-'.\n");
+        return NULL;
+    }
     if (!strstart(name, "file:", &name)) {
         return g_strdup(name);
     }
@@ -179,7 +186,8 @@ char *tool_file_parse_name(const char *name, uint64_t *offset, Error **errp)
         return g_strdup(name);
     }
     if (qemu_strtosz(at + strlen(option), NULL, offset) < 0) {
-        error_setg(errp, "'%s' is not an offset", at + strlen(option));
+        error_setg(errp, "offset= needs a number of bytes, found '%s'",
+                   at + strlen(option));
         return NULL;
     }
     return g_strndup(name, at - name);

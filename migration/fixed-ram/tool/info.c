@@ -20,6 +20,7 @@
 #include "output.h"
 #include "report.h"
 #include "sections.h"
+#include "../util/text.h"
 
 #define WIDTH       76          /* of lines that are filled */
 #define NAME_WIDTH  28          /* of a block's name, as a rule */
@@ -164,9 +165,10 @@ FixedRamFileInfo *tool_info_file(const ToolFile *file)
     info->filename = g_strdup(s->source->name);
     info->offset = s->start;
     info->kind = s->kind;
+    info->has_complete = s->verdict != FIXED_RAM_VERDICT_UNREADABLE &&
+                         s->verdict != FIXED_RAM_VERDICT_NOT_UNDERSTOOD;
     info->complete = !s->problem;
-    info->problem = s->problem ? g_strdup(error_get_pretty(s->problem))
-                                  : NULL;
+    info->problem = s->problem ? g_strdup(error_get_pretty(s->problem)) : NULL;
     info->id = has_superblock ? id_text(s->sb.id) : NULL;
     info->file_size = s->source->size;
     info->allocated_size = file->allocated;
@@ -206,10 +208,11 @@ static void print_kind(const FixedRamFileInfo *info)
 
     printf("kind: %s\n", kinds[info->kind]);
     if (info->kind != FIXED_RAM_FILE_KIND_NONE) {
-        printf("complete: %s\n", info->complete ? "yes" : "no");
+        printf("complete: %s\n", !info->has_complete ? "unknown" :
+                                 info->complete ? "yes" : "no");
     }
     if (info->problem) {
-        g_autofree char *problem = tool_printable(info->problem);
+        g_autofree char *problem = fixed_ram_text_printable(info->problem);
 
         printf("problem: %s\n", problem);
     }
@@ -221,7 +224,7 @@ static void print_kind(const FixedRamFileInfo *info)
 static void print_text(const char *what, const char *text)
 {
     if (text) {
-        g_autofree char *printable = tool_printable(text);
+        g_autofree char *printable = fixed_ram_text_printable(text);
 
         printf("%s: %s\n", what, printable);
     }
@@ -264,7 +267,7 @@ static void print_blocks(const FixedRamFileBlockList *blocks,
            "NON-ZERO", "SHARE");
     for (; blocks; blocks = blocks->next) {
         const FixedRamFileBlock *b = blocks->value;
-        g_autofree char *name = tool_printable(b->name);
+        g_autofree char *name = fixed_ram_text_printable(b->name);
         g_autofree char *size = size_to_str(b->length);
         g_autofree char *data = size_to_str(b->data_pages * page_size);
         g_autofree char *share = tool_percent(b->data_pages, b->pages);
@@ -297,7 +300,7 @@ static void print_devices(const FixedRamFileDeviceList *devices)
 
     printf("devices:\n");
     while (devices) {
-        g_autofree char *name = tool_printable(devices->value->name);
+        g_autofree char *name = fixed_ram_text_printable(devices->value->name);
         g_autofree char *several = NULL;
         unsigned count = 0;
         const char *first = devices->value->name;

@@ -71,7 +71,7 @@ static uint64_t place_block(ToolLayout *l, const ToolBlock *block,
                             uint64_t at)
 {
     ToolLayoutBlock b = { .header = g_byte_array_new(), .header_offset = at };
-    uint64_t room = l->blocks->len ? 0 : FIXED_RAM_SUPERBLOCK_BYTES;
+    uint64_t superblock = l->blocks->len ? 0 : FIXED_RAM_SUPERBLOCK_BYTES;
     uint64_t bitmap_end;
 
     fixed_ram_bytes_put_name(b.header, block->name);
@@ -82,7 +82,7 @@ static uint64_t place_block(ToolLayout *l, const ToolBlock *block,
     bitmap_end = b.bitmap_offset +
                  fixed_ram_ramsection_bitmap_bytes(block->length,
                                                    block->page_size);
-    b.pages_offset = ROUND_UP(bitmap_end + room, PAGES_ALIGNMENT);
+    b.pages_offset = ROUND_UP(bitmap_end + superblock, PAGES_ALIGNMENT);
     fixed_ram_bytes_put_be64(b.header, b.bitmap_offset);
     fixed_ram_bytes_put_be64(b.header, b.pages_offset);
     g_array_append_val(l->blocks, b);

@@ -18,7 +18,7 @@
 #include "qemu/option.h"
 #include "trace/control.h"
 #include "command.h"
-#include "output.h"
+#include "../util/text.h"
 
 #define VERSION_TEXT "qemu-snapshot version " QEMU_FULL_VERSION "\n" \
                      QEMU_COPYRIGHT "\n"
@@ -35,8 +35,16 @@ static const ToolCommand *const commands[] = {
 int error_vprintf(const char *fmt, va_list ap)
 {
     g_autofree char *message = g_strdup_vprintf(fmt, ap);
-    g_autofree char *printable = tool_printable(message);
+    g_auto(GStrv) lines = g_strsplit(message, "\n", -1);
+    g_autofree char *printable = NULL;
 
+    for (char **line = lines; *line; line++) {
+        char *text = fixed_ram_text_printable(*line);
+
+        g_free(*line);
+        *line = text;
+    }
+    printable = g_strjoinv("\n", lines);
     return fputs(printable, stderr) < 0 ? -1 : strlen(printable);
 }
 

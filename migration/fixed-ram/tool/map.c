@@ -51,7 +51,8 @@ static void print_json(const ToolBlock *block, bool *first)
 {
     ToolRun run = { };
 
-    while (tool_block_next_run(block, run.page + run.pages, &run)) {
+    while (tool_block_next_run(block, run.page + run.pages, block->pages,
+                               &run)) {
         print_entry(block, &run, first);
     }
 }

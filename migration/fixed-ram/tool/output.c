@@ -40,16 +40,3 @@ char *tool_percent(uint64_t part, uint64_t whole)
     }
     return g_strdup_printf("%.1f%%", percent);
 }
-
-char *tool_printable(const char *text)
-{
-    g_autofree char *valid = g_utf8_make_valid(text, -1);
-    GString *s = g_string_new(NULL);
-
-    for (const char *c = valid; *c; c = g_utf8_next_char(c)) {
-        gunichar u = g_utf8_get_char(c);
-
-        g_string_append_unichar(s, u == '\n' || g_unichar_isprint(u) ? u : '?');
-    }
-    return g_string_free(s, false);
-}

@@ -32,13 +32,4 @@ void tool_print_json_line(QObject *object);
  */
 char *tool_percent(uint64_t part, uint64_t whole);
 
-/**
- * tool_printable(): @text with each character replaced that a terminal could
- * take for a command
- *
- * Names come from files that are not trusted.  What is not UTF-8 is replaced,
- * too.  The caller frees the result.
- */
-char *tool_printable(const char *text);
-
 #endif

@@ -12,6 +12,7 @@
 #include "qemu/host-utils.h"
 #include "output.h"
 #include "picture.h"
+#include "../util/text.h"
 
 #define ROWS_MAX        16      /* of a block */
 #define COLUMNS_MIN     40      /* of a terminal */
@@ -124,7 +125,7 @@ static void draw_rows(const ToolPicture *p, const ToolBlock *block,
 
 void tool_picture_draw(const ToolPicture *p, const ToolBlock *block)
 {
-    g_autofree char *name = tool_printable(block->name);
+    g_autofree char *name = fixed_ram_text_printable(block->name);
     g_autofree char *size = size_to_str(block->length);
     g_autofree char *share = tool_percent(block->data_pages, block->pages);
     uint64_t cell = pages_per_cell(p, block);

@@ -25,6 +25,7 @@ typedef struct Walk {
     const FixedRamStreamHead *head;
     ToolPlain *plain;
     ssize_t block;              /* the last one named; -1: none yet */
+    uint64_t records;           /* pages that were sent so far */
 } Walk;
 
 static void plain_block_free(void *opaque)
@@ -161,6 +162,7 @@ static void read_page(Walk *w, uint64_t offset, uint64_t addr, uint64_t flags)
                               addr, block->length);
         return;
     }
+    w->records++;
     if (flags & FLAG_PAGE) {
         set_place(block, page, fixed_ram_reader_offset(w->r));
         fixed_ram_reader_skip(w->r, plain->ram->page_size);
@@ -267,8 +269,26 @@ static void read_command(Walk *w, uint64_t offset)
 
 /*
  * RAM is complete behind its last section.  A save with background-snapshot
- * writes no such section: RAM is complete where the devices' state begins.
+ * writes no such section: it sends each page once, and then the state of the
+ * devices.  Other devices' states in front of RAM's last section, as of a
+ * device that is needed before RAM, are not understood.
  */
+static void end_background(Walk *w, uint64_t offset)
+{
+    const FixedRamRamSection *ram = w->plain->ram;
+    uint64_t pages = 0;
+
+    for (size_t i = 0; i < ram->blocks->len; i++) {
+        pages += fixed_ram_ramsection_block(ram, i)->length / ram->page_size;
+    }
+    if (w->records < pages) {
+        fixed_ram_reader_fail_unknown(w->r, offset, "the state of a device "
+                                      "comes after %" PRIu64 " of %" PRIu64
+                                      " pages of RAM", w->records, pages);
+    }
+    fixed_ram_reader_seek(w->r, offset);
+}
+
 static void read_sections(Walk *w)
 {
     bool more = true;
@@ -282,7 +302,7 @@ static void read_sections(Walk *w)
         } else if (type == STREAM_COMMAND) {
             read_command(w, offset);
         } else if (type == STREAM_SECTION_FULL) {
-            fixed_ram_reader_seek(w->r, offset);
+            end_background(w, offset);
             more = false;
         } else if (type == STREAM_SECTION_START) {
             fail_device(w, offset);

@@ -77,6 +77,7 @@ static bool lock(ToolWriter *w, Error **errp)
                           "VM that runs?\n");
         return false;
     }
+    w->locked = true;
     return true;
 }
 
@@ -183,6 +184,9 @@ bool tool_writer_close(ToolWriter *w, bool good, Error **errp)
     }
     if (w->created && !good) {
         unlink(w->name);
+    }
+    if (w->locked) {
+        fixed_ram_lock_release(w->fd, 0);
     }
     if (w->fd >= 0 && qemu_close(w->fd)) {
         error_setg_errno(errp, errno, "cannot finish writing '%s'", w->name);

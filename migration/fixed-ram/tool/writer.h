@@ -15,6 +15,7 @@ typedef struct ToolWriter {
     char *name;                 /* its path, or what stands for it */
     uint64_t start;             /* bytes before this offset stay as they are */
     bool created;               /* the file did not exist before */
+    bool locked;                /* by fixed_ram_lock_exclusive() */
     bool is_stream;             /* a pipe or a device: only writes in order */
 } ToolWriter;
 

@@ -33,14 +33,13 @@ static uint64_t total_bytes(const ToolFile *file)
 }
 
 /* Is each page what a decoder that shares nothing with the tool says? */
-static void compare_pages(const Decoded *d, size_t i, const ToolBlock *block,
-                          uint64_t page, uint64_t pages, const uint8_t *buf)
+static void compare_pages(const Decoded *d, size_t i, const ToolPages *p)
 {
     uint8_t expected[INPUT_PAGE];
 
-    for (uint64_t n = 0; n < pages; n++) {
-        decoded_page(d, decoded_block(d, i), page + n, expected);
-        g_assert(!memcmp(expected, buf + n * INPUT_PAGE, INPUT_PAGE));
+    for (uint64_t n = 0; n < p->pages; n++) {
+        decoded_page(d, decoded_block(d, i), p->page + n, expected);
+        g_assert(!memcmp(expected, p->buf + n * INPUT_PAGE, INPUT_PAGE));
     }
 }
 
@@ -49,21 +48,21 @@ static bool read_block(const ToolFile *file, size_t i, const Decoded *d)
 {
     const ToolBlock *block = tool_file_block(file, i);
     uint64_t chunk = TOOL_CHUNK_BYTES / block->page_size;
-    uint8_t *buf = tool_buffer_new();
+    ToolPages p = { .file = file, .block = block, .buf = tool_buffer_new() };
     bool ok = true;
 
-    for (uint64_t page = 0; ok && page < block->pages; page += chunk) {
-        uint64_t pages = MIN(chunk, block->pages - page);
+    for (; ok && p.page < block->pages; p.page += chunk) {
         Error *err = NULL;
 
-        ok = tool_block_read(file, block, page, pages, buf, &err);
+        p.pages = MIN(chunk, block->pages - p.page);
+        ok = tool_block_read(&p, &err);
         if (!ok) {
             check_error(err);
         } else if (d) {
-            compare_pages(d, i, block, page, pages, buf);
+            compare_pages(d, i, &p);
         }
     }
-    qemu_vfree(buf);
+    qemu_vfree(p.buf);
     return ok;
 }
 
@@ -73,7 +72,7 @@ static void check_runs(const ToolBlock *block)
     uint64_t data = 0, next = 0;
     ToolRun run;
 
-    while (tool_block_next_run(block, next, &run)) {
+    while (tool_block_next_run(block, next, block->pages, &run)) {
         g_assert_cmpuint(run.page, ==, next);
         g_assert_cmpuint(run.pages, >, 0);
         data += run.data ? run.pages : 0;
