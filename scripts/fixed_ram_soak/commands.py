@@ -123,7 +123,7 @@ COMMANDS = (
     (4, "yank", yank, 0.8),
     (8, "migrate-set-capabilities", some_capabilities, 0),
     (6, "migrate-set-parameters", parameters, 0),
-    (1, "xen-load-devices-state",
+    (0.3, "xen-load-devices-state",
      lambda r, w: {"filename": f"{w}/{r.choice((*SNAPSHOTS, 'devices'))}"}, 0),
     (2, "xen-save-devices-state",
      lambda r, w: {"filename": f"{w}/devices"}, 0),

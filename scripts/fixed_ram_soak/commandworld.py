@@ -27,11 +27,11 @@ COMPLAINT = re.compile(
 # What the base does without our series: what QEMU says at the end, the command
 # that a trial must have for it, and why.
 KNOWN = (
-    (r"yank_unregister_instance: Assertion `entry' failed",
+    (r"yank_unregister_instance: Assertion `entry' failed|^signal 11|"
+     r"qemu_loadvm_thread_pool_create: Assertion `!mis->load_threads' failed",
      "xen-load-devices-state",
-     "it unregisters the yank instance that it has not registered"),
-    (r"^signal 11", "xen-load-devices-state",
-     "with multifd it uses channels that only migrate-incoming sets up"),
+     "it loads without what migrate-incoming sets up: the yank instance, "
+     "channels of multifd, the check that no other load runs"),
     (r"invalid runstate transition: 'prelaunch' -> 'paused'",
      "migrate-set-capabilities",
      "background-snapshot pauses a guest that has never been started"),
