@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What the house's scripts share.  Source it, do not run it.
+# What the scripts share.  Source it, do not run it.
 
 # Inside a git hook these would send our git calls to the wrong repository.
 unset GIT_DIR GIT_INDEX_FILE GIT_WORK_TREE GIT_PREFIX
@@ -42,7 +42,7 @@ overlay_files() {
 
 # ---- build/source: a private git repository, the same on every machine ----
 
-# git without anybody's configuration, under a neutral name and a fixed date, so
+# git without the user's configuration, under a neutral name and a fixed date, so
 # that equal contents give equal commits.
 src_git() {
     GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_CONFIG_NOSYSTEM=1 \

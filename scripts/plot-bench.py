@@ -1,13 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Draw what scripts/bench measured, as PNG and SVG.
+"""Draw what scripts/bench measured: a guest's rate of work over time, by the
+way it is loaded. The tables have all other figures.
 
-work       a guest's rate of work over time, by the way it is loaded
-growth     the time to its first output, by the size of its RAM
-save       how fast a stopped guest goes to stable storage
-engine     pages a second of the engine alone, by the number of threads
-
-Needs Debian's python3-matplotlib. What the report does not have is not drawn.
+Needs Debian's python3-matplotlib. The output is work.svg and work.png.
 """
 
 import argparse
@@ -19,12 +15,10 @@ try:
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 except ImportError:
     sys.exit("plot-bench: install the package python3-matplotlib")
 
-from fixed_ram.plotting import (BASE, FAINT, INK, OTHER, OURS, STYLE, duration,
-                                save)
+from fixed_ram.plotting import BASE, FAINT, OTHER, OURS, STYLE, duration, save
 
 BASE_MODES = ("base-plain", "base-direct")
 LABELS = {
@@ -35,16 +29,6 @@ LABELS = {
 }
 COLOURS = {"base-plain": BASE, "base-direct": BASE, "percent-10": OTHER,
            "on-demand": OURS}
-ENGINES = (("mapping", "private mapping of the file, by the kernel", FAINT),
-           ("naive", "one thread, a page at a time", BASE),
-           ("engine", "fixed-ram's engine", OURS))
-SAVES = (("base-plain", "mapped-ram", BASE),
-         ("base-multifd", "mapped-ram, multifd", BASE),
-         ("base-multifd-direct", "mapped-ram, multifd, direct-io", BASE),
-         ("fixed-ram", "fixed-ram", OURS),
-         ("fixed-ram-direct", "fixed-ram, direct-io", OURS))
-CACHES = (("warm", "file in the page cache"), ("cold", "file on the disk"))
-
 
 def gib(mib):
     return f"{mib / 1024:g} GiB"
@@ -62,8 +46,6 @@ def best_base(modes, key):
     return min(known, default=None,
                key=lambda name: modes[name]["summary"][key]["median"])
 
-
-# ------------------------------------------------------------ rate of work
 
 def typical(data):
     """The run in the middle, by when it worked at full rate"""
@@ -130,161 +112,15 @@ def draw_work(report, filling):
     return figure
 
 
-# ------------------------------------------------------------ growth
-
-def growth_line(axes, sizes, name, label, colour):
-    xs = [int(size) / 1024 for size in sizes]
-    each = [sizes[size]["modes"][name]["summary"]["first_output_ms"]
-            for size in sizes]
-    ys = [one["median"] for one in each]
-    spread = [[one["median"] - one["min"] for one in each],
-              [one["max"] - one["median"] for one in each]]
-    axes.errorbar(xs, ys, yerr=spread, color=colour, marker="o", markersize=5,
-                  linewidth=1.6, elinewidth=1, capsize=3)
-    for x, y, top in zip(xs, ys, each):
-        axes.annotate(duration(y), (x, top["max"]), xytext=(0, 7),
-                      textcoords="offset points", ha="center", color=colour,
-                      fontsize=10)
-    axes.annotate(label, (xs[-1], ys[-1]), xytext=(32, 0), color=colour,
-                  textcoords="offset points", va="center", fontweight="bold",
-                  annotation_clip=False)
-    return [one["max"] for one in each] + [one["min"] for one in each]
-
-
-def draw_growth(report, _filling):
-    data = report.get("growth") or {}
-    sizes = data.get("sizes")
-    if not sizes:
-        return None
-    figure, axes = pyplot.subplots(figsize=(8.6, 4.2))
-    values = [value for line in (("base-plain", "eager,\nmapped-ram", BASE),
-                                 ("on-demand", "on demand", OURS))
-              for value in growth_line(axes, sizes, *line)]
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_ylim(min(values) / 2.2, max(values) * 2.2)
-    axes.xaxis.set_major_locator(FixedLocator([int(s) / 1024 for s in sizes]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g} GiB"))
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda y, _: duration(y)))
-    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.set_xlabel(f"guest's RAM, of which {data['fill_mib']} MiB are filled")
-    axes.set_ylabel("time to first output")
-    figure.tight_layout()
-    return figure
-
-
-# ------------------------------------------------------------ save
-
-def save_panel(axes, filling, data):
-    """MiB/s of the guest's data; the line is fio's"""
-    rates = [data["modes"][name]["summary"]["stable_mib_s"]
-             for name, *_ in SAVES]
-    middle = [rate["median"] for rate in rates]
-    spread = [[rate["median"] - rate["min"] for rate in rates],
-              [rate["max"] - rate["median"] for rate in rates]]
-    axes.barh([label for _, label, _ in SAVES], middle, xerr=spread,
-              color=[colour for *_, colour in SAVES], ecolor=FAINT,
-              height=0.6)
-    if "fio" in data:
-        disk = data["fio"]["summary"]["mib_s"]["median"]
-        axes.axvline(disk, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-        axes.annotate("the disk, by fio", (disk, -0.6), color=FAINT,
-                      fontsize=10, ha="center", va="bottom",
-                      annotation_clip=False)
-    axes.set_title(filling, loc="left", fontsize=11, color=INK, pad=18)
-    axes.set_ylim(len(SAVES) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-
-
-def draw_save(report, _filling):
-    section = report.get("save") or {}
-    fillings = [name for name in ("contiguous", "fragmented")
-                if name in section]
-    if not fillings:
-        return None
-    figure, panels = pyplot.subplots(1, len(fillings), sharex=True,
-                                     sharey=True, squeeze=False,
-                                     figsize=(8.6, 3.4))
-    for axes, filling in zip(panels[0], fillings):
-        save_panel(axes, filling, section[filling])
-    figure.supxlabel("MiB of the guest's data a second, until they are on "
-                     "stable storage", fontsize=11)
-    figure.tight_layout(w_pad=2)
-    return figure
-
-
-# ------------------------------------------------------------ engine
-
-def engine_line(axes, scaling, cache, mode, label, colour):
-    points = []
-    for key, data in scaling.items():
-        where, which, count = key.split("-")
-        if (where, which) == (cache, mode):
-            points.append((int(count), data["summary"]["pages_per_s"]))
-    points.sort()
-    xs = [x for x, _ in points]
-    ys = [y["median"] for _, y in points]
-    spread = [[y["median"] - y["min"] for _, y in points],
-              [y["max"] - y["median"] for _, y in points]]
-    axes.errorbar(xs, ys, yerr=spread, color=colour, marker="o", markersize=5,
-                  linewidth=1.6, elinewidth=1, capsize=3, label=label)
-    return xs
-
-
-def thousands(value, _position):
-    if value >= 1e6:
-        return f"{value / 1e6:g} M"
-    return f"{value / 1e3:g} k" if value >= 1e3 else f"{value:g}"
-
-
-def draw_engine(report, _filling):
-    scaling = (report.get("engine") or {}).get("scaling")
-    if not scaling:
-        return None
-    figure, panels = pyplot.subplots(1, 2, sharey=True, figsize=(8.6, 4.4))
-    for axes, (cache, title) in zip(panels, CACHES):
-        for line in ENGINES:
-            xs = engine_line(axes, scaling, cache, *line)
-        axes.set_title(title, loc="left", fontsize=11, color=INK)
-        axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(xs))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        axes.yaxis.set_major_formatter(FuncFormatter(thousands))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.set_xlabel("touching threads")
-    panels[0].set_ylabel("pages touched for the first time, per second")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center",
-                  ncol=3, frameon=False, fontsize=10, columnspacing=1.6,
-                  handlelength=1.6)
-    figure.tight_layout(rect=(0, 0, 1, 0.93), w_pad=2)
-    return figure
-
-
-# ------------------------------------------------------------ all of them
-
-PLOTS = {"work": draw_work, "growth": draw_growth, "save": draw_save,
-         "engine": draw_engine}
-
-
 def draw(report, output, filling):
     output.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
-        for name, function in PLOTS.items():
-            figure = function(report, filling)
-            for suffix in (".png", ".svg"):
-                path = output / (name + suffix)
-                path.unlink(missing_ok=True)    # not an earlier report's
-                if figure:
-                    save(figure, path)
+        figure = draw_work(report, filling)
+        for suffix in (".png", ".svg"):
+            path = output / ("work" + suffix)
+            path.unlink(missing_ok=True)    # not an earlier report's
             if figure:
-                pyplot.close(figure)
+                save(figure, path)
 
 
 def main():

@@ -4,9 +4,9 @@
 
 The guest fills its RAM with content that it can verify, and then does a little
 work every 20 ms and prints a line for it: its first line after a load is when
-someone waiting for the guest would see it live again. Both loads start with
-none of the snapshot in this machine's page cache; what a host below this
-machine may have cached is out of reach.
+a user of the guest sees it live again. Both loads start with none of the
+snapshot in this machine's page cache; a host of this machine may have cached
+it all the same.
 
 Writes report.json and ticks.json to BUILD/run, and prints a table.
 """

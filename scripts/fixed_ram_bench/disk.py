@@ -4,8 +4,7 @@
 from fixed_ram.pagecache import drop_from_page_cache
 from fixed_ram.session import temporary_file
 
-from .loading import Prefixed
-from .order import in_turns
+from .load import Prefixed
 from .stats import measured
 
 MIB = 2**20
@@ -69,7 +68,7 @@ def disk_limits(plan, snap):
     plan.progress.start("disk")
     progress = Prefixed(plan.progress, "fio")
     for number in range(plan.rounds):
-        for name in in_turns(list(limits), number, plan.rounds):
+        for name in plan.in_turns(list(limits), number):
             progress.update(f"{number + 1}/{plan.rounds} "
                             + name.replace("_", " "))
             runs[name].append({"round": number, **limits[name]()})

@@ -7,7 +7,6 @@ from fixed_ram.child import run_json
 from fixed_ram.session import temporary_file
 
 from .disk import file_rate, random_reads
-from .order import in_turns
 from .stats import measured
 
 MODES = ("engine", "naive", "mapping")
@@ -48,7 +47,7 @@ def alternate(plan, title, things):
     """things: name -> what measures it; each of them once a round"""
     runs = {name: [] for name in things}
     for number in range(plan.rounds):
-        for name in in_turns(list(things), number, plan.rounds):
+        for name in plan.in_turns(list(things), number):
             plan.progress.update(f"{number + 1}/{plan.rounds} {title}: {name}")
             runs[name].append({"round": number, **things[name]()})
     return {name: measured(each) for name, each in runs.items()}

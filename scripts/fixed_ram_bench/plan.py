@@ -91,6 +91,12 @@ class Plan:
     def snapshot_tool(self):
         return self.build / "qemu-snapshot"
 
+    def in_turns(self, things, number):
+        """In a round another one is first, every other round goes backwards"""
+        first = number * len(things) // max(self.rounds, 1) % len(things)
+        order = list(things[first:]) + list(things[:first])
+        return order if number % 2 == 0 else order[::-1]
+
     def note(self, text):
         if text not in self.notes:
             self.notes.append(text)

@@ -23,7 +23,7 @@ def parse(lines, watched, activity):
 def intervals(found):
     """[ms, units per second, stall in us] of each line but the first
 
-    The first one's work began before the guest was saved.
+    The work of the first line began before the guest was saved.
     """
     return [[now[0], round(now[1] * 1e6 / (now[2] - before[2])), now[3]]
             for before, now in zip(found, found[1:]) if now[2] > before[2]]

@@ -1,27 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The report for people: tables on the terminal and in Markdown."""
 
+from .figures import (LIGHT_FIGURES, OUTPUT, SAVE_FIGURES, TOUCH_FIGURES,
+                      WORK_FIGURES)
 from .modes import FILLINGS
 
-# title, key in a summary, unit's divisor, digits
-LIGHT_COLUMNS = (
-    ("running", "running_ms", 1, 0), ("output", "first_output_ms", 1, 0),
-    ("loaded", "loaded_ms", 1, 0), ("gap", "gap_ms", 1, 0),
-    ("p50", "fault_p50_us", 1, 0), ("p99", "fault_p99_us", 1, 0),
-    ("max", "fault_max_us", 1, 0), ("read", "read_bytes", 2**20, 0),
-    ("CPU", "cpu_s", 1, 1), ("extra", "extra_mib", 1, 0),
-    ("resident", "resident_mib", 1, 0), ("huge", "huge_mib", 1, 0))
-WORK_COLUMNS = (
-    ("running", "running_ms", 1, 0), ("output", "first_output_ms", 1, 0),
-    ("50 %", "half_ms", 1, 0), ("90 %", "ninety_ms", 1, 0),
-    ("loaded", "loaded_ms", 1, 0), ("stall", "stall_ms", 1, 0),
-    *LIGHT_COLUMNS[3:9])
-SAVE_COLUMNS = (
-    ("saved", "saved_ms", 1, 0), ("stable", "stable_ms", 1, 0),
-    ("MiB/s", "mib_s", 1, 0), ("stable", "stable_mib_s", 1, 0),
-    ("written", "written_bytes", 2**20, 0), ("on disk", "disk_bytes", 2**20, 0),
-    ("CPU", "cpu_s", 1, 1), ("RSS", "rss_mib", 1, 0),
-    ("tables", "tables_mib", 1, 0))
 SAVE_UNITS = (
     "Medians. saved: ms until completed; stable: until the data is on stable "
     "storage; MiB/s\n  of the guest's data until then; MiB written, and of "
@@ -33,30 +16,33 @@ UNITS = ("Medians. Times in ms, since migrate-incoming; p50, p99, max: faults, "
          "gap: between two of the guest's lines; stall: of its work.")
 
 
-def cell(summary, key, divisor, digits):
-    if key not in summary:
+def cell(summary, figure):
+    if figure.key not in summary:
         return "-"
-    return f"{summary[key]['median'] / divisor:,.{digits}f}"
+    value = summary[figure.key]["median"] / figure.divisor
+    return f"{value:,.{figure.digits}f}"
 
 
-def mode_table(modes, columns):
+def mode_table(modes, figures):
+    columns = [figure for figure in figures if figure.title]
     width = max(20, *(len(name) + 1 for name in modes))
-    yield " " * (2 + width) + "".join(f"{title:>9}" for title, *_ in columns)
+    yield " " * (2 + width) + "".join(f"{figure.title:>9}"
+                                      for figure in columns)
     for name, data in modes.items():
         yield f"  {name:<{width}}" + "".join(
-            f"{cell(data['summary'], *rest):>9}" for _, *rest in columns)
+            f"{cell(data['summary'], figure):>9}" for figure in columns)
 
 
 def load_tables(report):
-    for activity, columns in (("light", LIGHT_COLUMNS),
-                              ("work", WORK_COLUMNS)):
+    for activity, figures in (("light", LIGHT_FIGURES),
+                              ("work", WORK_FIGURES)):
         for filling, data in (report.get(activity) or {}).items():
             fio = data.get("fio", {}).get("summary", {}).get("mib_s")
             yield ""
             yield (f"  {activity}, {filling}: {data['data_mib']:,} MiB of data"
                    + (f"; fio reads {fio['median']:,.0f} MiB/s" if fio
                       else ""))
-            yield from mode_table(data["modes"], columns)
+            yield from mode_table(data["modes"], figures)
 
 
 def save_tables(report):
@@ -66,7 +52,7 @@ def save_tables(report):
         yield ""
         yield (f"  save, {case}: {data['data_mib']:,} of {size:,} MiB not zero"
                + (f"; fio writes {fio['median']:,.0f} MiB/s" if fio else ""))
-        yield from mode_table(data["modes"], SAVE_COLUMNS)
+        yield from mode_table(data["modes"], SAVE_FIGURES)
     if report.get("save"):
         yield ""
         yield f"  {SAVE_UNITS}"
@@ -81,7 +67,7 @@ def growth_table(report):
     yield f"  {'':<20}" + "".join(f"{f'{int(size) / 1024:g} GiB':>9}"
                                   for size in sizes)
     for name in next(iter(sizes.values()))["modes"]:
-        cells = [cell(data["modes"][name]["summary"], "first_output_ms", 1, 0)
+        cells = [cell(data["modes"][name]["summary"], OUTPUT)
                  for data in sizes.values()]
         yield f"  {name:<20}" + "".join(f"{text:>9}" for text in cells)
 
@@ -93,13 +79,13 @@ def scaling_table(report):
     yield ""
     yield "  engine alone, touching threads: pages/s (p50/p99 in µs)"
     rows = {}
+    pages, p50, p99, _ = TOUCH_FIGURES
     for key, value in data.items():
         cache, mode, count = key.split("-")
         summary = value["summary"]
         rows.setdefault((cache, mode), []).append(
-            f"{count}: {cell(summary, 'pages_per_s', 1, 0)} "
-            f"({cell(summary, 'p50_us', 1, 0)}/"
-            f"{cell(summary, 'p99_us', 1, 0)})")
+            f"{count}: {cell(summary, pages)} "
+            f"({cell(summary, p50)}/{cell(summary, p99)})")
     for (cache, mode), cells in rows.items():
         yield f"  {cache + ', ' + mode:<20}" + "".join(
             f"{text:>26}" for text in cells)

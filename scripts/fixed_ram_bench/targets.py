@@ -7,6 +7,8 @@ which has the best median of that figure. What was measured in turns is
 compared in pairs: a ratio a round, and the median of the ratios.
 """
 
+from dataclasses import dataclass
+
 from .modes import (BASE_BUFFERED_SAVES, BASE_DIRECT_SAVES, BASE_MODES,
                     EAGER_MODES, FILLINGS, SAVES, is_on_demand)
 from .stats import median_ratio
@@ -62,6 +64,26 @@ def times(value):
 
 # ---- the rows ----
 
+@dataclass(frozen=True)
+class Row:
+    what: str
+    target: str
+    figures: object         # the function
+
+
+ROWS = []                   # in the order of their definition
+
+
+def row(what, target):
+    """Makes a function one of the rows"""
+    def add(function):
+        ROWS.append(Row(what, target, function))
+        return function
+    return add
+
+
+@row("migrate-incoming to RESUME, on demand, cold",
+     "at most 25 ms, 150 times sooner than base")
 def running(report, filling):
     modes = section(report, "light", filling, "modes")
     base = best(modes, BASE_MODES, "running_ms")
@@ -72,6 +94,8 @@ def running(report, filling):
             {"ms": ms, "sooner": sooner, "base": base})
 
 
+@row("first output of a light guest, the same",
+     "50 times sooner than base")
 def first_output(report, filling):
     modes = section(report, "light", filling, "modes")
     base = best(modes, BASE_MODES, "first_output_ms")
@@ -82,6 +106,8 @@ def first_output(report, filling):
             {"ms": ms, "sooner": sooner, "base": base})
 
 
+@row("first output, largest guest against smallest",
+     "at most 1.3 times")
 def growth(report, filling):
     if filling != "contiguous":
         raise Missing(filling)
@@ -94,6 +120,8 @@ def growth(report, filling):
             {"ratio": more, "small_mib": int(small), "large_mib": int(large)})
 
 
+@row("all loaded, on demand, guest idle, against base",
+     "at most 1.05 times")
 def loaded(report, filling):
     modes = section(report, "light", filling, "modes")
     base = best(modes, BASE_MODES, "loaded_ms")
@@ -101,6 +129,8 @@ def loaded(report, filling):
     return (f"{longer:.2f}", longer <= 1.05, {"ratio": longer, "base": base})
 
 
+@row("the same, against the disk's rate by fio",
+     "at least 0.9 times")
 def disk_rate(report, filling):
     data = section(report, "light", filling)
     of_fio = {run["round"]: run["mib_s"]
@@ -113,6 +143,8 @@ def disk_rate(report, filling):
     return f"{share:.2f}", share >= 0.9, {"ratio": share}
 
 
+@row("guest memory in huge pages, against an eager load",
+     "at least 0.9, also when touched")
 def huge_pages(report, filling):
     modes = section(report, "light", filling, "modes")
     eager = best(modes, BASE_MODES + EAGER_MODES, "huge_mib", max)
@@ -125,6 +157,8 @@ def huge_pages(report, filling):
             {"idle": idle, "touched": touched, "eager": eager})
 
 
+@row("2,000 touches, loaders on against off; load in a storm",
+     "at most 1.3 times; 0.25 of the disk")
 def touches(report, filling):
     parts = section(report, "engine", filling)
     slower = ratio(runs(section(parts, "loaders"), "on"),
@@ -137,6 +171,8 @@ def touches(report, filling):
             {"slower": slower, "share_of_disk": share})
 
 
+@row("p99 of a touch, against fio beside a reader",
+     "at most 2 times")
 def tail(report, filling):
     parts = section(report, "engine", filling, "tail")
     longer = ratio(runs(parts, "engine"), runs(parts, "fio"), "p99_us")
@@ -145,12 +181,16 @@ def tail(report, filling):
             {"ratio": longer})
 
 
+@row("pages a second, two threads, warm, against naive",
+     "at least 2 times")
 def throughput(report, filling):
     parts = section(report, "engine", filling, "throughput")
     more = ratio(runs(parts, "engine"), runs(parts, "naive"), "pages_per_s")
     return times(more), more >= 2, {"ratio": more}
 
 
+@row("90 % of full work rate, against base's first output",
+     "at most 0.3 times")
 def work(report, filling):
     modes = section(report, "work", filling, "modes")
     base = best(modes, BASE_MODES, "first_output_ms")
@@ -161,6 +201,8 @@ def work(report, filling):
             {"ratio": share, "ms": ms, "base": base})
 
 
+@row("eager load against base; direct against direct",
+     "at most 1.05 times; fragmented, direct 0.7")
 def eager(report, filling):
     modes = section(report, "light", filling, "modes")
     base = best(modes, BASE_MODES, "loaded_ms")
@@ -190,6 +232,8 @@ def excess(modes, memory):
                        run["resident_mib"] / resident)
 
 
+@row("memory beyond the guest's, zero pages not present",
+     "at most 64 MiB + 4 bits a page")
 def memory(report, filling):
     cases = list(excess(section(report, "light", filling, "modes"),
                         section(report, "guest", "memory_mib")))
@@ -203,6 +247,8 @@ def memory(report, filling):
             {"extra_mib": most, "over_mib": over, "resident": resident})
 
 
+@row("verified against unverified: eager load; p50 of a fault",
+     "at most 1.05; 1.10")
 def verified(report, filling):
     modes = section(report, "light", filling, "modes")
     longer = ratio(runs(modes, "fixed-ram-direct"),
@@ -214,6 +260,8 @@ def verified(report, filling):
             {"eager": longer, "fault": fault})
 
 
+@row("save, direct, against base's best direct",
+     "fragmented, at least 3 times")
 def save_direct(report, filling):
     modes = section(report, "save", filling, "modes")
     base = best(modes, BASE_DIRECT_SAVES, "mib_s", max)
@@ -222,6 +270,8 @@ def save_direct(report, filling):
             {"ratio": more, "base": base})
 
 
+@row("the same, bytes issued, against the disk's writes by fio",
+     "at least 0.9 times")
 def save_disk_rate(report, filling):
     data = section(report, "save", filling)
     share = ratio(runs(section(data, "modes"), "fixed-ram-direct"),
@@ -229,6 +279,8 @@ def save_disk_rate(report, filling):
     return f"{share:.2f}", share >= 0.9, {"ratio": share}
 
 
+@row("save to stable storage, buffered, against base's best",
+     "at least 1.1 times; fragmented 1.5")
 def save_buffered(report, filling):
     modes = section(report, "save", filling, "modes")
     base = best(modes, BASE_BUFFERED_SAVES, "stable_mib_s", max)
@@ -237,6 +289,8 @@ def save_buffered(report, filling):
             {"ratio": more, "base": base})
 
 
+@row("save with checksums against without; direct",
+     "at least 0.95 times")
 def save_sums(report, filling):
     modes = section(report, "save", filling, "modes")
     buffered, direct = (
@@ -247,6 +301,8 @@ def save_sums(report, filling):
             {"buffered": buffered, "direct": direct})
 
 
+@row("save of a large guest with 256 MiB of data; more memory",
+     f"at most 500 ms; {SAVE_GROWTH_MIB} MiB")
 def save_sparse(report, filling):
     if filling != "contiguous":
         raise Missing(filling)
@@ -261,6 +317,8 @@ def save_sparse(report, filling):
             {"ms": ms, "rss_mib": rss, "tables_mib": tables})
 
 
+@row("a saved file's size on disk against its data",
+     "at most 1.02 times; fragmented 1.15")
 def save_size(report, filling):
     modes = section(report, "save", filling, "modes")
     most = max(run["disk_share"] for name in SAVES if name in modes
@@ -268,60 +326,18 @@ def save_size(report, filling):
     return f"{most:.3f}", most <= SAVE_SIZE[filling], {"ratio": most}
 
 
-ROWS = (
-    (running, "migrate-incoming to RESUME, on demand, cold",
-     "at most 25 ms, 150 times sooner than base"),
-    (first_output, "first output of a light guest, the same",
-     "50 times sooner than base"),
-    (growth, "first output, largest guest against smallest",
-     "at most 1.3 times"),
-    (loaded, "all loaded, on demand, guest idle, against base",
-     "at most 1.05 times"),
-    (disk_rate, "the same, against the disk's rate by fio",
-     "at least 0.9 times"),
-    (huge_pages, "guest memory in huge pages, against an eager load",
-     "at least 0.9, also when touched"),
-    (touches, "2,000 touches, loaders on against off; load in a storm",
-     "at most 1.3 times; 0.25 of the disk"),
-    (tail, "p99 of a touch, against fio beside a reader",
-     "at most 2 times"),
-    (throughput, "pages a second, two threads, warm, against naive",
-     "at least 2 times"),
-    (work, "90 % of full work rate, against base's first output",
-     "at most 0.3 times"),
-    (eager, "eager load against base; direct against direct",
-     "at most 1.05 times; fragmented, direct 0.7"),
-    (memory, "memory beyond the guest's, zero pages not present",
-     "at most 64 MiB + 4 bits a page"),
-    (verified, "verified against unverified: eager load; p50 of a fault",
-     "at most 1.05; 1.10"),
-    (save_direct, "save, direct, against base's best direct",
-     "fragmented, at least 3 times"),
-    (save_disk_rate, "the same, bytes issued, against the disk's writes by fio",
-     "at least 0.9 times"),
-    (save_buffered, "save to stable storage, buffered, against base's best",
-     "at least 1.1 times; fragmented 1.5"),
-    (save_sums, "save with checksums against without; direct",
-     "at least 0.95 times"),
-    (save_sparse, "save of a large guest with 256 MiB of data; more memory",
-     f"at most 500 ms; {SAVE_GROWTH_MIB} MiB"),
-    (save_size, "a saved file's size on disk against its data",
-     "at most 1.02 times; fragmented 1.15"),
-)
-
-
 def evaluate(report):
     """One entry a row"""
     result = []
-    for number, (function, what, target) in enumerate(ROWS, 1):
-        row = {"row": number, "what": what, "target": target}
+    for number, each in enumerate(ROWS, 1):
+        entry = {"row": number, "what": each.what, "target": each.target}
         for filling in FILLINGS:
             try:
-                text, holds, figures = function(report, filling)
-                row[filling] = {"text": text, "holds": holds, **figures}
+                text, holds, figures = each.figures(report, filling)
+                entry[filling] = {"text": text, "holds": holds, **figures}
             except Missing:
-                row[filling] = None
-        got = [row[f]["holds"] for f in FILLINGS if row[f]]
-        row["holds"] = all(got) if got else None
-        result.append(row)
+                entry[filling] = None
+        got = [entry[f]["holds"] for f in FILLINGS if entry[f]]
+        entry["holds"] = all(got) if got else None
+        result.append(entry)
     return result

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Trials of random migration commands: a QEMU each, and how it ended."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -135,6 +136,7 @@ class Run:
     def __init__(self, vm, sockets, log):
         self.vm, self.sockets, self.log = vm, sockets, log
         self.monitors = [None] * len(sockets)
+        self.unanswered = []
 
     def run(self, trial):
         try:
@@ -142,6 +144,7 @@ class Run:
                 if self.vm.wait(0) is not None:
                     break
                 self._step(step)
+            self._settle()
         finally:
             for n in range(len(self.monitors)):
                 self._disconnect(n)
@@ -173,7 +176,9 @@ class Run:
         if not monitor:
             return
         sent = monitor.send(step.command, step.arguments, step.oob)
-        if step.wait:
+        if not step.wait:
+            self.unanswered.append((monitor, sent))
+        else:
             try:
                 self.log(f"  {monitor.reply(sent, ANSWER_S)}")
             except Lost:
@@ -181,6 +186,15 @@ class Run:
                 monitor.close()
             except (Failure, TimeoutError) as e:
                 self.log(f"  {e}")
+
+    def _settle(self):
+        """QEMU itself crashes on a command that it reads while it ends: its
+        dispatcher is gone, and its monitors are not yet
+        """
+        end = time.monotonic() + ANSWER_S
+        for monitor, sent in self.unanswered:
+            with contextlib.suppress(Failure, TimeoutError):
+                monitor.reply(sent, max(0.01, end - time.monotonic()))
 
     def _ending(self):
         """SIGTERM ends QEMU from every state; an error may have ended it"""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""One cycle: a guest is had, loaded, looked at, and perhaps saved again."""
+"""One cycle: a guest is booted or loaded, verified, and perhaps saved again."""
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace

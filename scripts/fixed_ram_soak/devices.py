@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Devices and memory that come and go while a guest is being loaded.
 
-What has come and stayed is in the next snapshot, and whoever loads that must
-have it from the start.
+A device that stays is in the next snapshot, and a QEMU that loads that one
+must have the device from the start.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ SLOTS = 8
 DIMMS = 3               # of four slots, one may be the machine's
 DIMM_MIB = 128
 GONE_S = 15             # the guest may keep what it uses
-# during a pause the answer may be late, and nobody knew what there is
+# during a pause the answer may be late, and the devices are unknown until then
 LATER = "not in a pause"
 # "not found": the guest has given it back meanwhile
 REFUSED = ("still being loaded|process of unplug|not support|migrat|not found|"

@@ -86,7 +86,7 @@ class Load:
 @dataclass(frozen=True)
 class Cycle:
     number: int
-    fresh: bool             # with a new guest, not the last one's snapshot
+    fresh: bool             # with a new guest, not with the last snapshot
     machine: object         # if fresh
     first: Save             # likewise
     load: Load
@@ -189,7 +189,7 @@ def draw(seed, number, config):
 
 
 def first_of_lineage(seed, number, config):
-    """The cycle whose new guest this one's snapshot comes from"""
+    """The cycle with the new guest that this cycle's snapshot comes from"""
     while not draw(seed, number, config).fresh:
         number -= 1
     return number

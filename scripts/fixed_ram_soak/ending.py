@@ -8,7 +8,7 @@ from .vm import GuestLost
 
 PROMISED_S = 2
 LIMIT_S = 10            # the machine may be busy
-# said where somebody waits for a page that cannot be had
+# QEMU says so if a thread waits for a page that cannot be read
 UNFLUSHED = "QEMU ends without flushing block devices"
 SIGNALS = {"sigterm": signal.SIGTERM, "sigint": signal.SIGINT}
 
@@ -20,7 +20,7 @@ class Ended(Exception):
 def end(vm, how, blocked=False):
     """End the process; blocked: it may be that the main loop hears nothing
 
-    Returns how it ended: "quit" that nobody hears is followed by a signal.
+    Returns how it ended: a signal follows a "quit" without an effect.
     """
     start = time.monotonic()
     if how == "quit":

@@ -18,7 +18,7 @@ class Waits(Exception):
 
 
 class LoadRun:
-    """One load. What has been asked in vain during a pause is pending"""
+    """One load. Commands without an answer during a pause are pending"""
 
     def __init__(self, vm, lineage, load, faults=None):
         self.vm = vm
@@ -220,7 +220,7 @@ class LoadRun:
         raise Ended
 
     def collect_pending(self):
-        """What was asked in vain during a pause is answered now"""
+        """Commands without an answer during a pause get it now"""
         for sent in self._pending:
             answer = self.vm.wait_answer(sent)
             if sent[1] == "migrate" and answer.ok:

@@ -64,7 +64,7 @@ def by_disk_error(run, action, rng):
 
 
 def by_disk_hang(run, action, rng):
-    """Reads do not come back for some time: nobody pauses the load for that"""
+    """Reads do not come back for some time, which does not pause the load"""
     if not run.faults:
         return "no library"
     run.faults.target(run.reading)

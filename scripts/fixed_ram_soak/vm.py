@@ -187,7 +187,7 @@ class Vm:
                     f.write(f"{when - self.world.start:9.3f} {text}\n")
 
     def _backtrace(self):
-        """What its threads do, for whoever reads why it was lost"""
+        """What its threads do, beside the logs of a lost guest"""
         if not shutil.which("gdb"):
             return
         with open(f"{self._log}.backtrace", "wb") as f:

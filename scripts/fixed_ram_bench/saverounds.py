@@ -6,10 +6,9 @@ from fixed_ram.session import temporary_file
 from fixed_ram.steps import boot, fill
 
 from .disk import write_rate
-from .loading import Prefixed
+from .load import Prefixed
 from .modes import BASE_SAVES, SAVES, SPARSE_SAVES
-from .order import in_turns
-from .saving import MIB, check, save, with_rates
+from .save import MIB, check, save, with_rates
 from .stats import measured
 
 FIO = "fio"
@@ -51,7 +50,7 @@ def one_round(plan, guest, path, number, data_bytes, runs):
     things = [*SAVES, FIO] if plan.fio else list(SAVES)
     progress = Prefixed(plan.progress, f"{number + 1}/{plan.rounds}")
     results = {}
-    for position, name in enumerate(in_turns(things, number, plan.rounds)):
+    for position, name in enumerate(plan.in_turns(things, number)):
         progress.update(f"{name} ({position + 1} of {len(things)})")
         if name == FIO:
             path.unlink(missing_ok=True)
@@ -110,7 +109,7 @@ def sparse_saves(plan):
     plan.progress.start("save sparse")
     with saved_file(plan) as path:
         for number in range(plan.rounds):
-            for name in in_turns(SPARSE_SAVES, number, plan.rounds):
+            for name in plan.in_turns(SPARSE_SAVES, number):
                 progress = Step(plan.progress,
                                 f"{number + 1}/{plan.rounds} {name}")
                 result = sparse_save(plan, path, name, progress)

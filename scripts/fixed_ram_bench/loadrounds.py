@@ -2,9 +2,8 @@
 """Loads of a guest, idle or at work, in every mode, in turns."""
 
 from .disk import read_rate
-from .loading import Prefixed, load
+from .load import Prefixed, load
 from .modes import BASE_MODES, GROWTH, LIGHT, WORK
-from .order import in_turns
 from .snapshot import snapshot
 from .stats import measured
 
@@ -29,7 +28,7 @@ def one_round(plan, snap, modes, number, runs):
         things.insert(things.index("on-demand"), FIO)
     title = plan.progress.title
     results = {}
-    for position, name in enumerate(in_turns(things, number, plan.rounds)):
+    for position, name in enumerate(plan.in_turns(things, number)):
         progress = Prefixed(plan.progress, f"{number + 1}/{plan.rounds}")
         progress.update(f"{name} ({position + 1} of {len(things)})")
         if name == FIO:
@@ -81,7 +80,7 @@ def growth_rounds(plan, snaps, runs):
     pairs = [(size, name) for size in snaps for name in GROWTH]
     for number in range(plan.rounds):
         plan.progress.start("growth")
-        for size, name in in_turns(pairs, number, plan.rounds):
+        for size, name in plan.in_turns(pairs, number):
             plan.progress.update(f"{number + 1}/{plan.rounds} {size} MiB")
             result = load(plan, snaps[size], name, settle=False)
             runs[size][name].append({"round": number, **result})

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The figures of each section, declared once.
+
+A figure with a title is a column of the section's table; each one has to be in
+every run of the section, and missing() tells which are not.
+"""
+
+from dataclasses import dataclass, replace
+
+from .engine import HOLES
+from .engine import MODES as ENGINE_MODES
+from .modes import (FILLINGS, GROWTH, LIGHT, MODES, SAVES, SPARSE_SAVES, WORK,
+                    is_on_demand)
+from .stats import is_figure
+
+MIB = 2**20
+
+
+def always(_mode):
+    return True
+
+
+def is_touched(mode):
+    return MODES[mode].touches > 0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """key: in a run and in a summary; divisor, digits: how it is shown
+
+    of: which modes have it; may_be_none: other programs that take the CPUs
+    may keep a guest from it
+    """
+    key: str
+    title: str = ""
+    divisor: float = 1
+    digits: int = 0
+    of: object = always
+    may_be_none: bool = False
+
+    def is_in(self, run, mode):
+        if not self.of(mode):
+            return True
+        if self.may_be_none and self.key in run and run[self.key] is None:
+            return True
+        return is_figure(run.get(self.key))
+
+
+RUNNING = Figure("running_ms", "running")
+OUTPUT = Figure("first_output_ms", "output")
+LOADED = Figure("loaded_ms", "loaded")
+GAP = Figure("gap_ms", "gap")
+FAULTS = (Figure("fault_p50_us", "p50", of=is_on_demand),
+          Figure("fault_p99_us", "p99", of=is_on_demand),
+          Figure("fault_max_us", "max", of=is_on_demand),
+          Figure("faults", of=is_on_demand))
+COST = (Figure("read_bytes", "read", MIB), Figure("cpu_s", "CPU", digits=1))
+MEMORY = (Figure("extra_mib", "extra"), Figure("resident_mib", "resident"))
+HUGE = Figure("huge_mib", "huge")
+TOUCHED = Figure("touch_s", of=is_touched)
+
+
+def untitled(*figures):
+    """They are measured, but the table is wide enough"""
+    return tuple(replace(figure, title="") for figure in figures)
+
+
+LIGHT_FIGURES = (RUNNING, OUTPUT, LOADED, GAP, *FAULTS, *COST, *MEMORY, HUGE,
+                 TOUCHED)
+WORK_FIGURES = (RUNNING, OUTPUT, Figure("half_ms", "50 %", may_be_none=True),
+                Figure("ninety_ms", "90 %", may_be_none=True), LOADED,
+                Figure("stall_ms", "stall"), GAP, *FAULTS, *COST,
+                *untitled(*MEMORY, HUGE), TOUCHED, Figure("full_rate"))
+GROWTH_FIGURES = (RUNNING, OUTPUT, LOADED, *COST, *MEMORY)
+SAVE_FIGURES = (
+    Figure("saved_ms", "saved"), Figure("stable_ms", "stable"),
+    Figure("mib_s", "MiB/s"), Figure("stable_mib_s", "stable"),
+    Figure("written_bytes", "written", MIB),
+    Figure("disk_bytes", "on disk", MIB), Figure("cpu_s", "CPU", digits=1),
+    Figure("rss_mib", "RSS"), Figure("tables_mib", "tables"),
+    Figure("issued_mib_s"), Figure("disk_share"))
+RATE_FIGURES = (Figure("mib_s"),)
+LATENCY_FIGURES = (Figure("p50_us"), Figure("p99_us"))
+TOUCH_FIGURES = (Figure("pages_per_s"), *LATENCY_FIGURES, Figure("touch_s"))
+
+
+# ---- what is missing ----
+
+@dataclass(frozen=True)
+class Measured:
+    """One mode's runs, and what has to be in them
+
+    checked: a key that one of the runs has, of what was verified
+    """
+    where: str
+    data: dict
+    figures: tuple
+    mode: str = ""
+    checked: str = ""
+
+    def missing(self):
+        runs = (self.data or {}).get("runs") or []
+        if not runs:
+            yield f"{self.where}: no run"
+        for figure in self.figures:
+            if not all(figure.is_in(run, self.mode) for run in runs):
+                yield f"{self.where}: no {figure.key}"
+        if self.checked and not any(run.get(self.checked) not in
+                                    (None, False, "bad") for run in runs):
+            yield f"{self.where}: not verified"
+
+
+def inner(data, *path):
+    for key in path:
+        data = (data or {}).get(key)
+    return data
+
+
+def loads(section, names, figures):
+    for filling in FILLINGS:
+        for name in names:
+            yield Measured(f"{filling} {name}",
+                           inner(section, filling, "modes", name), figures,
+                           name, "verified")
+
+
+def growth(section):
+    sizes = inner(section, "sizes") or {}
+    for size in list(sizes) if len(sizes) > 1 else ["a second size"]:
+        for name in GROWTH:
+            yield Measured(f"{size} {name}",
+                           inner(sizes, size, "modes", name), GROWTH_FIGURES,
+                           name)
+
+
+def saves(section):
+    for case, names in ((FILLINGS[0], SAVES), (FILLINGS[1], SAVES),
+                        ("sparse", SPARSE_SAVES)):
+        for name in names:
+            yield Measured(f"{case} {name}",
+                           inner(section, case, "modes", name), SAVE_FIGURES,
+                           name, "checked" if names is SAVES else "")
+
+
+def disk(section):
+    for name, figures in (("sequential_read", RATE_FIGURES),
+                          ("sequential_write", RATE_FIGURES),
+                          ("random_read", LATENCY_FIGURES),
+                          ("random_read_beside", LATENCY_FIGURES)):
+        yield Measured(name, inner(section, name), figures)
+
+
+def engine(section):
+    paths = [("scaling", f"{cache}-{mode}-1") for cache in ("cold", "warm")
+             for mode in ENGINE_MODES]
+    paths += [(filling, part, name) for filling in HOLES for part, name in (
+        ("loaders", "on"), ("loaders", "off"), ("storm", "engine"),
+        ("tail", "engine"), ("throughput", "engine"),
+        ("throughput", "naive"))]
+    for path in paths:
+        yield Measured(" ".join(path), inner(section, *path), TOUCH_FIGURES)
+
+
+SECTIONS = {
+    "light": lambda section: loads(section, LIGHT, LIGHT_FIGURES),
+    "work": lambda section: loads(section, WORK, WORK_FIGURES),
+    "growth": growth,
+    "save": saves,
+    "disk": disk,
+    "engine": engine,
+}
+
+
+def missing(report, name):
+    """What a section of the report, or a target, does not have"""
+    if name == "targets":
+        return [f"row {row['row']} has no figure"
+                for row in report["targets"] if row["holds"] is None]
+    return [text for measured in SECTIONS[name](report.get(name))
+            for text in measured.missing()]
