@@ -137,6 +137,17 @@ static const FixedRamSourceOps file_ops = {
     .close = file_close,
 };
 
+/* Errors about a set do not name it. */
+static int open_named(FileSource *file, int flags, Error **errp)
+{
+    int fd = qemu_open(file->parent.name, flags, errp);
+
+    if (fd < 0 && !file->owns_position) {
+        error_prepend(errp, "snapshot '%s': ", file->parent.name);
+    }
+    return fd;
+}
+
 static bool file_check(FileSource *file, Error **errp)
 {
     struct stat st;
@@ -158,7 +169,7 @@ static bool file_check(FileSource *file, Error **errp)
 static bool file_open_direct(FileSource *file, Error **errp)
 {
 #ifdef O_DIRECT
-    file->direct_fd = qemu_open(file->parent.name, O_RDONLY | O_DIRECT, errp);
+    file->direct_fd = open_named(file, O_RDONLY | O_DIRECT, errp);
     if (file->direct_fd >= 0 &&
         !file_is_file(&file->parent, file->direct_fd)) {
         error_setg(errp, "snapshot '%s': the descriptors with and without "
@@ -175,14 +186,13 @@ static bool file_open_direct(FileSource *file, Error **errp)
 
 static bool file_open(FileSource *file, bool direct, Error **errp)
 {
-    const char *path = file->parent.name;
-
     /* O_NONBLOCK: a FIFO is refused at once.  Regular files ignore it. */
-    file->fd = qemu_open(path, O_RDONLY | O_NONBLOCK, errp);
+    file->fd = open_named(file, O_RDONLY | O_NONBLOCK, errp);
     if (file->fd < 0) {
         return false;
     }
-    file->locked = fixed_ram_lock_shared(file->fd, file->start, path, errp);
+    file->locked = fixed_ram_lock_shared(file->fd, file->start,
+                                         file->parent.name, errp);
     return file->locked && file_check(file, errp) &&
            (!direct || file_open_direct(file, errp));
 }

@@ -213,12 +213,118 @@ static void test_save(void)
     frt_end(&args);
 }
 
+#define OTHER_SET   9
+
+/* A set of one descriptor, which stays open in QEMU. */
+static char *add_set(QTestState *qts, const char *name)
+{
+    g_autofree char *path = frt_path(name);
+    int fd = open(path, O_RDONLY);
+
+    g_assert_cmpint(fd, >=, 0);
+    qtest_qmp_fds_assert_success(qts, &fd, 1, "{ 'execute': 'add-fd', "
+                                 "'arguments': { 'fdset-id': %d } }",
+                                 OTHER_SET);
+    close(fd);
+    return g_strdup_printf("/dev/fdset/%d", OTHER_SET);
+}
+
+/* A load that is refused leaves the set's descriptor without a lock. */
+static void test_refused_fdset(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+    };
+    g_autofree char *set = NULL;
+    g_autofree char *uri = NULL;
+
+    if (!prepare(&args)) {
+        return;
+    }
+    set = add_set(args.to, FILE_TEST_FILENAME);
+    uri = g_strdup_printf("file:%s", set);
+    /* The set has no descriptor with O_DIRECT. */
+    frt_set_mode(args.to, FR_DEMAND | FR_DIRECT);
+    frt_assert_refused(args.to, set, "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", uri);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    migrate_set_parameter_bool(args.to, "direct-io", false);
+    frt_load(&args);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    frt_check(&args);
+    frt_end(&args);
+}
+
+/* A recovery from @file begins, and fails: no stream begins at offset 1. */
+static void fail_to_recover(FixedRamTest *t, const char *file)
+{
+    g_autofree char *uri = g_strdup_printf("file:%s,offset=1", file);
+    QDict *info;
+
+    migrate_recover(t->to, uri);
+    frt_wait_status(t->to, "postcopy-paused");
+    info = migrate_query(t->to);
+    g_assert_nonnull(strstr(qdict_get_str(info, "error-desc"),
+                            "not a VM snapshot"));
+    qobject_unref(info);
+}
+
+/* The thread that recovers closes the file after it has told the result. */
+static void wait_released(const char *name)
+{
+    while (held(name, 0) != HELD_BY_NOBODY) {
+        g_usleep(1000);
+    }
+}
+
+/*
+ * A recovery that fails unlocks its own descriptor only, and not the one
+ * that the load reads from, although both may be copies of one descriptor.
+ */
+static void test_recover_fdset(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .fds = 1,
+        .crawl = true,
+    };
+    g_autofree char *set = NULL;
+
+    if (!prepare(&args)) {
+        return;
+    }
+    frt_load_begin(&args);
+    frt_wait_status(args.to, "postcopy-active");
+    migrate_pause(args.to);
+    frt_wait_status(args.to, "postcopy-paused");
+    fail_to_recover(&args, args.uri + strlen("file:"));
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
+    set = add_set(args.to, "copy");
+    fail_to_recover(&args, set);
+    wait_released("copy");
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_SHARED);
+    migrate_recover(args.to, args.uri);
+    frt_wait_status(args.to, "postcopy-active");
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_SHARED);
+    frt_load_rest(&args);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    frt_check(&args);
+    frt_end(&args);
+}
+
 static const FixedRamCase cases[] = {
     { "load", test_load },
     { "load-fdset", test_load_fdset, true },
     { "others-demand", test_others_demand, true },
     { "others-eager", test_others_eager, true },
     { "recover", test_recover, true },
+    { "recover-fdset", test_recover_fdset, true },
+    { "refused-fdset", test_refused_fdset, true },
     { "save", test_save },
 };
 
