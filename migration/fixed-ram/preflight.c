@@ -129,7 +129,9 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
     }
     in->map = fixed_ram_ramblocks_map(in->snapshot->ram, in->snapshot->source,
                                       in->on_demand, errp);
-    if (!in->map) {
+    if (!in->map ||
+        (!in->on_demand &&
+         !fixed_ram_ramblocks_check_writable(in->map, in->name, errp))) {
         return false;
     }
     incoming_verify(in);

@@ -5,7 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/statvfs.h>
 #include "qapi/error.h"
+#include "qemu/bitmap.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
@@ -302,6 +304,71 @@ bool fixed_ram_ramblocks_zero(const FixedRamMap *map, Error **errp)
         if ((!block_discardable(rb) ||
              ram_block_discard_range(rb, 0, block->length)) &&
             !zero_pages(block, errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Bytes of @block that the snapshot's pages fill. */
+static uint64_t block_data_bytes(const FixedRamBlock *block)
+{
+    return block->page_size *
+           bitmap_count_one(block->data, block->length / block->page_size);
+}
+
+static bool check_not_readonly(RAMBlock *rb, uint64_t bytes, const char *name,
+                               Error **errp)
+{
+    if (!(rb->flags & RAM_READONLY) ||
+        (!bytes && buffer_is_zero(qemu_ram_get_host_addr(rb),
+                                  qemu_ram_get_used_length(rb)))) {
+        return true;
+    }
+    error_setg(errp, "snapshot '%s': cannot load block '%s': it has 0x%" PRIx64
+               " bytes of data in the snapshot, and this machine's memory for "
+               "it is read-only", name, rb->idstr, bytes);
+    return false;
+}
+
+/*
+ * A shared mapping of a file takes room in its file system when it is written,
+ * and a store raises SIGBUS if there is none.  What the file has allocated is
+ * free by then: fixed_ram_ramblocks_zero() discards it.
+ */
+static bool check_room(RAMBlock *rb, uint64_t bytes, const char *name,
+                       Error **errp)
+{
+    struct statvfs fs;
+    struct stat st;
+    uint64_t room;
+
+    if (rb->fd < 0 || !qemu_ram_is_shared(rb) || fstat(rb->fd, &st) ||
+        !S_ISREG(st.st_mode) || fstatvfs(rb->fd, &fs) || !fs.f_blocks) {
+        /* Not a file, or a file system without a limit. */
+        return true;
+    }
+    room = (uint64_t)fs.f_bfree * fs.f_frsize + (uint64_t)st.st_blocks * 512;
+    if (bytes <= room) {
+        return true;
+    }
+    error_setg(errp, "snapshot '%s': cannot load block '%s': it has 0x%" PRIx64
+               " bytes of data in the snapshot, and the file system of its "
+               "memory has room for 0x%" PRIx64, name, rb->idstr, bytes, room);
+    return false;
+}
+
+bool fixed_ram_ramblocks_check_writable(const FixedRamMap *map,
+                                        const char *name, Error **errp)
+{
+    RCU_READ_LOCK_GUARD();
+    for (size_t i = 0; i < map->blocks->len; i++) {
+        const FixedRamBlock *block = fixed_ram_map_block(map, i);
+        RAMBlock *rb = qemu_ram_block_by_name(block->name);
+        uint64_t bytes = block_data_bytes(block);
+
+        if (!check_not_readonly(rb, bytes, name, errp) ||
+            !check_room(rb, bytes, name, errp)) {
             return false;
         }
     }

@@ -46,6 +46,17 @@ FixedRamMap *fixed_ram_ramblocks_map(const FixedRamRamSection *ram,
                                   Error **errp);
 
 /**
+ * fixed_ram_ramblocks_check_writable(): can the guest's memory take all pages?
+ *
+ * @name: the snapshot's file, for messages
+ *
+ * Eager loads only: a store to read-only memory, or to a backend's file that
+ * has no room left, would end the process.  On demand the load pauses instead.
+ */
+bool fixed_ram_ramblocks_check_writable(const FixedRamMap *map,
+                                        const char *name, Error **errp);
+
+/**
  * fixed_ram_ramblocks_attach(): tell @map where its blocks are in memory
  *
  * The blocks have the snapshot's lengths now.

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/mount.h>
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "libqtest.h"
@@ -188,9 +189,79 @@ static void test_demand_huge_pages(void)
     test_huge_pages(FR_DEMAND);
 }
 
+/* The saving side has the same content: that does not make it writable. */
+static void test_readonly(void)
+{
+    g_autofree char *path = frt_shm_path();
+    g_autofree char *opts = g_strdup_printf(
+        "-machine nvdimm=on -object memory-backend-file,id=rom,size=16M,"
+        "share=on,readonly=on,mem-path=%s "
+        "-device nvdimm,id=nv,memdev=rom,unarmed=on", path);
+    g_autofree char *junk = g_malloc(16 * MiB);
+    FixedRamTest args = {
+        .start.memory_backend = "-m %s,slots=1,maxmem=1G",
+        .start.opts_source = opts,
+        .start.opts_target = opts,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+    };
+
+    if (!frt_have_shm()) {
+        return;
+    }
+    memset(junk, 'x', 16 * MiB);
+    g_assert_true(g_file_set_contents(path, junk, 16 * MiB, NULL));
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    frt_set_mode(args.to, args.load);
+    frt_assert_refused(args.to, FILE_TEST_FILENAME "|rom|read-only",
+                       "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", args.uri);
+    frt_end(&args);
+}
+
+/* The file system of the memory's file is smaller than what was saved. */
+static void test_no_room(void)
+{
+    g_autofree char *folder = frt_path("folder");
+    g_autofree char *opts = g_strdup_printf(
+        "-object memory-backend-file,id=mem0,size=150M,share=on,"
+        "mem-path=%s/mem", folder);
+    FixedRamTest args = {
+        .start.memory_backend = BACKEND,
+        .start.opts_source = ANONYMOUS,
+        .start.opts_target = opts,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+    };
+    bool prepared;
+
+    g_assert_cmpint(mkdir(folder, 0700), ==, 0);
+    if (mount("fixed-ram", folder, "tmpfs", 0, "size=32M")) {
+        g_test_skip("mounting a small tmpfs needs a right");
+        rmdir(folder);
+        return;
+    }
+    prepared = frt_prepare(&args);
+    g_assert_cmpint(umount2(folder, MNT_DETACH), ==, 0);
+    if (!prepared) {
+        return;
+    }
+    frt_set_mode(args.to, args.load);
+    frt_assert_refused(args.to, FILE_TEST_FILENAME "|mem0|has room for",
+                       "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", args.uri);
+    frt_end(&args);
+}
+
 static const FixedRamCase cases[] = {
     { "memfd-eager", test_eager_memfd, true },
     { "private-file", test_private_file },
+    { "read-only", test_readonly },
+    { "no-room", test_no_room },
     { "reused-file-eager", test_eager_reused_file },
     { "numa-eager", test_eager_numa, true },
     { "huge-pages-eager", test_eager_huge_pages, true },
