@@ -18,7 +18,7 @@
  *   worker                  a thread's buffer, claim, and read under way
  *   state                   errors, stalls and notifications
  *   verify ranges collapse
- *   map uffd pace latency   know nothing of the others
+ *   map uffd pace latency numa   know nothing of the others
  *
  * load.h and this header only declare: every file from state upwards may
  * include them.  state.c defines those functions of load.h that ask for the
@@ -53,6 +53,7 @@ typedef struct FixedRamWorker {
     /* Only for the worker's own thread. */
     FixedRamBuffer buf;         /* claims are put together here */
     unsigned moves;             /* huge pages taken from @buf */
+    const FixedRamBlock *like;  /* @buf has the NUMA policy of this block */
     FixedRamCursor cursor;      /* a loader's place in the file's order */
     size_t near;                /* a loader's place in the load's @asked */
     int64_t fault_begun;        /* when the thread took up its fault, in ns */

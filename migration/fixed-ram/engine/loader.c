@@ -58,8 +58,9 @@ static void load_claim(FixedRamWorker *w)
 {
     FixedRamBlock *block = w->claim.block;
     FixedRamRun extent = fixed_ram_claim_extent(&w->claim);
-    bool whole = fixed_ram_claim_is_whole(&w->claim);
     bool on_demand = w->load->config.on_demand;
+    bool whole = fixed_ram_claim_is_whole(&w->claim) &&
+                 (!on_demand || fixed_ram_place_can_move(w));
     bool ok = (on_demand || fixed_ram_place_prepare(w)) &&
               fixed_ram_read_claim(w, whole && !on_demand);
 

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "numa.h"
 #include "place.h"
 #include "state.h"
 #include "../trace.h"
@@ -215,6 +216,17 @@ void fixed_ram_place_straight(FixedRamWorker *w)
     receive_extent(w, extent.length);
 }
 
+bool fixed_ram_place_can_move(FixedRamWorker *w)
+{
+    const FixedRamBlock *block = w->claim.block;
+
+    if (w->like != block &&
+        fixed_ram_numa_follow(w->buf.mem, w->buf_size, block->host)) {
+        w->like = block;
+    }
+    return w->like == block;
+}
+
 /* Give the buffer's pages to the guest, as one huge page if possible. */
 static void move_extent(FixedRamWorker *w)
 {
@@ -247,6 +259,7 @@ void fixed_ram_place_move(FixedRamWorker *w)
     if (w->moves >= MOVES_MAX &&
         fixed_ram_buffer_map(&w->buf, w->buf_size, NULL)) {
         w->moves = 0;
+        w->like = NULL;
     }
 }
 

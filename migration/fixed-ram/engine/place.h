@@ -10,8 +10,8 @@
 #include "internal.h"
 
 /*
- * All but the first of these functions place units of the worker's claim after
- * fixed_ram_read_claim() has succeeded.  What has been placed is received, and
+ * All but the first two of these functions place units of the worker's claim
+ * after fixed_ram_read_claim() has succeeded.  What has been placed is received, and
  * no longer part of the claim.  If placing fails the rest of the claim is
  * missing again, and the load stalls.  Only for the worker's own thread.
  */
@@ -23,6 +23,14 @@
  * The host may have no pages to give.  Fails as placing does.
  */
 bool fixed_ram_place_prepare(FixedRamWorker *w);
+
+/**
+ * fixed_ram_place_can_move(): on demand: before reading, make ready to move the
+ * buffer's pages to the claim's block
+ *
+ * Returns false if they must be copied.
+ */
+bool fixed_ram_place_can_move(FixedRamWorker *w);
 
 /**
  * fixed_ram_place_run(): place the units at @run from the worker's buffer

@@ -11,7 +11,9 @@
 #include "../trace.h"
 #include "threads.h"
 
+/* Ten seconds: no claim of a stalled load lasts as long. */
 #define CLAIM_STEP_US   100
+#define CLAIM_TRIES     100000
 
 static FixedRamBlock *find_block(FixedRamLoad *load, const char *name)
 {
@@ -33,7 +35,7 @@ static void set_not_missing(const FixedRamBlock *block, uint64_t unit,
                "page: %s", block->name, unit * block->unit,
                fixed_ram_map_received(block, unit)
                ? "it has been loaded, or has been zero from the start"
-               : "it is being read, and the load is not paused");
+               : "it is being read, or placed");
 }
 
 /*
@@ -43,8 +45,9 @@ static void set_not_missing(const FixedRamBlock *block, uint64_t unit,
 static bool claim_unit(FixedRamLoad *load, FixedRamBlock *block,
                        uint64_t unit, FixedRamClaim *claim, Error **errp)
 {
-    while (!fixed_ram_map_claim_around(block, unit, 1, claim)) {
-        if (fixed_ram_map_received(block, unit) ||
+    for (unsigned i = 0; !fixed_ram_map_claim_around(block, unit, 1, claim);
+         i++) {
+        if (fixed_ram_map_received(block, unit) || i == CLAIM_TRIES ||
             !qatomic_read(&load->stalled)) {
             set_not_missing(block, unit, errp);
             return false;

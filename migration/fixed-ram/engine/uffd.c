@@ -11,6 +11,11 @@
 #include "qemu/userfaultfd.h"
 #include "uffd.h"
 
+/* Attempts without progress: some at once, the others for about a second. */
+#define TRIES_AT_ONCE   100
+#define TRIES_MAX       1100
+#define TRY_STEP_US     1000
+
 /* Agree with the kernel on the features that are used here. */
 static bool uffd_handshake(FixedRamUffd *uffd)
 {
@@ -113,16 +118,10 @@ int fixed_ram_uffd_read(FixedRamUffd *uffd, FixedRamFault *fault)
     do {
         ssize_t n = RETRY_ON_EINTR(read(uffd->fd, &msg, sizeof(msg)));
 
-        if (n < 0 && errno == EAGAIN) {
-            continue;
-        }
         if (n != sizeof(msg)) {
             return n < 0 ? -errno : -EIO;
         }
-        if (msg.event == UFFD_EVENT_PAGEFAULT) {
-            break;
-        }
-    } while (true);
+    } while (msg.event != UFFD_EVENT_PAGEFAULT);
 
     fault->addr = ROUND_DOWN(msg.arg.pagefault.address,
                              qemu_real_host_page_size());
@@ -130,10 +129,32 @@ int fixed_ram_uffd_read(FixedRamUffd *uffd, FixedRamFault *fault)
     return 0;
 }
 
+/*
+ * The kernel says EAGAIN while the address space changes.  That does not last,
+ * so wait a little if there was no progress, but not for ever.  @tries: how
+ * often there was none; begins with 0.
+ */
+static bool may_try_again(bool progress, unsigned *tries)
+{
+    if (progress) {
+        *tries = 0;
+        return true;
+    }
+    if (++*tries > TRIES_MAX) {
+        errno = EAGAIN;
+        return false;
+    }
+    if (*tries > TRIES_AT_ONCE) {
+        g_usleep(TRY_STEP_US);
+    }
+    return true;
+}
+
 int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
                         uint64_t length, uint64_t unit, uint64_t *done)
 {
     uint64_t most = length;
+    unsigned tries = 0;
 
     *done = 0;
     while (*done < length) {
@@ -149,8 +170,7 @@ int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
             /* A thread whose fault comes late waits for it all the same. */
             fixed_ram_uffd_wake(uffd, (uint8_t *)dst + *done, unit);
             *done += unit;
-        } else if (errno == EAGAIN) {
-            /* The address space changes; the kernel says how far it came. */
+        } else if (errno == EAGAIN && may_try_again(copy.copy > 0, &tries)) {
             *done += copy.copy > 0 ? copy.copy : 0;
         } else if (errno == ENOENT && copy.len > unit) {
             /* It has been unmapped, or consists of several mappings. */
@@ -188,6 +208,7 @@ int fixed_ram_uffd_zero(FixedRamUffd *uffd, void *dst, uint64_t unit)
     struct uffdio_zeropage zero = {
         .range = { .start = (uintptr_t)dst, .len = unit },
     };
+    unsigned tries = 0;
     uint64_t done;
     void *zeros;
     int ret;
@@ -200,7 +221,7 @@ int fixed_ram_uffd_zero(FixedRamUffd *uffd, void *dst, uint64_t unit)
         if (errno == EINVAL) {
             goto no_zero_page;
         }
-        if (errno != EAGAIN) {
+        if (errno != EAGAIN || !may_try_again(false, &tries)) {
             return -errno;
         }
     }
@@ -222,11 +243,13 @@ int fixed_ram_uffd_poison(FixedRamUffd *uffd, void *addr, uint64_t length)
         .range = { .start = (uintptr_t)addr, .len = length },
     };
 
+    unsigned tries = 0;
+
     if (!uffd->can_poison) {
         return -EOPNOTSUPP;
     }
     while (ioctl(uffd->fd, UFFDIO_POISON, &poison)) {
-        if (errno != EAGAIN) {
+        if (errno != EAGAIN || !may_try_again(poison.updated > 0, &tries)) {
             return -errno;
         }
         if (poison.updated > 0) {

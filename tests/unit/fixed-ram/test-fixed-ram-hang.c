@@ -253,6 +253,28 @@ static void test_race(void)
     rig_free(rig);
 }
 
+/* Each recovery closes the source before it, and not at the load's end. */
+static void test_sources(void)
+{
+    RigOptions o = { .on_demand = true, .loaders = 1 };
+    Rig *rig = rig_new(&o);
+
+    if (!rig) {
+        return;
+    }
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    for (unsigned i = 1; i <= 10; i++) {
+        rig_pause(rig);
+        rig_recover(rig, DISK_GOOD);
+        disk_wait_n_closed(&rig->disk, i);
+        g_assert_cmpuint(disk_closed(&rig->disk), ==, i);
+    }
+    rig_start(rig);
+    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
+    rig_check_complete(rig);
+    rig_free(rig);
+}
+
 static void add_tests(const Hang *h, const char *what, GTestDataFunc func)
 {
     g_autofree char *name = g_strdup_printf("/fixed-ram/hang/%s/%s", what,
@@ -271,5 +293,6 @@ int main(int argc, char **argv)
     }
     add_tests(&hangs[0], "no-memory", test_no_memory);
     g_test_add_func("/fixed-ram/hang/race", test_race);
+    g_test_add_func("/fixed-ram/hang/sources", test_sources);
     return g_test_run();
 }

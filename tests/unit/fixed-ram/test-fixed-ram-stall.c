@@ -553,28 +553,6 @@ static void test_free_stalled(void)
     rig_free(rig);
 }
 
-/* Each recovery closes the source before it, and not at the load's end. */
-static void test_sources(void)
-{
-    RigOptions o = { .on_demand = true, .loaders = 1 };
-    Rig *rig = rig_new(&o);
-
-    if (!rig) {
-        return;
-    }
-    g_assert_true(fixed_ram_load_guest_runs(rig->load));
-    for (unsigned i = 1; i <= 10; i++) {
-        rig_pause(rig);
-        rig_recover(rig, DISK_GOOD);
-        disk_wait_n_closed(&rig->disk, i);
-        g_assert_cmpuint(disk_closed(&rig->disk), ==, i);
-    }
-    rig_start(rig);
-    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
-    rig_check_complete(rig);
-    rig_free(rig);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -604,7 +582,6 @@ int main(int argc, char **argv)
                          test_late_no_place);
     g_test_add_data_func("/fixed-ram/stall/late-no-place/fault", "fault",
                          test_late_no_place);
-    g_test_add_func("/fixed-ram/stall/sources", test_sources);
     g_test_add_func("/fixed-ram/stall/free", test_free_stalled);
     return g_test_run();
 }
