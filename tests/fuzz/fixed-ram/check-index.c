@@ -162,7 +162,7 @@ static void find_sections(const FixedRamSuperblock *sb, const Decoded *d,
     g_assert_cmpuint(pos, ==, sb->index_offset + sb->index_length);
 }
 
-/* Returns where the next one is. */
+/* Returns the offset of the next one. */
 static uint64_t check_string(const Decoded *d, uint64_t at, const char *string)
 {
     uint64_t length = le(d, at, 4);

@@ -9,7 +9,7 @@
 #include "qapi/error.h"
 #include "check.h"
 
-/* What stands behind the list of blocks: no pages, they have their places. */
+/* The end of the section: its pages have fixed offsets elsewhere. */
 #define RAM_EOS 0x10
 
 void check_error(Error *err)
@@ -19,7 +19,7 @@ void check_error(Error *err)
     g_assert(err);
     text = error_get_pretty(err);
     if (strstr(text, "its save was cut off")) {
-        /* This is about the file as a whole. */
+        /* This error concerns the file as a whole. */
     } else if (!strstr(text, "'" INPUT_NAME "'") ||
                !strstr(text, "offset 0x")) {
         g_error("an error that does not name file and offset: %s", text);
@@ -49,7 +49,7 @@ static gint compare_ranges(gconstpointer a, gconstpointer b)
     return x->from < y->from ? -1 : x->from > y->from;
 }
 
-/* Everything that is read later is in the file, and nothing is read twice. */
+/* All ranges that a load reads lie in the file, and no two overlap. */
 static void check_ranges(const Decoded *d)
 {
     g_autoptr(GArray) ranges = g_array_new(false, false, sizeof(Range));

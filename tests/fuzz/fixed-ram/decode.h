@@ -10,8 +10,8 @@
 #include "input.h"
 
 /*
- * A decoder that shares nothing with the code under test, and checks nothing
- * but that it stays inside the file: for files that were taken for good ones.
+ * A decoder that shares no code with the product.  It decodes files that the
+ * product has accepted, and only checks that it stays inside the file.
  */
 
 typedef struct DecodedBlock {

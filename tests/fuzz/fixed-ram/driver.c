@@ -22,23 +22,23 @@ typedef struct Options {
     gint64 seed;
     gint64 first;
     gint64 count;
-    gint seconds;               /* 0: as long as it takes */
+    gint seconds;               /* 0: no limit */
     char *corpus;
     char **files;
 } Options;
 
-/* What is being run, for whoever wants to see it again. */
+/* The run's parameters, printed if the process ends abnormally. */
 static char now[128];
 
 static void say_where(int sig)
 {
     if (write(STDOUT_FILENO, now, strlen(now)) < 0) {
-        /* Then it is not said. */
+        /* The message is dropped then. */
     }
     raise(sig);
 }
 
-/* How a process that fuzzes may end; hangs are ended by the alarm. */
+/* Signals that may end a fuzzing process; SIGALRM ends one that hangs. */
 static void catch_signals(void)
 {
     static const int signals[] = { SIGABRT, SIGTRAP, SIGALRM };
@@ -51,7 +51,7 @@ static void catch_signals(void)
     }
 }
 
-/* Sanitizers would end the process in ways of their own. */
+/* Sanitizers have their own handlers, which would report less. */
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 
@@ -67,7 +67,9 @@ const char *__ubsan_default_options(void)
 
 static void run_input(const GByteArray *input)
 {
-    /* Of its own, so that every byte beyond its end is noticed. */
+    /*
+     * A buffer of its own, so that sanitizers notice each byte beyond its end.
+     */
     g_autofree uint8_t *data = g_memdup2(input->data, input->len);
 
     alarm(SECONDS_MAX);

@@ -7,17 +7,17 @@
 #ifndef TESTS_FUZZ_FIXED_RAM_FUZZ_H
 #define TESTS_FUZZ_FIXED_RAM_FUZZ_H
 
-/* What libFuzzer calls; what is wrong ends the process.  Returns 0. */
+/* libFuzzer calls this.  Any fault ends the process.  Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Likewise, for its next input; it brings the other one itself. */
+/* libFuzzer calls this too, to make its next input of an earlier one. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
                                unsigned seed);
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
-/* So that nobody fuzzes for nothing: how the inputs so far ended. */
+/* Counts how the inputs ended, to show that fuzzing reaches the code. */
 typedef struct FuzzCounts {
-    unsigned taken;             /* and all that came was right */
+    unsigned taken;             /* and all pages that were loaded were right */
     unsigned refused;           /* before anything was loaded */
     unsigned failed;            /* in the middle of a load */
     unsigned faults;            /* reads that failed as they should */

@@ -41,7 +41,7 @@ bool input_parse(Input *in, const uint8_t *data, size_t size)
     return true;
 }
 
-/* No byte of it is zero, and no two words are alike. */
+/* No byte of the hole is zero, and no two words are alike. */
 static void make_up(uint8_t *buf, size_t length, uint64_t offset)
 {
     for (size_t n, i = 0; i < length; i += n) {

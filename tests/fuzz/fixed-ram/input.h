@@ -30,10 +30,10 @@
 #define INPUT_ON_DEMAND     0x01
 #define INPUT_RUNS_EARLY    0x02    /* the guest runs before anything is read */
 #define INPUT_RUNS_LATE     0x04    /* it starts when threads are at work */
-#define INPUT_METADATA      0x08    /* metadata is read badly, too */
-#define INPUT_PAUSE         0x10    /* somebody pauses the load */
+#define INPUT_METADATA      0x08    /* reads of metadata fail, too */
+#define INPUT_PAUSE         0x10    /* the user pauses the load */
 #define INPUT_UNITS         0x20    /* on demand, several pages come at once */
-#define INPUT_UNVERIFIED    0x40    /* nobody asks for the checksums */
+#define INPUT_UNVERIFIED    0x40    /* checksums are not verified */
 
 typedef enum InputFault {
     FAULT_NONE,
@@ -59,7 +59,9 @@ typedef struct Input {
     uint64_t hole_at, hole_end; /* in the file; empty if they are equal */
     const uint8_t *bytes;       /* the file without its hole */
     uint64_t size;              /* of the file, its hole included */
-    /* Not in the input: who reads notices FAULT_ROT.  Else there is none. */
+    /*
+     * Not in the input: readers detect FAULT_ROT; without this there is none.
+     */
     bool verified;
 } Input;
 

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-/* Matches and maps as migration/fixed-ram/ramblocks.c does with a guest. */
+/* Does for this machine what ramblocks.c does for a guest. */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"

@@ -12,7 +12,9 @@
 #include "seeds-index.h"
 
 #define INPUT_MAX       (256 * KiB)
-/* The first fields are those of the head, which make no good file bad. */
+/*
+ * The first fields belong to the head; a good file stays good if they change.
+ */
 #define HEAD_FIELDS     9
 
 typedef struct Mutation {
@@ -75,7 +77,7 @@ static void field_set(Mutation *m, const SeedField *field, uint64_t value)
  * Numbers
  */
 
-/* One at which something ends or overflows. */
+/* A number at which a range ends or overflows. */
 static uint64_t border(Mutation *m)
 {
     uint64_t file = m->out->len - INPUT_HEAD;
@@ -140,7 +142,7 @@ static void swap_fields(Mutation *m)
     field_set(m, other, value);
 }
 
-/* How the load goes, and where the stream is said to begin. */
+/* Change how the load goes, and the stream's offset. */
 static void set_head(Mutation *m)
 {
     const SeedField *field = &g_array_index(
@@ -150,7 +152,7 @@ static void set_head(Mutation *m)
                                           : near_border(m));
 }
 
-/* Only how it goes: a good file stays good. */
+/* Change only how the load goes: a good file stays good. */
 static void set_faults(Mutation *m)
 {
     uint8_t *head = m->out->data;
@@ -158,7 +160,7 @@ static void set_faults(Mutation *m)
     head[8] ^= random_below(m->random, 0x40);
     head[9] = random_below(m->random, 4);
     head[10] = random_below(m->random, FAULTS);
-    /* Early mostly, but what is read last is read after some more. */
+    /* Mostly an early read.  A large number reaches the reads at the end. */
     head[11] = random_below(m->random, random_below(m->random, 4) ? 8 : 24);
     head[12] = random_below(m->random, 4);
     head[13] = random_below(m->random, 256);
@@ -257,7 +259,7 @@ static void cut(Mutation *m)
     }
 }
 
-/* The file goes on, but what is in it is none of the parts we know. */
+/* The file is longer, and has unknown bytes at the end. */
 static void move_hole(Mutation *m)
 {
     stl_be_p(m->out->data + 16, MAX(any_cut(m), INPUT_HEAD) - INPUT_HEAD);
@@ -302,7 +304,7 @@ static void remove_part(Mutation *m)
     }
 }
 
-/* What RAM holds, and no metadata; where it is verified. */
+/* Change a page and no metadata, where checksums cover it. */
 static void spoil_page(Mutation *m)
 {
     const GArray *pages = m->seed->pages;
@@ -321,7 +323,7 @@ static void spoil_page(Mutation *m)
     }
 }
 
-/* Those that stand here several times are chosen more often. */
+/* An entry that stands here several times is chosen more often. */
 static void (*const mutations[])(Mutation *m) = {
     set_field, set_field, set_field, add_to_field, add_to_field,
     shift_fields, swap_fields, set_head, set_faults, set_faults, set_faults,
@@ -348,7 +350,7 @@ GByteArray *mutate(const GPtrArray *seeds, Random *random)
     while (!only_faults && count--) {
         mutations[random_below(random, ARRAY_SIZE(mutations))](&m);
     }
-    /* Else nothing would get beyond the checksums. */
+    /* Without this, no mutation would get beyond the checksums. */
     if (seed->superblock && random_below(random, 8)) {
         seed_seal(m.out->data, m.out->len, seed->superblock);
     }

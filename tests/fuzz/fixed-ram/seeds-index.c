@@ -14,7 +14,7 @@
 #include "check-pages.h"
 #include "seeds-index.h"
 
-/* The seed as it was before the index came to it. */
+/* The seed before the index was added. */
 typedef struct Writer {
     Seed *s;
     SeedIndex kind;
@@ -47,7 +47,7 @@ static void put_string(Seed *s, const char *string)
     put(s, string, strlen(string));
 }
 
-/* Where the next byte of the file will be. */
+/* The offset of the next byte in the file. */
 static uint64_t here(const Writer *w)
 {
     return w->s->input->len - INPUT_HEAD + (w->in.hole_end - w->in.hole_at);
@@ -79,7 +79,7 @@ static uint64_t file_sum(const Writer *w, uint64_t from, uint64_t to)
     return fixed_ram_sums_get(bytes, to - from);
 }
 
-/* Its words are no fields: there is nothing to be said about one of them. */
+/* The table's words are not fields: mutations change them as bytes. */
 static void put_table(Writer *w)
 {
     uint64_t le;

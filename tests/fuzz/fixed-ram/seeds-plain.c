@@ -124,7 +124,7 @@ static void put_list(Seed *s)
     end_part(s, at);
 }
 
-/* One that is zero now and then, and another one each time. */
+/* A page that differs each time, and is zero now and then. */
 static void put_page(Seed *s, size_t i, uint64_t page, unsigned round,
                      uint64_t odd)
 {

@@ -19,7 +19,7 @@ typedef enum Filling {
     ENDS,                       /* the first page and the last one */
 } Filling;
 
-/* What is wrong with it, though all else goes by it. */
+/* A fault of the seed; all other fields agree with it. */
 typedef enum Defect {
     GOOD,
     TWICE,                      /* the last block is called as the first one */
@@ -157,7 +157,7 @@ static void put_string(Seed *s, const char *string)
     put(s, string, strlen(string));
 }
 
-/* Bytes that mean nothing, none of them zero. */
+/* Bytes without meaning, none of them zero. */
 static void put_any(Seed *s, size_t length)
 {
     guint from = s->input->len;
@@ -168,7 +168,7 @@ static void put_any(Seed *s, size_t length)
     }
 }
 
-/* Where the next byte of the file will be. */
+/* The offset of the next byte in the file. */
 static uint64_t here(const Seed *s)
 {
     uint64_t hole = lduw_be_p(s->input->data + 14) * INPUT_PAGE;
@@ -283,7 +283,7 @@ static void put_bitmap(Seed *s, const SeedOptions *o, uint64_t pages)
     end_part(s, at);
 }
 
-/* Where the superblock would be is nothing; else padding may be anything. */
+/* The place of a superblock is zero; other padding may have any content. */
 static void put_padding(Seed *s, uint64_t length)
 {
     put_any(s, length);

@@ -5,8 +5,8 @@
  */
 
 /*
- * What is wrong is said by migrate-incoming, before anything has changed:
- * each of these goes on to load what is right, by the same QEMU.
+ * migrate-incoming reports the error before anything has changed.  So each of
+ * these tests then loads the good snapshot with the same QEMU.
  */
 
 #include "qemu/osdep.h"
@@ -24,7 +24,10 @@ static void assert_load_refused(FixedRamTest *t, const char *uri,
     g_assert_cmpstr(t->events->str, ==, "");
 }
 
-/* Load "other", which @spoil makes of the snapshot, then the snapshot. */
+/*
+ * @spoil damages "other", a copy.  Its load is refused; then the snapshot
+ * loads.
+ */
 static void test_bad_file(unsigned load, void (*spoil)(const char *path),
                           const char *what)
 {
@@ -148,7 +151,7 @@ static void test_flipped_length_eager(void)
     test_bad_file(FR_FIXED, spoil_length, "pc.ram|offset 0x");
 }
 
-/* A migration stream, but none with a place for each page. */
+/* A migration stream whose pages have no fixed offsets. */
 static void test_no_places(void)
 {
     FixedRamTest args = {
@@ -176,7 +179,7 @@ static void test_no_places(void)
     frt_end(&args);
 }
 
-/* Without an index: what there is to go by is the list of blocks. */
+/* Without an index only the list of blocks tells the machines apart. */
 static void test_ram_size(unsigned load)
 {
     FixedRamTest args = {

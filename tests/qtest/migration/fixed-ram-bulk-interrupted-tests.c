@@ -150,7 +150,7 @@ static void test_progress(void)
             frt_ram_figure(args.from, "duplicate");
     total = frt_ram_figure(args.from, "total");
     g_assert_cmpint(pages * SNAPSHOT_PAGE_SIZE, >=, total);
-    /* None of them twice; a device may have written to a few. */
+    /* No page was saved twice, but for a few that a device has written to. */
     g_assert_cmpint(pages * SNAPSHOT_PAGE_SIZE, <, total + total / 8);
     g_assert_cmpint(frt_ram_figure(args.from, "remaining"), ==, 0);
     info = migrate_query(args.from);
@@ -161,7 +161,7 @@ static void test_progress(void)
     frt_faults_end(&args);
 }
 
-/* How many threads write. */
+/* Number of threads that write. */
 static unsigned count_workers(QTestState *qts)
 {
     g_autofree char *tasks = g_strdup_printf("/proc/%d/task",
@@ -242,7 +242,10 @@ static void cancel(FixedRamTest *t)
     frt_assert_being_written(FILE_TEST_FILENAME);
 }
 
-/* At any moment; writes behind 90 MiB hang, so that none is too late. */
+/*
+ * Cancel at random moments.  Writes behind 90 MiB hang, so no save completes
+ * before.
+ */
 static void test_cancel(unsigned save)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(save);
@@ -317,7 +320,7 @@ static void test_no_space(unsigned save)
         QDict *info;
         const char *desc;
 
-        /* Rounded to what a direct write may be cut to. */
+        /* A direct write can only be cut at a multiple of a page. */
         frt_faults_set(0, &(FixedRamFaultsRule) {
             .mode = FIXED_RAM_FAULTS_WRITE_FULL,
             .error = ENOSPC,
@@ -353,7 +356,7 @@ static void test_no_space_direct(void)
     test_no_space(FR_FIXED | FR_DIRECT);
 }
 
-/* Both where it has been and where it has not. */
+/* Write where the save has been, and where it has not. */
 static void write_memory(FixedRamTest *t)
 {
     qtest_memset(t->from, PATTERN_START, 0x77, PATTERN_BYTES);
@@ -380,8 +383,8 @@ static void test_written(void)
 }
 
 /*
- * A card that the guest was asked to let go goes with a reset, and with it the
- * memory of its ROM, which is saved last.  The save fails then.
+ * A reset completes the unplugging of a card.  The memory of its ROM goes too,
+ * and is saved last: the save fails.
  */
 static void test_unplugged(void)
 {

@@ -5,9 +5,9 @@
  */
 
 /*
- * Each save of a stopped guest with fixed-ram, in any scenario, goes in bulk
- * and is compared with the guest's memory.  Here it is compared with what
- * mapped-ram saves, over all kinds of memory.
+ * All scenarios save a stopped guest in bulk, and compare the snapshot with the
+ * guest's memory.  These tests compare it with what mapped-ram saves, for all
+ * kinds of memory.
  */
 
 #include "qemu/osdep.h"
@@ -37,7 +37,7 @@ static void assert_same(const Snapshot *want, const Snapshot *have)
     }
 }
 
-/* What mapped-ram makes of it, once it has been loaded. */
+/* Load the snapshot and save the guest with mapped-ram. */
 static void compare_with_base(FixedRamTest *t)
 {
     g_autofree char *base = frt_path("again");
@@ -51,8 +51,8 @@ static void compare_with_base(FixedRamTest *t)
 }
 
 /*
- * Every other page of it is zero.  In bulk these are not left out, so that it
- * has no holes; else it may have, if the file system likes.
+ * Every other page of this part is zero.  A bulk save writes these pages too,
+ * so the file has no holes there.  Other saves leave holes.
  */
 static void assert_bulk(FixedRamTest *t)
 {
@@ -92,7 +92,7 @@ static void test_plain(void)
     test_as_base(&args);
 }
 
-/* Mapped-ram would need multifd for that. */
+/* mapped-ram uses direct I/O only with multifd. */
 static void test_direct(void)
 {
     FixedRamTest args = {
@@ -126,7 +126,7 @@ static void test_multifd_dio(void)
     test_as_base(&args);
 }
 
-/* Nothing is summed, all else is the same. */
+/* There are no checksums; the rest is the same. */
 static void test_no_sums(void)
 {
     FixedRamTest args = {
@@ -154,7 +154,10 @@ static void test_fdset(void)
  * Kinds of memory
  */
 
-/* Where it is not known what shared memory was touched, all of it is read. */
+/*
+ * If the kernel does not tell which shared memory is populated, all of it is
+ * read.
+ */
 static bool skip_old_tmpfs(void)
 {
     unsigned major = 0, minor = 0;
@@ -169,7 +172,7 @@ static bool skip_old_tmpfs(void)
     return false;
 }
 
-/* Bytes of memory that the process has. */
+/* Bytes of memory that the process uses. */
 static uint64_t resident(QTestState *qts)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/status",
@@ -185,7 +188,7 @@ static uint64_t resident(QTestState *qts)
     return kib * KiB;
 }
 
-/* A save that does not take memory which was not there. */
+/* A save does not populate memory. */
 static void save_untouched(FixedRamTest *t)
 {
     uint64_t before = resident(t->from);
@@ -261,7 +264,7 @@ static void test_backends_private(void)
     "-object memory-backend-ram,id=mem0,size=3G,reserve=off " \
     "-object memory-backend-memfd,id=mem1,size=3G,share=on,reserve=off"
 
-/* What was never touched is not touched now. */
+/* The save does not touch memory that the guest has not touched. */
 static void test_untouched(void)
 {
     FixedRamTest args = {
@@ -285,7 +288,7 @@ static void test_untouched(void)
 #define INFLATED                (PATTERN_START + 6 * MiB)
 #define INFLATED_PAGES          100
 
-/* What has been given back is zero, and is not taken again. */
+/* Memory that the balloon gave back is zero, and stays free. */
 static void test_balloon(void)
 {
     FixedRamTest args = {

@@ -28,7 +28,7 @@ static void assert_migrate_refused(QTestState *qts, const char *mode)
     migrate_set_parameter_str(qts, "mode", "normal");
 }
 
-/* It asks for a transport that a fixed layout excludes. */
+/* The fixed layout excludes the transport that the command asks for. */
 static void assert_cpr_transfer_refused(QTestState *qts)
 {
     migrate_set_parameter_str(qts, "mode", "cpr-transfer");
@@ -87,7 +87,7 @@ static void test_save(void)
     }
 }
 
-/* After a load its capabilities stay set, and a disk image is no file. */
+/* The capabilities stay set after a load, and do not suit a disk image. */
 static void test_vmstate(unsigned load)
 {
     g_autofree char *disk = frt_path("disk");
@@ -120,7 +120,7 @@ static void test_vmstate(unsigned load)
     frt_snapshot_job(args.to, "snapshot-save", NULL);
     qtest_memset(args.to, PATTERN_START, 0x5a, MiB);
     frt_snapshot_job(args.to, "snapshot-load", NULL);
-    /* Nothing is set any more, and there are no figures of a load. */
+    /* The capabilities are off, and query-migrate has no figures of a load. */
     args.load = 0;
     frt_check(&args);
     frt_end(&args);
@@ -288,7 +288,7 @@ static void test_reset(void)
     frt_load_rest(&args);
     args.run = true;
     frt_check(&args);
-    /* It does not count on from where it was. */
+    /* The guest starts anew, and does not continue to count. */
     args.run = false;
     frt_end(&args);
 }

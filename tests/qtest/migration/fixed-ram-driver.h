@@ -12,7 +12,7 @@
 #include "libqos/virtio.h"
 #include "libqos/virtio-pci.h"
 
-/* Where it keeps its rings: behind all that is compared. */
+/* The driver's rings; no test compares the memory there. */
 #define FRT_DRIVER_START  (120 * MiB)
 #define FRT_DRIVER_END    (124 * MiB)
 /* Where the device is: "addr=9". */

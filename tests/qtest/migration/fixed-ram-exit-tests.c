@@ -5,9 +5,9 @@
  */
 
 /*
- * Whatever waits for the snapshot, waits in user space here: the library
- * faults.c holds the reads.  fixed-ram-exit-kernel-tests.c has the same states
- * with a file system that holds them.
+ * The library faults.c holds reads in user space.  In
+ * fixed-ram-exit-kernel-tests.c a file system holds them, and QEMU waits in the
+ * kernel.
  */
 
 #include "qemu/osdep.h"
@@ -64,7 +64,7 @@ static void test_eager(void)
     frt_exit_test(&test);
 }
 
-/* With an index that would be pre-flight. */
+/* With an index pre-flight would read the devices' state. */
 static void test_stream(void)
 {
     FixedRamExitTest test = {
@@ -79,8 +79,8 @@ static void test_stream(void)
 }
 
 /*
- * A page cannot be read, so the load has failed; but another read hangs still,
- * and the main thread waits for its end.
+ * One read has failed, and so has the load.  Another read hangs, and the main
+ * thread waits for it.
  */
 static void enter_failing(FixedRamTest *t)
 {
@@ -95,7 +95,7 @@ static void enter_failing(FixedRamTest *t)
     frt_faults_set(1, &rule);
     frt_load_begin(t);
     frt_faults_wait_hanging(0, 1);
-    /* What is read in one go is tried again page by page. */
+    /* The loader repeats a failed read page by page. */
     frt_faults_wait_injected(1, 2);
 }
 
@@ -302,10 +302,7 @@ static void test_recovering(void)
     frt_exit_test(&test);
 }
 
-/*
- * What the guest has written to its disks is there afterwards, if the main
- * loop could see to it.
- */
+/* If the main loop runs, it flushes what the guest has written to its disks. */
 
 #define DISK_MIB        1
 

@@ -9,13 +9,13 @@
 
 #include "migration/fixed-ram-scenario.h"
 
-/* How QEMU is asked to end. */
+/* How QEMU is told to end. */
 #define SIGNALS         0x1
 #define QUIT            0x2     /* the main loop must hear it */
 
 typedef struct FixedRamExitTest {
     FixedRamTest scenario;
-    /* Brings the loading side into the state in which it shall end. */
+    /* Brings the loading side into the state in which it is told to end. */
     void (*enter)(FixedRamTest *t);
     /* Optional: looks at what is left */
     void (*after)(void);
@@ -25,7 +25,9 @@ typedef struct FixedRamExitTest {
     bool kernel;
 } FixedRamExitTest;
 
-/* QEMU ends, in each of the ways, once it has been brought into that state. */
+/*
+ * For each of the ways: bring QEMU into the state, tell it to end, see it end.
+ */
 void frt_exit_test(FixedRamExitTest *test);
 
 /*

@@ -54,7 +54,7 @@ static bool preload(void)
     g_setenv("ASAN_OPTIONS", asan, true);
     g_setenv(FIXED_RAM_FAULTS_ENV, path, true);
     g_setenv("LD_PRELOAD", library, true);
-    /* Nothing can be put between QEMU and io_uring. */
+    /* The library cannot intercept io_uring. */
     g_setenv(FIXED_RAM_PLAIN_WRITES, "1", true);
     return true;
 }
@@ -284,7 +284,7 @@ void frt_load_device_hanging(FixedRamTest *t, bool exit_on_error)
     qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-incoming', "
                              "'arguments': { 'uri': %s, "
                              "'exit-on-error': %i } }", t->uri, exit_on_error);
-    /* One is by the loader, the other one for who waits. */
+    /* The loader has one read, and the fault of the main thread another one. */
     frt_faults_wait_hanging(0, 2);
 }
 
@@ -322,7 +322,7 @@ void frt_occupy_main_loop(FixedRamTest *t)
                    "'arguments': { 'val': %lld, 'size': %d, "
                    "'filename': %s } }", (long long)MISSING_PAGE,
                    SNAPSHOT_PAGE_SIZE, path);
-    /* The file is made first. */
+    /* pmemsave creates the file before it reads memory. */
     while (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_usleep(1000);

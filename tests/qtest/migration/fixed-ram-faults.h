@@ -22,19 +22,19 @@ void frt_faults_end(FixedRamTest *t);
  */
 bool frt_faults_begin_kernel(FixedRamTest *t);
 /*
- * No further than frt_fill(), for saves that fail.  The snapshot is an
- * empty file.
+ * The same up to frt_fill(), for saves that fail.  The snapshot is an empty
+ * file.
  */
 bool frt_faults_begin_save(FixedRamTest *t);
 
 /*
- * Reads of the snapshot, or writes, fail as @fault says.  Of it @device and
- * @inode are not used; no @end is the end of the file, and no @left is
- * "always".  There can be one of each number, from 0 to 7.
+ * Reads of the snapshot, or writes, fail as @fault says.  Its @device and
+ * @inode are ignored; @end 0 is the end of the file, and @left 0 is "always".
+ * Numbers go from 0 to 7.
  */
 void frt_faults_set(unsigned number, const FixedRamFaultsRule *fault);
 void frt_faults_off(unsigned number);
-/* The same reads now fail in another way; none gets through in between. */
+/* The same reads now fail in another way.  No read succeeds in between. */
 void frt_faults_turn(unsigned number, uint32_t mode, int error);
 /* The loading side has ended, perhaps with reads that waited. */
 void frt_faults_forget(void);

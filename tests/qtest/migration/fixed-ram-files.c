@@ -102,7 +102,7 @@ char *frt_built_program(const char *name)
            ? g_steal_pointer(&path) : NULL;
 }
 
-/* Keeps holes: most of a snapshot's file is none of its content. */
+/* Keep holes: most of a snapshot's file is empty. */
 void frt_copy_file(const char *from, const char *to)
 {
     g_autofree char *a = frt_path(from);

@@ -91,7 +91,7 @@ static void test_mem_lock_on_fault(void)
 
 #define PREALLOC "-object memory-backend-ram,id=mem0,size=150M,prealloc=on"
 
-/* All of it is there before the load, which gives it back and starts anew. */
+/* Before the load all memory is populated.  The load gives it back first. */
 static void test_prealloc(void)
 {
     FixedRamTest args = {

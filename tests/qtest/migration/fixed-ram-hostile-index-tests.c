@@ -17,7 +17,7 @@
 #define INDEX_AT        48
 #define INDEX_LENGTH_AT 56
 
-/* One is enough where so much is covered by a checksum. */
+/* One flip in a while is enough where a checksum covers a lot. */
 #define STREAM_STEP     61
 #define TABLE_STEP      7
 
@@ -39,7 +39,7 @@ static void try_each(Hostile *h, uint64_t from, uint64_t to, unsigned step)
     }
 }
 
-/* Headers and bitmaps: pre-flight finds everything. */
+/* Pre-flight finds every change of headers and bitmaps. */
 static void try_ram_section(Hostile *h)
 {
     uint64_t at = 0;
@@ -56,7 +56,10 @@ static void try_ram_section(Hostile *h)
     try_each(h, at, superblock_field(h, STREAM_END_AT), STREAM_STEP);
 }
 
-/* The table of checksums is read as it is needed: found, but later. */
+/*
+ * The load reads the table of checksums when it needs it, and finds changes
+ * then.
+ */
 static void try_table(Hostile *h)
 {
     uint64_t end = superblock_field(h, INDEX_AT);
@@ -108,7 +111,7 @@ static bool cluster_data(const SnapshotBlock *block, uint64_t *page)
     return false;
 }
 
-/* The error says where, and what was to be expected. */
+/* The error names the place and the expected checksum. */
 static void assert_sums_differ(QTestState *qts)
 {
     QDict *info = migrate_query(qts);
@@ -123,7 +126,7 @@ static void assert_sums_differ(QTestState *qts)
     qobject_unref(info);
 }
 
-/* The byte at @at of a page is spoiled, and mended if the load is paused. */
+/* Change the byte at @at of a page; put it back if the load is paused. */
 static void try_page(Hostile *h, uint64_t at)
 {
     HostileOutcome outcome;

@@ -13,7 +13,7 @@
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
 
-/* One or the other: most of these are loaded, which takes longer. */
+/* One flip a byte: most of these snapshots load, which takes longer. */
 static void try_bitmap(Hostile *h, const SnapshotBlock *block)
 {
     uint64_t pages = block->length / SNAPSHOT_PAGE_SIZE;
@@ -104,7 +104,7 @@ static GArray *all_cuts(const Snapshot *s)
     return cuts;
 }
 
-/* From the end on, so that what goes need not come back. */
+/* Begin at the end, so that nothing has to be restored. */
 static void try_cuts(Hostile *h)
 {
     g_autoptr(GArray) cuts = all_cuts(h->good);
@@ -119,7 +119,7 @@ static void try_cuts(Hostile *h)
         }
         g_assert_cmpint(ftruncate(h->fd, at), ==, 0);
         outcome = hostile_try(h, h->good);
-        /* With an index everything that is not whole is refused. */
+        /* With an index, any incomplete file is refused. */
         if ((at <= h->good->ram_end || h->save & FR_FIXED) &&
             outcome != REFUSED) {
             hostile_wrong(h, "cut off", at, outcome);
@@ -133,7 +133,7 @@ static void spoil_size(Hostile *h)
     g_assert_cmpint(ftruncate(h->fd, h->good->ram_end), ==, 0);
 }
 
-/* The same file: it is open. */
+/* Write to the same file, since it is open. */
 static void mend_size(Hostile *h)
 {
     int fd = h->fd;
@@ -164,7 +164,8 @@ static void test_cuts_index(void)
 }
 
 /*
- * Commands: a snapshot has at most one, but a stream can have any anywhere
+ * Commands: a snapshot has at most one, but a stream can have any command at
+ * any place
  */
 
 #define COMMANDS        16

@@ -106,7 +106,7 @@ static void next_mode(Hostile *h)
     }
 }
 
-/* Everything that pre-flight says names the file, and where in it. */
+/* Each error of pre-flight names the file and the offset. */
 static bool incoming(Hostile *h)
 {
     QDict *rsp = qtest_qmp(h->to, "{ 'execute': 'migrate-incoming', "
@@ -246,7 +246,7 @@ void hostile_try_flip(Hostile *h, uint64_t at, uint8_t mask, bool must_refuse,
 
     hostile_flip(h, at, mask);
     if (bitmap) {
-        /* It cannot tell these: the pages are data now, or zero. */
+        /* The load cannot detect these flips: pages become data, or zero. */
         flipped = snapshot_open(path, 0);
     }
     outcome = hostile_try(h, must_refuse ? NULL : flipped ?: h->good);

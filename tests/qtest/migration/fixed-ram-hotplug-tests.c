@@ -16,8 +16,8 @@
 #include "migration/migration-qmp.h"
 
 /*
- * Memory.  The guest's part in unplugging it is played by the test: it
- * writes what ACPI's methods would write.
+ * Memory.  The test plays the guest's part in unplugging: it writes what ACPI's
+ * methods would write.
  */
 
 #define SLOTS "-m %s,slots=6,maxmem=1G"
@@ -52,7 +52,7 @@ static void plug_dimm(QTestState *qts, unsigned n)
                              "'size': %" PRIu64 " } }", mem, DIMM_BYTES);
     qtest_qmp_device_add(qts, "pc-dimm", dimm, "{ 'memdev': %s, 'slot': %u }",
                          mem, n);
-    /* It is like any memory. */
+    /* The new memory can be written and read. */
     addr = dimm_address(qts, n);
     g_assert_cmphex(qtest_readq(qts, addr), ==, 0);
     qtest_writeq(qts, addr, 0x1122334455667788);
@@ -72,7 +72,7 @@ static void unplug_dimm(QTestState *qts, unsigned n)
                              "'arguments': { 'id': %s } }", mem);
 }
 
-/* Memory of the snapshot, and new one; a slot that has become free, too. */
+/* Unplug memory of the snapshot, plug new memory, also into the free slot. */
 static void memory_action(FixedRamTest *t, bool paused)
 {
     if (!paused) {
@@ -134,7 +134,7 @@ static void replug_nic(QTestState *qts, unsigned slot)
     g_autofree char *addr = g_strdup_printf("%u", slot);
 
     qpci_unplug_acpi_device_test(qts, id, slot);
-    /* The same place, so a RAM block of the same name. */
+    /* The card has the same address, so its RAM block has the same name. */
     qtest_qmp_device_add(qts, "e1000", id, "{ 'addr': %s }", addr);
 }
 

@@ -159,7 +159,9 @@ static void check_blocks(const Snapshot *s, Reader *r)
     }
 }
 
-/* Sums are not known here without the library; that of @at is @sum? */
+/*
+ * Check that @sum is the checksum of the bytes at @at, if there is the library.
+ */
 static void check_sum(const void *at, size_t length, uint64_t sum,
                       const char *what, uint64_t number)
 {
@@ -218,7 +220,7 @@ static void check_cluster(const SnapshotBlock *block, uint64_t first,
 #endif
 }
 
-/* Returns what is behind this block's. */
+/* Returns the end of this block's part. */
 static const uint8_t *check_clusters(const SnapshotBlock *block,
                                      const uint8_t *table)
 {

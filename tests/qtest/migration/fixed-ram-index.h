@@ -10,7 +10,8 @@
 #include "migration/fixed-ram-snapshot.h"
 
 /*
- * A decoder of its own, too, written by docs/interop/fixed-ram.rst.
+ * A decoder that follows docs/interop/fixed-ram.rst and shares no code with the
+ * product.
  */
 
 #define SUPERBLOCK_BYTES            4096
@@ -21,22 +22,21 @@ typedef struct SnapshotSuperblock {
     uint32_t state;
     uint8_t id[16];
     uint64_t start;
-    uint64_t stream_end;        /* these only if complete */
+    uint64_t stream_end;        /* the fields below are set only if complete */
     uint64_t index_offset;
     uint64_t index_length;
     uint32_t index_crc;
 } SnapshotSuperblock;
 
 /*
- * Decodes the superblock at @bytes.  False if there are zeros; what is neither
- * ends the test.
+ * Decodes the superblock at @bytes.  Returns false for zeros; other bytes end
+ * the test.
  */
 bool snapshot_superblock(const uint8_t *bytes, SnapshotSuperblock *sb);
 
 /*
- * The superblock of a file that need not be more than begun, which has no more
- * than this one: of the first block, before the first or second MiB.  False if
- * there is none.
+ * Finds the superblock of a file whose save has only begun: it ends at the
+ * first or second MiB.  Returns false if there is none.
  */
 bool snapshot_find_superblock(const char *path, SnapshotSuperblock *sb);
 

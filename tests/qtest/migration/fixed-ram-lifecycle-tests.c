@@ -165,10 +165,10 @@ static void test_blocktime(void)
 }
 
 /*
- * How much comes before the guest starts
+ * The share that is loaded before the guest starts
  */
 
-/* Bytes that are missing when the guest could run; loaders crawl then. */
+/* Bytes that are missing when the guest may run; loaders crawl from then on. */
 static int64_t left_at_start(FixedRamTest *t)
 {
     frt_load_begin(t);
@@ -217,7 +217,7 @@ static void test_share_half(void)
     frt_end(&args);
 }
 
-/* Nothing is left that could be held back. */
+/* No page is left for the loaders to hold back. */
 static void test_share_all(void)
 {
     FixedRamTest args = {
@@ -239,8 +239,8 @@ static void test_share_all(void)
 }
 
 /*
- * migrate-start-postcopy as soon as the load has begun.  Whether the share
- * was still being loaded cannot be known, but it must do no harm.
+ * migrate-start-postcopy as soon as the load has begun.  The share may have
+ * been loaded already; then the command has no effect.
  */
 static void test_start_postcopy(void)
 {

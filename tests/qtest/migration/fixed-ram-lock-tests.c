@@ -1,5 +1,5 @@
 /*
- * QTest testcases for fixed-ram: who may use a snapshot's file, and when
+ * QTest testcases for fixed-ram: locks on snapshots during saves and loads
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,14 +10,14 @@
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
 
-typedef enum Held { HELD_BY_NOBODY, HELD_SHARED, HELD_ALONE } Held;
+typedef enum Held { NOT_HELD, HELD_SHARED, HELD_ALONE } Held;
 
-/* How do others hold the snapshot @name from @start on? */
+/* Find out which lock other processes hold on @name from @start on. */
 static Held held(const char *name, uint64_t start)
 {
     g_autofree char *path = frt_path(name);
     int fd = open(path, O_RDWR);
-    Held how = HELD_BY_NOBODY;
+    Held how = NOT_HELD;
 
     g_assert_cmpint(fd, >=, 0);
     if (qemu_lock_fd_test(fd, start, 0, true)) {
@@ -48,7 +48,7 @@ static bool prepare(FixedRamTest *t)
     return frt_prepare(t);
 }
 
-/* Once saved it must be told that it is the guest that goes on. */
+/* A guest that was saved needs "cont" to run again. */
 static void go_on(QTestState *qts)
 {
     qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
@@ -62,7 +62,7 @@ static void assert_save_refused(FixedRamTest *t)
                        "'arguments': { 'uri': %s } }", t->uri);
 }
 
-/* Nobody saves over a snapshot under the guest that runs from it. */
+/* A save over the snapshot that a guest is loaded from is refused. */
 static void test_load(void)
 {
     FixedRamTest args = {
@@ -75,18 +75,18 @@ static void test_load(void)
     if (!prepare(&args)) {
         return;
     }
-    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, NOT_HELD);
     frt_load_begin(&args);
     frt_wait_status(args.to, "postcopy-active");
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_SHARED);
     assert_save_refused(&args);
     frt_load_rest(&args);
-    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, NOT_HELD);
     frt_check(&args);
     frt_end(&args);
 }
 
-/* A set's descriptor lives on; its lock must not. */
+/* The descriptor of a set stays open; its lock must go. */
 static void test_load_fdset(void)
 {
     FixedRamTest args = {
@@ -99,17 +99,17 @@ static void test_load_fdset(void)
     if (!prepare(&args)) {
         return;
     }
-    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, NOT_HELD);
     frt_load_begin(&args);
     frt_wait_status(args.to, "postcopy-active");
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_SHARED);
     frt_load_rest(&args);
-    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, NOT_HELD);
     frt_check(&args);
     frt_end(&args);
 }
 
-/* Loaders share; what a saver holds is not loaded. */
+/* Loaders share the snapshot; a snapshot that a saver holds is not loaded. */
 static void test_others(unsigned load)
 {
     FixedRamTest args = {
@@ -144,7 +144,7 @@ static void test_others_eager(void)
     test_others(FR_FIXED);
 }
 
-/* The same when it goes on from a copy. */
+/* The same for a load that is recovered from a copy. */
 static void test_recover(void)
 {
     FixedRamTest args = {
@@ -173,12 +173,12 @@ static void test_recover(void)
     frt_wait_status(args.to, "postcopy-active");
     g_assert_cmpint(held("copy", 0), ==, HELD_SHARED);
     frt_load_rest(&args);
-    g_assert_cmpint(held("copy", 0), ==, HELD_BY_NOBODY);
+    g_assert_cmpint(held("copy", 0), ==, NOT_HELD);
     frt_check(&args);
     frt_end(&args);
 }
 
-/* What is being saved is held until the save has ended. */
+/* A saver holds the file until the save has ended. */
 static void test_save(void)
 {
     FixedRamTest args = {
@@ -203,8 +203,8 @@ static void test_save(void)
                        "'arguments': { 'uri': %s } }", uri);
     migrate_cancel(args.from);
     wait_for_migration_status(args.from, "cancelled", NULL);
-    g_assert_cmpint(held("other", 0), ==, HELD_BY_NOBODY);
-    /* What it has left is no snapshot. */
+    g_assert_cmpint(held("other", 0), ==, NOT_HELD);
+    /* A save that was cancelled leaves no snapshot. */
     frt_assert_refused(args.to, "other",
                        "{ 'execute': 'migrate-incoming', "
                        "'arguments': { 'uri': %s } }", uri);
@@ -249,10 +249,10 @@ static void test_refused_fdset(void)
     frt_set_mode(args.to, FR_DEMAND | FR_DIRECT);
     frt_assert_refused(args.to, set, "{ 'execute': 'migrate-incoming', "
                        "'arguments': { 'uri': %s } }", uri);
-    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, NOT_HELD);
     migrate_set_parameter_bool(args.to, "direct-io", false);
     frt_load(&args);
-    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, NOT_HELD);
     frt_check(&args);
     frt_end(&args);
 }
@@ -274,7 +274,7 @@ static void fail_to_recover(FixedRamTest *t, const char *file)
 /* The thread that recovers closes the file after it has told the result. */
 static void wait_released(const char *name)
 {
-    while (held(name, 0) != HELD_BY_NOBODY) {
+    while (held(name, 0) != NOT_HELD) {
         g_usleep(1000);
     }
 }
@@ -312,7 +312,7 @@ static void test_recover_fdset(void)
     frt_wait_status(args.to, "postcopy-active");
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_SHARED);
     frt_load_rest(&args);
-    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, HELD_BY_NOBODY);
+    g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, NOT_HELD);
     frt_check(&args);
     frt_end(&args);
 }

@@ -17,7 +17,7 @@
  * To a file
  */
 
-/* Does the file, from @pos on, hold the guest's memory? */
+/* Check that the file holds the guest's memory from @pos on. */
 static void assert_file_holds(FixedRamTest *t, const char *name, uint64_t pos,
                               uint64_t addr, uint64_t size)
 {
@@ -136,7 +136,7 @@ static void test_dump(void)
     frt_assert_waits(&args, DUMP, uri, PATTERN_START + MiB, MiB, false);
     assert_dumped(&args, PATTERN_START + MiB);
 
-    /* A thread of its own waits. */
+    /* The dump's own thread waits. */
     frt_pause(&args);
     qtest_qmp_assert_success(args.to, DUMP, uri, PATTERN_START + 2 * MiB, MiB,
                              true);
@@ -201,7 +201,7 @@ static void test_dirty_rate(void)
     frt_pause(&args);
     begin_dirty_rate(args.to, "dirty-bitmap");
     wait_dirty_rate(args.to);
-    /* This one looks at memory, in a thread of its own. */
+    /* The measurement reads memory, in a thread of its own. */
     begin_dirty_rate(args.to, "page-sampling");
     g_usleep(500000);
     g_assert_true(dirty_rate_is(args.to, "measuring"));
@@ -244,7 +244,7 @@ static void gdb_send(int fd, const char *packet)
     g_assert_cmpint(write(fd, text, strlen(text)), ==, strlen(text));
 }
 
-/* What the reply says, without what encloses it. */
+/* The reply's content, without the frame of the packet. */
 static char *gdb_reply(int fd)
 {
     GString *text = g_string_new(NULL);

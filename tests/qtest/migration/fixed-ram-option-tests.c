@@ -82,7 +82,7 @@ static void test_capability(void)
     assert_capabilities(qts, false, false);
     migrate_set_capability(qts, "fixed-ram", true);
     assert_capabilities(qts, true, true);
-    /* That is what is set already. */
+    /* Setting what is set already succeeds. */
     migrate_set_capability(qts, "mapped-ram", true);
     migrate_set_capability(qts, "fixed-ram", true);
     assert_capabilities(qts, true, true);
@@ -251,7 +251,7 @@ static void test_rdma_pin_all(void)
     assert_excluded(NULL, "rdma-pin-all", "'rdma-pin-all'");
 }
 
-/* Where it was not compiled in QEMU says that instead. */
+/* A QEMU without COLO reports that instead. */
 static void test_colo(void)
 {
     QTestState *qts = qtest_init(NO_MACHINE);
@@ -329,7 +329,7 @@ static void test_stream_in(void)
     qtest_quit(qts);
 }
 
-/* QEMU must not start, and say why. */
+/* QEMU must refuse to start, and say why. */
 static void assert_start_refused(const char *opts, const char *says)
 {
     g_autofree char *command = g_strdup_printf(

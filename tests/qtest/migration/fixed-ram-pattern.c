@@ -85,7 +85,7 @@ const SnapshotBlock *frt_pattern_block(FixedRamTest *t,
                             : snapshot_largest_block(s);
 }
 
-/* That the snapshot holds what we know the guest to hold. */
+/* Check that the snapshot holds the pattern that the test wrote. */
 void frt_check_pattern(FixedRamTest *t, const Snapshot *s)
 {
     const SnapshotBlock *block = frt_pattern_block(t, s);
@@ -135,7 +135,7 @@ static void check_file_head(const FixedRamTest *t, const Snapshot *s)
     }
 }
 
-/* Is it what a snapshot should be? */
+/* Check the snapshot: pattern, head, capabilities, index. */
 void frt_check_saved(FixedRamTest *t)
 {
     g_autoptr(Snapshot) saved = frt_open_snapshot(t);

@@ -11,7 +11,7 @@
 #include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
 
-/* How often the main thread is given the chance to be ready after all. */
+/* How often to check that the main thread still waits. */
 #define ROUNDS                  10
 #define ROUND_USEC              30000
 
@@ -99,7 +99,7 @@ void frt_compare_ram_up_to(FixedRamTest *t, uint64_t end)
     }
 }
 
-/* A job: its error is found where jobs are. */
+/* These commands start a job, whose error query-jobs reports. */
 void frt_snapshot_job(QTestState *qts, const char *command,
                       const char *refusal)
 {

@@ -10,8 +10,8 @@
 #include "migration/fixed-ram-scenario.h"
 
 /*
- * The scenario has .crawl and .start.oob.  Memory that nobody asks for is
- * missing as long as it crawls.
+ * The scenario has .crawl and .start.oob.  While the loaders crawl, pages that
+ * no thread touches are missing.
  */
 
 /* A load that has begun: the guest runs, or waits for cont. */
@@ -27,7 +27,7 @@ void frt_recover(FixedRamTest *t);
 void frt_assert_recovery_fails(FixedRamTest *t, const char *name,
                                const char *what);
 
-/* What is done in both states. */
+/* Runs while the load is active, and again while it is paused. */
 typedef void FixedRamAction(FixedRamTest *t, bool paused);
 
 /* From the start to a load that has been paused and goes on. */
@@ -35,9 +35,8 @@ bool frt_in_both_states(FixedRamTest *t, FixedRamAction *action);
 /* From there to the end; the guest has not run. */
 void frt_finish(FixedRamTest *t);
 /*
- * Is the paused guest's memory as in the snapshot?  If some of it has gone, or
- * come, since: all blocks that are left, and of the largest one what lies
- * before @end.
+ * Compare the paused guest's memory with the snapshot, although blocks have
+ * come or gone: compare all blocks that are left, the largest one before @end.
  */
 void frt_compare_ram_up_to(FixedRamTest *t, uint64_t end);
 

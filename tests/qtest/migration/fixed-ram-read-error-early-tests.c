@@ -12,7 +12,7 @@
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
 
-/* Nothing has changed then: the same QEMU may try again. */
+/* Nothing has changed yet, so the same QEMU can try again. */
 static void test_preflight(unsigned load)
 {
     FixedRamTest args = {
@@ -52,8 +52,10 @@ static void test_preflight_eager(void)
     test_preflight(FR_FIXED);
 }
 
-/* Begin a load that has no second chance; does QEMU stay? */
-static void load_in_vain(FixedRamTest *t, bool stays)
+/*
+ * Begin a load that cannot be repeated.  @stays: QEMU goes on when it fails.
+ */
+static void load_and_fail(FixedRamTest *t, bool stays)
 {
     frt_set_mode(t->to, t->load);
     if (t->percent) {
@@ -65,7 +67,7 @@ static void load_in_vain(FixedRamTest *t, bool stays)
                              "'exit-on-error': %i } }", t->uri, !stays);
 }
 
-/* It is there and says why it has failed; or it has ended, with status 1. */
+/* QEMU stays and reports the error, or it has ended with status 1. */
 static void assert_failed(FixedRamTest *t, bool stays, const char *what)
 {
     QDict *info;
@@ -101,7 +103,7 @@ static void test_share(unsigned load, bool stays)
         return;
     }
     frt_faults_set_pages(&args, FIXED_RAM_FAULTS_ERROR, EIO);
-    load_in_vain(&args, stays);
+    load_and_fail(&args, stays);
     assert_failed(&args, stays, "Input/output error");
     frt_faults_end(&args);
 }
@@ -144,12 +146,12 @@ static void test_devices_page(bool stays)
     }
     frt_faults_set_devices(&args, FIXED_RAM_FAULTS_HANG, 0);
     frt_faults_set_pages(&args, FIXED_RAM_FAULTS_HANG, 0);
-    load_in_vain(&args, stays);
+    load_and_fail(&args, stays);
     frt_faults_wait_hanging(0, 1);
     frt_faults_wait_hanging(1, 1);
     before = frt_faults_injected(0);
     frt_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
-    /* What is read in one go is tried again page by page. */
+    /* The loader repeats a failed read page by page. */
     frt_faults_wait_injected(0, before + 2);
     frt_faults_off(1);
     assert_failed(&args, stays, "Input/output error");
@@ -179,7 +181,7 @@ static void test_devices_state(bool stays)
         return;
     }
     frt_faults_set_devices(&args, FIXED_RAM_FAULTS_ERROR, EIO);
-    load_in_vain(&args, stays);
+    load_and_fail(&args, stays);
     assert_failed(&args, stays, "Input/output error");
     frt_faults_end(&args);
 }
@@ -195,8 +197,7 @@ static void test_devices_state_exit(void)
 }
 
 /*
- * The main thread waits inside a device's load for a page of which it learns
- * that it does not come.
+ * The main thread waits for a page inside a device's load, and the read fails.
  */
 static void test_device_waits(bool stays)
 {

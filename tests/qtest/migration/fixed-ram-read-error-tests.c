@@ -5,9 +5,9 @@
  */
 
 /*
- * That pauses the load, and migrate-recover goes on.  Most of these begin with
- * a guest that may run and has no page yet, because reads hang; those then
- * fail.
+ * A failed read pauses the load, and migrate-recover continues it.  Most of
+ * these tests begin with a guest that may run and has no page, because reads
+ * hang.  Then the reads fail.
  */
 
 #include "qemu/osdep.h"
@@ -46,7 +46,7 @@ static void recover_out_of_band(FixedRamTest *t, const char *name)
 }
 
 /* The file is still bad: every recovery ends in another pause. */
-static void recover_in_vain(FixedRamTest *t, int error)
+static void recover_and_fail(FixedRamTest *t, int error)
 {
     for (int i = 0; i < 4; i++) {
         if (i % 2) {
@@ -59,7 +59,7 @@ static void recover_in_vain(FixedRamTest *t, int error)
     }
 }
 
-/* A file that is none of this guest's, one that is not there. */
+/* Recoveries from a missing file and from a file that is no snapshot. */
 static void recover_wrongly(FixedRamTest *t)
 {
     g_autofree char *other = frt_path("other");
@@ -93,7 +93,7 @@ static void test_error(int error)
     frt_load_failing(&args, error);
     g_assert_cmpstr(args.events->str, ==,
                     "setup active postcopy-active postcopy-paused");
-    recover_in_vain(&args, error);
+    recover_and_fail(&args, error);
     recover_wrongly(&args);
     frt_faults_off(0);
     recover_in_band(&args, FILE_TEST_FILENAME);
@@ -121,7 +121,7 @@ static void test_enolink(void)
     test_error(ENOLINK);
 }
 
-/* Not even the file's beginning can be read; a copy of it can. */
+/* The whole file cannot be read any more, but a copy can. */
 static void test_copy(void)
 {
     FixedRamTest args = {
@@ -146,7 +146,7 @@ static void test_copy(void)
                               FILE_TEST_FILENAME "|Stale");
     recover_out_of_band(&args, "copy");
     frt_wait_status(args.to, "completed");
-    /* Others read the snapshot now. */
+    /* The test itself reads the snapshot now. */
     frt_faults_off(0);
     complete(&args);
     frt_faults_end(&args);
@@ -161,7 +161,7 @@ static bool guest_has_gone_round(void)
     return strchr(text, 'B');
 }
 
-/* The vCPU waits for its page, and everybody else goes on. */
+/* The vCPU waits for its page, and the other threads continue. */
 static void test_vcpu(void)
 {
     FixedRamTest args = {
@@ -179,10 +179,10 @@ static void test_vcpu(void)
     frt_load_hanging(&args);
     frt_wait_vcpu_faults(&args);
     frt_load_failing(&args, EIO);
-    recover_in_vain(&args, EIO);
+    recover_and_fail(&args, EIO);
     recover_wrongly(&args);
     g_assert_true(frt_running(args.to));
-    /* It goes through all its memory before it says so. */
+    /* The guest prints a letter when it has gone through all its memory. */
     g_assert_false(guest_has_gone_round());
     frt_faults_off(0);
     recover_out_of_band(&args, FILE_TEST_FILENAME);
@@ -215,8 +215,8 @@ static void send_recover(FixedRamTest *t, const char *name)
 }
 
 /*
- * The load goes on, and so does the main loop.  Another thread answers
- * out-of-band commands: that may come at any place among the replies.
+ * The load and the main loop continue.  Another thread answers out-of-band
+ * commands, so that answer may come at any place among the replies.
  */
 static void assert_all_answered(FixedRamTest *t)
 {
@@ -274,11 +274,11 @@ static void test_main_loop(void)
 }
 
 /*
- * Reads hang, and somebody goes on with a copy.  Nobody waits for those reads,
- * not the load and not the end of the process.
+ * Reads hang, and the user recovers from a copy.  Neither the load nor the end
+ * of the process waits for those reads.
  */
 
-/* What hangs is the file, not all that bear its name. */
+/* Only the old file hangs: the copy takes its name. */
 static void complete_hanging(FixedRamTest *t)
 {
     g_autofree char *path = frt_path(FILE_TEST_FILENAME);
@@ -341,7 +341,7 @@ static void test_hanging_vcpu(void)
     test_hanging_run(true);
 }
 
-/* The main loop waits for one of these pages.  In the end all return. */
+/* The main loop waits for one of these pages.  In the end all reads return. */
 static void test_hanging_main_loop(void)
 {
     FixedRamTest args = {
@@ -365,7 +365,7 @@ static void test_hanging_main_loop(void)
     assert_all_answered(&args);
     frt_check_other(&args);
     complete_hanging(&args);
-    /* What they have read goes nowhere. */
+    /* The bytes that those reads returned are not used. */
     frt_faults_turn(0, FIXED_RAM_FAULTS_OFF, 0);
     frt_faults_wait_none_hanging(0);
     frt_compare_ram(&args);
@@ -401,7 +401,7 @@ static void test_truncated(void)
     frt_faults_end(&args);
 }
 
-/* What is open can be read, though nobody can find it any more. */
+/* The file was unlinked; QEMU reads it through its descriptor. */
 static void test_vanished(void)
 {
     FixedRamTest args = {
@@ -435,7 +435,7 @@ static void test_vanished(void)
 }
 
 /*
- * What passes by itself is not told to anybody
+ * Errors that pass are not reported
  */
 
 static void test_transient(int error, unsigned load, uint64_t first)

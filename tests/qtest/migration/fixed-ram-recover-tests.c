@@ -12,7 +12,7 @@
 #include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
 
-/* While memory is missing nobody may copy it. */
+/* Commands that copy memory are refused while some of it is missing. */
 static void assert_not_saved(QTestState *qts)
 {
     g_autofree char *uri = frt_file_uri("other");
@@ -137,7 +137,7 @@ static void test_recover_other(void)
     frt_end(&args);
 }
 
-/* The same guest in the same state, saved once more: it may be another one. */
+/* The same guest in the same state, saved again, has another identity. */
 static void test_recover_identity(void)
 {
     FixedRamTest args = {
@@ -323,7 +323,10 @@ static void test_recover_run(void)
     frt_end(&args);
 }
 
-/* Some of it cannot be had: the guest stays, but goes nowhere else. */
+/*
+ * The user gives a page up.  The guest runs on, but cannot be saved or
+ * migrated.
+ */
 static void give_up(unsigned save, int64_t bytes)
 {
     FixedRamTest args = {
@@ -370,7 +373,7 @@ static void test_give_up_page(void)
     give_up(FR_MAPPED, SNAPSHOT_PAGE_SIZE);
 }
 
-/* What has one checksum; the pattern has no zeros there. */
+/* A whole cluster is given up.  The pattern has no zeros there. */
 static void test_give_up_cluster(void)
 {
     give_up(FR_FIXED, 16 * SNAPSHOT_PAGE_SIZE);

@@ -332,8 +332,8 @@ static void test_run_crawl(void)
 }
 
 /*
- * What the base's mapped-ram wrote, and what it makes of ours.  Where
- * QTEST_QEMU_STOCK names a QEMU without fixed-ram, that one is it.
+ * Load what mapped-ram has saved, and load our snapshots with mapped-ram.  If
+ * QTEST_QEMU_STOCK names a QEMU without fixed-ram, that one is used.
  */
 
 static void test_base_eager(void)
@@ -358,7 +358,7 @@ static void test_base_demand(void)
     frt_test(&args);
 }
 
-/* On demand needs nothing that stock does not know. */
+/* Loads on demand take snapshots of a stock QEMU. */
 static void test_base_mapped_demand(void)
 {
     FixedRamTest args = {

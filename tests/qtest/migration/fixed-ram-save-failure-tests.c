@@ -19,16 +19,16 @@
 #define WAIT_SECONDS    240
 #define ROUNDS          4
 
-/* What must not come when a save has failed. */
+/* The state that must not come when a save fails. */
 static const char *completed[] = { "completed", NULL };
 
-/* Once saved it must be told that it is the guest that goes on. */
+/* A guest that was saved needs "cont" to run again. */
 static void go_on(QTestState *qts)
 {
     qtest_qmp_assert_success(qts, "{ 'execute': 'cont' }");
 }
 
-/* Whatever else is wrong with it, that is why. */
+/* The load is refused because the snapshot is not complete. */
 static void assert_incomplete(FixedRamTest *t)
 {
     frt_set_mode(t->to, FR_FIXED);
@@ -38,7 +38,7 @@ static void assert_incomplete(FixedRamTest *t)
                        "'exit-on-error': false } }", t->uri);
 }
 
-/* What stays if the process were killed now: the file as it is. */
+/* Copy the file as it would be left if the process were killed now. */
 static void test_cut_off(unsigned save)
 {
     FixedRamTest args = {
@@ -50,7 +50,7 @@ static void test_cut_off(unsigned save)
     if (!frt_prepare(&args)) {
         return;
     }
-    /* There was a complete snapshot. */
+    /* The file was a complete snapshot before. */
     go_on(args.from);
     frt_save_begin(&args, args.uri);
     frt_wait_rounds(args.from, 2);
@@ -61,7 +61,7 @@ static void test_cut_off(unsigned save)
     assert_incomplete(&args);
     g_assert_true(frt_running(args.from));
 
-    /* And with the next one it is there again. */
+    /* The next save makes it complete again. */
     qtest_qmp_assert_success(args.from, "{ 'execute': 'stop' }");
     frt_save(&args);
     frt_end(&args);
@@ -109,7 +109,7 @@ static void save_failing(FixedRamTest *t, const FixedRamFaultsRule *fault,
     frt_faults_off(0);
 }
 
-/* A guest that ran runs on, and can be saved when there is room again. */
+/* A guest that ran runs on, and can be saved when there is space again. */
 static void save_after_all(FixedRamTest *t)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
@@ -123,8 +123,8 @@ static void save_after_all(FixedRamTest *t)
 }
 
 /*
- * A save that came no further than to its file: the next one, by mapped-ram,
- * has nothing to do with that.
+ * A save fails when it opens its file.  The next save, with mapped-ram, is not
+ * affected.
  */
 static void test_no_further(void)
 {
@@ -133,7 +133,7 @@ static void test_no_further(void)
         .save = FR_MAPPED,
         .fds = 1,
     };
-    /* It cannot be made empty. */
+    /* The file is sealed, so it cannot be truncated. */
     int sealed = qemu_memfd_create("sealed", MiB, false, 0, F_SEAL_SHRINK,
                                    NULL);
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", sealed);
@@ -164,7 +164,7 @@ static void test_no_further(void)
     close(sealed);
 }
 
-/* The disk is full where the table and the index would be. */
+/* The disk is full at the table of checksums and the index. */
 static void test_full(void)
 {
     FixedRamTest args = {
@@ -189,7 +189,7 @@ static void test_full(void)
     save_after_all(&args);
 }
 
-/* It is full in the middle of the pages. */
+/* The disk is full in the middle of the pages. */
 static void test_full_pages(unsigned save)
 {
     FixedRamTest args = {
@@ -216,7 +216,7 @@ static void test_full_pages_multifd(void)
     test_full_pages(FR_FIXED | FR_MULTIFD);
 }
 
-/* Writes that are cut, as by a signal, go on. */
+/* A write that is cut short, as by a signal, is continued. */
 static void test_short_writes(void)
 {
     FixedRamTest args = {
@@ -239,9 +239,8 @@ static void test_short_writes(void)
 }
 
 /*
- * The disk takes all but cannot write it down: the first time there is no more
- * than a superblock, the second time all but that is written, and the third
- * time it is what cannot be.
+ * A sync fails: the first one follows the first superblock, the second one
+ * follows all other bytes, and the third one follows the final superblock.
  */
 static void test_sync(uint64_t after)
 {
@@ -282,10 +281,7 @@ static void test_sync_end(void)
     test_sync(2);
 }
 
-/*
- * Cancelled when it was complete, but for the disk: before the superblock says
- * so, or after.
- */
+/* Cancel while a sync hangs, before the superblock says "complete" or after. */
 static void test_cancel_late(uint64_t after, uint32_t state)
 {
     FixedRamTest args = {
@@ -307,7 +303,7 @@ static void test_cancel_late(uint64_t after, uint32_t state)
     frt_faults_wait_hanging(0, 1);
     g_assert_cmpuint(frt_superblock(FILE_TEST_FILENAME).state, ==, state);
     migrate_cancel(args.from);
-    /* What is not complete need not be taken back. */
+    /* A superblock that does not say "complete" is left alone. */
     frt_faults_set(1, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_WRITE_HANG,
         .first = MiB - SUPERBLOCK_BYTES,

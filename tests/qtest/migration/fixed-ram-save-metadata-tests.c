@@ -5,9 +5,8 @@
  */
 
 /*
- * Each save with fixed-ram in any scenario is verified against its index, see
- * frt_check_saved().  Here are saves of kinds that are not elsewhere, and
- * those that do not come to their end.
+ * All scenarios verify their snapshot against its index, see frt_check_saved().
+ * These tests have saves of kinds that no other scenario has.
  */
 
 #include "qemu/osdep.h"
@@ -49,7 +48,7 @@ static void test_multifd_dio(void)
     save_all(&args);
 }
 
-/* Descriptors are write-only. */
+/* The descriptors of the set are write-only. */
 static void test_fdset(void)
 {
     FixedRamTest args = {
@@ -82,8 +81,8 @@ static void test_blocks(void)
 }
 
 /*
- * The first block's bitmap ends where the superblock would be: its pages move
- * on.  Of all this memory little is ever touched.
+ * The first block's bitmap reaches the place of the superblock, so its pages
+ * begin later.  The guest touches little of this memory.
  */
 #define LARGE \
     "-m 32704M -machine memory-backend=large " \
@@ -115,8 +114,8 @@ static void test_room(void)
 }
 
 /*
- * The guest writes to all of its pages while they are written; some become
- * zero and something else again, and zero in the end.
+ * The guest writes to all of its pages while they are saved.  Some become zero,
+ * then data, and zero in the end.
  */
 static void test_rounds(unsigned save)
 {
@@ -161,7 +160,7 @@ static void test_rounds_multifd_dio(void)
 }
 
 /*
- * What the index says of the machine
+ * The description of the machine in the index
  */
 
 #define NAME "a name \xc3\xa4\xe2\x82\xac"
@@ -225,7 +224,10 @@ static void test_machine(void)
     frt_end(&args);
 }
 
-/* Each save has an id of its own, also of the same guest to the same file. */
+/*
+ * Each save has an identity of its own, even of the same guest to the same
+ * file.
+ */
 static void test_identity(void)
 {
     FixedRamTest args = {

@@ -220,7 +220,7 @@ static char *make_uri(const FixedRamTest *t)
                      : g_strdup_printf("file:%s", path);
 }
 
-/* What stands before the stream belongs to somebody else. */
+/* The bytes before the stream are not QEMU's, and must stay. */
 static void make_file(const FixedRamTest *t)
 {
     g_autofree char *path = frt_path(FILE_TEST_FILENAME);
@@ -430,13 +430,13 @@ void frt_compare_ram(FixedRamTest *t)
     snapshot_assert_same_ram(want, have);
 }
 
-/* Only what is placed on demand comes by units. */
+/* A load on demand places whole units, an eager load single pages. */
 static uint64_t loaded_by(const FixedRamTest *t)
 {
     return t->unit && (t->load & FR_POSTCOPY) ? t->unit : SNAPSHOT_PAGE_SIZE;
 }
 
-/* Every page that is data came once, by a fault or by a loader. */
+/* Each data page was loaded once, by a fault or by a loader. */
 void frt_check_figures(FixedRamTest *t)
 {
     g_autoptr(Snapshot) s = frt_open_snapshot(t);
@@ -456,9 +456,9 @@ void frt_check_figures(FixedRamTest *t)
 }
 
 /*
- * Some devices' state is not the same after a load, whoever loads.  So where
- * it is not, look at what the base makes of the snapshot; that is a second
- * witness for RAM, too.
+ * The state of some devices differs after any load.  If it does, compare with
+ * what the base loads from the snapshot.  That is a second witness for RAM,
+ * too.
  */
 static void compare_with_base(FixedRamTest *t, const char *path,
                               const Snapshot *have)
@@ -487,13 +487,13 @@ void frt_compare(FixedRamTest *t)
 
     have = frt_save_and_open(t);
     snapshot_assert_same_ram(want, have);
-    /* A guest saved running is compared paused. */
+    /* A guest that was saved while it ran is paused now. */
     if (!snapshot_same_devices(want, have, t->live)) {
         compare_with_base(t, path, have);
     }
 }
 
-/* The guest has gone on; what it does not use must be as it was. */
+/* The guest has run: compare the memory that it does not use. */
 static void compare_running(FixedRamTest *t)
 {
     g_autoptr(Snapshot) want = frt_open_snapshot(t);
@@ -527,7 +527,7 @@ void frt_check(FixedRamTest *t)
     }
 }
 
-/* A running guest goes on to the end and is looked at there once more. */
+/* migrate_end() checks a running guest's memory once more. */
 void frt_end(FixedRamTest *t)
 {
     migrate_end(t->from, t->to, t->run);

@@ -11,7 +11,7 @@
 #include "migration/fixed-ram-index.h"
 #include "migration/fixed-ram-snapshot.h"
 
-/* How a snapshot is saved, or loaded: what is set on that side. */
+/* How a snapshot is saved or loaded: the capabilities set on that side. */
 #define FR_MAPPED       0x01
 #define FR_FIXED        0x02
 #define FR_POSTCOPY     0x04    /* on the loading side: on demand */
@@ -28,7 +28,7 @@ typedef struct FixedRamTest {
     /* Required: how the snapshot is saved and loaded */
     unsigned save;
     unsigned load;
-    /* Optional: what of it is loaded before the guest starts */
+    /* Optional: the share loaded before the guest starts, in percent */
     unsigned percent;
     /* Optional: bytes of the file before the stream */
     uint64_t offset;
@@ -44,7 +44,7 @@ typedef struct FixedRamTest {
     /* Optional: the RAM block that holds the pattern, and where */
     const char *pattern_block;
     uint64_t pattern_offset;
-    /* Optional: what that block is loaded by, if not by single pages */
+    /* Optional: the unit by which that block is loaded, if not a page */
     uint64_t unit;
     /* It is saved without checksums: fixed-ram-verify is off */
     bool no_sums;
@@ -53,11 +53,11 @@ typedef struct FixedRamTest {
     /* Loaders crawl as soon as the guest runs */
     bool crawl;
 
-    /* Below: filled in by frt_start() */
+    /* frt_start() fills in the fields below */
     QTestState *from;
     QTestState *to;
     char *uri;
-    /* What the loading side told: MIGRATION states, STOP and RESUME */
+    /* Events of the loading side: MIGRATION states, STOP and RESUME */
     GString *events;
 } FixedRamTest;
 
@@ -67,7 +67,7 @@ void frt_fill(FixedRamTest *t);
 void frt_save(FixedRamTest *t);
 void frt_load_begin(FixedRamTest *t);
 void frt_load(FixedRamTest *t);
-/* After a load_begin with @crawl: at full speed to the end. */
+/* After frt_load_begin() with @crawl: load the rest at full speed. */
 void frt_load_rest(FixedRamTest *t);
 void frt_check(FixedRamTest *t);
 void frt_end(FixedRamTest *t);
@@ -77,7 +77,7 @@ bool frt_prepare(FixedRamTest *t);
 /* All of them. */
 void frt_test(FixedRamTest *t);
 
-/* A save that has no end until migrate_ensure_converge(). */
+/* A save that does not complete before migrate_ensure_converge(). */
 void frt_save_begin(FixedRamTest *t, const char *uri);
 /*
  * Until a save has completed and the guest is stopped, which may be a moment
@@ -97,9 +97,9 @@ Snapshot *frt_save_and_open(FixedRamTest *t);
 void frt_compare_ram(FixedRamTest *t);
 void frt_check_figures(FixedRamTest *t);
 void frt_incoming(FixedRamTest *t, const char *uri);
-/* The paused guest against this snapshot. */
+/* Compare the paused guest with the scenario's snapshot: RAM and devices. */
 void frt_compare(FixedRamTest *t);
-/* Is the snapshot what the source's guest holds? */
+/* Check the snapshot against the memory of the source's guest. */
 void frt_check_saved(FixedRamTest *t);
 /* Another loading side, with more options and -incoming @uri. */
 void frt_restart_target(FixedRamTest *t, const char *uri,
@@ -118,13 +118,14 @@ void frt_check_pattern(FixedRamTest *t, const Snapshot *s);
 /* The block that holds it. */
 const SnapshotBlock *frt_pattern_block(FixedRamTest *t,
                                        const Snapshot *s);
-/* Another snapshot would be different then. */
+/* Change the memory, so that another snapshot differs. */
 void frt_change_memory(QTestState *qts);
 
 /*
- * Files that go when the test ends: the snapshot, "again", "base", "source"
- * are used by the steps, "faults" says which reads fail, "other", "copy" and
- * "disk" are for scenarios.  The last one lies in memory, for backends.
+ * Files that are removed when the test ends.  The steps use the snapshot,
+ * "again", "base" and "source"; "faults" holds the rules for reads that fail;
+ * "other", "copy" and "disk" are for scenarios.  The file of frt_shm_path()
+ * lies in /dev/shm, for memory backends.
  */
 char *frt_path(const char *name);
 char *frt_file_uri(const char *name);
@@ -139,7 +140,7 @@ void frt_remove_folder(void);
 char *frt_built_program(const char *name);
 /* The file's superblock. */
 SnapshotSuperblock frt_superblock(const char *name);
-/* It says that its save is not complete. */
+/* The superblock must say that the save is not complete. */
 void frt_assert_being_written(const char *name);
 void frt_copy_file(const char *from, const char *to);
 
@@ -148,22 +149,24 @@ int64_t frt_figure(QTestState *qts, const char *name);
 int64_t frt_ram_figure(QTestState *qts, const char *name);
 /* Polls until query-migrate says so; another end of the load ends the test. */
 void frt_wait_status(QTestState *qts, const char *status);
-/* Polls until the loading side has told it, whatever it told then. */
+/* Polls until the loading side has sent this event, among others. */
 void frt_wait_event(FixedRamTest *t, const char *event);
-/* The same without asking: its main loop may not answer. */
+/* The same without a query: the main loop may not answer. */
 void frt_wait_told(FixedRamTest *t, const char *event);
-/* The command must fail and say all of what. */
+/*
+ * The command must fail; its error must have all parts of @what: "this|that".
+ */
 void frt_assert_refused(QTestState *qts, const char *what,
                         const char *fmt, ...) G_GNUC_PRINTF(3, 4);
 
-/* What the HMP command prints must have @what in it. */
+/* The output of the HMP command must contain @what. */
 void frt_hmp_says(QTestState *qts, const char *command,
                   const char *what);
 
 /* The HMP command must succeed: it prints nothing. */
 void frt_hmp_silent(QTestState *qts, const char *command);
 
-/* Whether the guest runs. */
+/* Returns whether the guest runs. */
 bool frt_running(QTestState *qts);
 
 typedef struct FixedRamCase {

@@ -416,7 +416,7 @@ typedef struct Section {
     size_t end;
 } Section;
 
-/* Sections do not tell their lengths: look for the footer. */
+/* Sections have no length: search for the footer. */
 static size_t section_end(const Snapshot *s, size_t start)
 {
     uint8_t footer[5] = { FOOTER };
@@ -428,7 +428,7 @@ static size_t section_end(const Snapshot *s, size_t start)
     return at - s->data + sizeof(footer);
 }
 
-/* False behind the last section. */
+/* Returns false behind the last section. */
 static bool next_section(const Snapshot *s, Section *section)
 {
     Cursor c = { .s = s, .pos = section->end };

@@ -8,8 +8,8 @@
 #define TEST_FIXED_RAM_SNAPSHOT_H
 
 /*
- * A decoder of its own, which shares nothing with the code under test.  It
- * takes the file to be good: what is wrong with it ends the test.
+ * A decoder that shares no code with the product.  It expects a good file: any
+ * error ends the test.
  */
 
 #define SNAPSHOT_PAGE_SIZE 4096
@@ -46,12 +46,12 @@ bool snapshot_has_capability(const Snapshot *s, const char *name);
 const SnapshotBlock *snapshot_block(const Snapshot *s, const char *name);
 const SnapshotBlock *snapshot_largest_block(const Snapshot *s);
 
-/* What the page holds: zeros where its bit is clear, whatever the file has. */
+/* The page's content: zeros if its bit is clear, whatever the file holds. */
 const uint8_t *snapshot_page(const SnapshotBlock *block, uint64_t page);
 /* Bytes of the units, of one page or more, that hold a page of data. */
 uint64_t snapshot_block_data(const SnapshotBlock *block, uint64_t unit);
 uint64_t snapshot_data(const Snapshot *s);
-/* Pages with a clear bit for which the file holds something all the same. */
+/* Number of pages with a clear bit for which the file holds data. */
 uint64_t snapshot_stale_pages(const Snapshot *s);
 
 /*

@@ -55,7 +55,7 @@ static void test_parameter(void)
     qtest_quit(qts);
 }
 
-/* A load that is right; is it verified? */
+/* The load must succeed; @verified: query-migrate says that it was verified. */
 static void load_says(unsigned save, bool save_verify, unsigned load,
                       bool load_verify, bool verified)
 {
@@ -103,7 +103,7 @@ static void test_mapped(void)
     load_says(FR_MAPPED, true, FR_FIXED, true, false);
 }
 
-/* The byte that was in the middle of the pattern is another one now. */
+/* Change one byte in the middle of the pattern. */
 static void spoil_pattern(FixedRamTest *t)
 {
     g_autofree char *path = frt_path(FILE_TEST_FILENAME);
@@ -118,7 +118,7 @@ static void spoil_pattern(FixedRamTest *t)
     close(fd);
 }
 
-/* Nobody asks for the page: it is found all the same, unless nobody looks. */
+/* A loader finds the damaged page, unless the load does not verify. */
 static void test_spoiled(void)
 {
     FixedRamTest args = {
@@ -148,7 +148,7 @@ static void test_spoiled(void)
     frt_end(&args);
 }
 
-/* What was saved, and what this is. */
+/* The error describes the saved machine and this machine. */
 static void test_machine(void)
 {
     FixedRamTest args = {
@@ -173,7 +173,7 @@ static void test_machine(void)
     frt_assert_refused(args.to, "was saved from pc-|this is isapc|the "
                        "machine types differ", incoming, args.uri);
 
-    /* The same machine but for one block more. */
+    /* The same machine with one more RAM block. */
     frt_restart_target(&args, "defer", "-device isa-vga");
     frt_set_mode(args.to, args.load);
     frt_assert_refused(args.to, "was saved from pc-|RAM block", incoming,

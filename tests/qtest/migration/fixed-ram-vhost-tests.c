@@ -23,7 +23,7 @@
  * vhost-user: another process has RAM mapped
  */
 
-/* As much of the protocol as it takes to be a back end. */
+/* The part of the protocol that a back end needs. */
 typedef struct VhostUserMessage {
     uint32_t request;
     uint32_t flags;
@@ -159,7 +159,7 @@ static void user_action(FixedRamTest *t, bool paused)
     backend_start(&backend, false);
     add_chardev(t->to, backend.path);
     frt_assert_refused(t->to, "still being loaded", ADD_VSOCK);
-    /* Its reason goes to standard error, and the chardev goes with it. */
+    /* QEMU prints the reason to standard error and removes the chardev. */
     frt_assert_refused(t->to, "vhost-user",
                        "{ 'execute': 'netdev_add', 'arguments': "
                        "{ 'type': 'vhost-user', 'id': 'net0', "
@@ -183,7 +183,7 @@ static void test_user_plugged(void)
     }
 }
 
-/* Until QEMU knows that the back end has gone, it is in the way. */
+/* Wait until QEMU has noticed that the back end is gone. */
 static void load_begin_without_backend(FixedRamTest *t)
 {
     bool refused = true;
@@ -201,7 +201,7 @@ static void load_begin_without_backend(FixedRamTest *t)
     frt_wait_status(t->to, "postcopy-active");
 }
 
-/* A device whose back end has gone, and comes back during the load. */
+/* A device whose back end disconnects, and reconnects during the load. */
 static void test_user_again(void)
 {
     FixedRamTest args = {
@@ -287,7 +287,7 @@ static void test_net(void)
     }
     frt_begin_crawl(&args);
     frt_driver_start(&d, args.to, 0, 2);
-    /* Nobody but the device asks for the pages that are sent. */
+    /* Only the device touches the pages that are sent. */
     for (unsigned i = 0; i < 4; i++) {
         frt_driver_send(&d, NET_TX, PATTERN_START + i * MiB, NET_PACKET,
                         false);

@@ -46,7 +46,7 @@ static bool page_is_zero(QTestState *qts, uint64_t addr)
     return buffer_is_zero(page, SNAPSHOT_PAGE_SIZE);
 }
 
-/* What is missing, and then what is there. */
+/* Pages that are missing, then pages that are present. */
 static void balloon_action(FixedRamTest *t, bool paused)
 {
     uint64_t pos = paused ? MiB / 2 : 0;
@@ -67,7 +67,7 @@ static void balloon_action(FixedRamTest *t, bool paused)
     frt_driver_end(&d);
 }
 
-/* Nothing is given back during the load; afterwards it is. */
+/* The balloon gives nothing back during the load, but it does afterwards. */
 static void test_balloon(void)
 {
     FixedRamTest args = {

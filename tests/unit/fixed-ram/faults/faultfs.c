@@ -14,7 +14,7 @@
  * the library in the process itself it would wait in user space.
  *
  * Reads go through the kernel's page cache, and there is no readahead: the
- * kernel asks for those pages only that somebody reads.  A process that waits
+ * kernel asks only for pages that a process reads.  A process that waits
  * for such a page can be killed.
  */
 

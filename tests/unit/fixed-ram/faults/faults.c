@@ -5,9 +5,10 @@
  */
 
 /*
- * This is loaded into processes of all kinds, the shell that starts QEMU among
- * them: nothing of QEMU is used.  It says so on stderr and aborts if it cannot
- * do what it was asked to, since a test in which nothing fails shows nothing.
+ * The dynamic linker loads this library into all processes of a test, also the
+ * shell that starts QEMU, so it uses nothing of QEMU.  If it cannot do what it
+ * was told to do, it prints the reason and aborts: a test without faults would
+ * show nothing.
  */
 
 #include <dlfcn.h>
@@ -31,7 +32,7 @@ typedef FixedRamFaultsRule Rule;
 
 typedef enum Operation { READ, WRITE, SYNC } Operation;
 
-/* What a rule that is not off concerns. */
+/* The operation that a rule with this mode concerns. */
 static Operation concerned(uint32_t mode)
 {
     return mode >= FIXED_RAM_FAULTS_SYNC_ERROR ? SYNC :
@@ -69,7 +70,7 @@ static void __attribute__((constructor)) map_faults(void)
     faults = page;
 }
 
-/* Takes one of those that are left to fail. */
+/* Count down @left; false: none is left. */
 static bool take_one(Rule *rule)
 {
     uint64_t left = get(rule->left);
@@ -126,8 +127,8 @@ static void hang(Rule *rule, uint32_t mode)
 }
 
 /*
- * Returns the errno that a read, or what else it is, shall fail with, or 0.
- * Then it may be that there are only *@length bytes.
+ * Returns the errno with which the operation must fail, or 0.  With 0, *@length
+ * may have become smaller: the operation is cut there.
  */
 static int judge(Operation op, const struct stat *file, size_t *length,
                  off_t offset)
@@ -168,7 +169,10 @@ static bool all_off(void)
     return true;
 }
 
-/* False: it fails, errno is set.  @offset < 0: where the file is at. */
+/*
+ * Returns false, with errno set, if it must fail.  @offset < 0: the file's
+ * position.
+ */
 static bool allow(Operation op, int fd, size_t *length, off_t offset)
 {
     struct stat file;
@@ -196,7 +200,7 @@ static void *find_next(const char *name)
     return next;
 }
 
-/* Who would have been called without us; may be asked for by many at once. */
+/* The function that this library hides.  Several threads may ask at once. */
 #define NEXT(name) ({                                                   \
     static typeof(name) *next_;                                         \
     if (!__atomic_load_n(&next_, __ATOMIC_RELAXED)) {                   \
@@ -240,8 +244,8 @@ ssize_t pwrite64(int fd, const void *buf, size_t length, off64_t offset)
 }
 
 /*
- * The same for vectors.  One that is cut gets no more than its first part,
- * as any such read may.
+ * The same for vectors.  A call that is cut transfers its first part at most,
+ * as any such call may.
  */
 static bool allow_vector(Operation op, int fd, const struct iovec **iov,
                          int *n, struct iovec *part, off_t offset)
@@ -300,7 +304,7 @@ ssize_t pwritev64(int fd, const struct iovec *iov, int n, off64_t offset)
     return ALLOWED_VECTOR(pwritev64, WRITE, iov, n, offset, offset);
 }
 
-/* Of the whole file, wherever a rule begins. */
+/* A sync concerns the whole file, whatever the range of the rule is. */
 static bool allow_sync(int fd)
 {
     size_t length = INT64_MAX;

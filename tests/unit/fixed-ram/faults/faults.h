@@ -12,15 +12,14 @@
  *
  *   LD_PRELOAD=libfixed-ram-faults.so QEMU_FIXED_RAM_FAULTS=PATH
  *
- * maps the first page of the file PATH, and does what stands there.  Its
+ * maps the first page of the file PATH, and obeys the rules there.  Its
  * driver, another process, maps the same page.  Without that variable the
  * library does nothing.  A process with AddressSanitizer also needs
  * verify_asan_link_order=0 in ASAN_OPTIONS.
  *
- * Only read(), pread(), readv() and preadv() are touched, the same for write,
- * fsync() and fdatasync(), and only for files that are named.  That is done by
- * device and inode, so that it does not matter how the file was opened, or that
- * it has been unlinked since.
+ * It changes read(), pread(), readv() and preadv(), the same for write, fsync()
+ * and fdatasync(), and only for files that a rule names.  A rule has the file's
+ * device and inode, so the file may be opened in any way, or be unlinked.
  */
 #define FIXED_RAM_FAULTS_ENV    "QEMU_FIXED_RAM_FAULTS"
 #define FIXED_RAM_FAULTS_BYTES  4096
@@ -42,14 +41,14 @@ enum {
 
 /*
  * All fields are little-endian and lie one after the other without gaps.
- * Everybody accesses them atomically.  The driver sets @mode to "off" before
+ * Both processes access them atomically.  The driver sets @mode to "off" before
  * it changes which reads are meant, and to another mode after that; how they
  * fail may change at any time.
  *
  * A rule concerns reads of its file that touch bytes from @first to before
  * @end, or writes, or any syncs of it.  Of those, the first @after ones pass,
- * and then each @every-th one fails, until @left have failed.  One that has
- * waited is looked at again as if it were another one.
+ * and then each @every-th one fails, until @left have failed.  An operation
+ * that has waited is judged once more, as if it were a new one.
  */
 typedef struct FixedRamFaultsRule {
     uint32_t mode;
