@@ -73,7 +73,9 @@ class QMP:
         connected = self._loop.start(self._client.connect(where))
         try:
             connected.result(timeout)
-        except ClientError as e:
+        except (ClientError, AssertionError) as e:
+            # the client asserts that QEMU has not ended right after its greeting
+            self.close()
             raise Lost(f"no QMP greeting: {e}") from e
         except TimeoutError:
             connected.cancel()
