@@ -131,7 +131,7 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
                                       in->on_demand, errp);
     if (!in->map ||
         (!in->on_demand &&
-         !fixed_ram_ramblocks_check_writable(in->map, in->name, errp))) {
+         !fixed_ram_ramblocks_check_room(in->map, in->name, errp))) {
         return false;
     }
     incoming_verify(in);

@@ -317,20 +317,6 @@ static uint64_t block_data_bytes(const FixedRamBlock *block)
            bitmap_count_one(block->data, block->length / block->page_size);
 }
 
-static bool check_not_readonly(RAMBlock *rb, uint64_t bytes, const char *name,
-                               Error **errp)
-{
-    if (!(rb->flags & RAM_READONLY) ||
-        (!bytes && buffer_is_zero(qemu_ram_get_host_addr(rb),
-                                  qemu_ram_get_used_length(rb)))) {
-        return true;
-    }
-    error_setg(errp, "snapshot '%s': cannot load block '%s': it has 0x%" PRIx64
-               " bytes of data in the snapshot, and this machine's memory for "
-               "it is read-only", name, rb->idstr, bytes);
-    return false;
-}
-
 /*
  * A shared mapping of a file takes room in its file system when it is written,
  * and a store raises SIGBUS if there is none.  What the file has allocated is
@@ -358,17 +344,15 @@ static bool check_room(RAMBlock *rb, uint64_t bytes, const char *name,
     return false;
 }
 
-bool fixed_ram_ramblocks_check_writable(const FixedRamMap *map,
-                                        const char *name, Error **errp)
+bool fixed_ram_ramblocks_check_room(const FixedRamMap *map,
+                                    const char *name, Error **errp)
 {
     RCU_READ_LOCK_GUARD();
     for (size_t i = 0; i < map->blocks->len; i++) {
         const FixedRamBlock *block = fixed_ram_map_block(map, i);
         RAMBlock *rb = qemu_ram_block_by_name(block->name);
-        uint64_t bytes = block_data_bytes(block);
 
-        if (!check_not_readonly(rb, bytes, name, errp) ||
-            !check_room(rb, bytes, name, errp)) {
+        if (!check_room(rb, block_data_bytes(block), name, errp)) {
             return false;
         }
     }

@@ -46,15 +46,15 @@ FixedRamMap *fixed_ram_ramblocks_map(const FixedRamRamSection *ram,
                                   Error **errp);
 
 /**
- * fixed_ram_ramblocks_check_writable(): can the guest's memory take all pages?
+ * fixed_ram_ramblocks_check_room(): is there room for all of the data?
  *
  * @name: the snapshot's file, for messages
  *
- * Eager loads only: a store to read-only memory, or to a backend's file that
- * has no room left, would end the process.  On demand the load pauses instead.
+ * Looks at the file systems of the backends' files.  Eager loads only: on
+ * demand the load pauses where there is no room.
  */
-bool fixed_ram_ramblocks_check_writable(const FixedRamMap *map,
-                                        const char *name, Error **errp);
+bool fixed_ram_ramblocks_check_room(const FixedRamMap *map, const char *name,
+                                    Error **errp);
 
 /**
  * fixed_ram_ramblocks_attach(): tell @map where its blocks are in memory

@@ -189,7 +189,7 @@ static void test_demand_huge_pages(void)
     test_huge_pages(FR_DEMAND);
 }
 
-/* The saving side has the same content: that does not make it writable. */
+/* Both sides have the same read-only NVDIMM: nothing of it is written. */
 static void test_readonly(void)
 {
     g_autofree char *path = frt_shm_path();
@@ -198,11 +198,14 @@ static void test_readonly(void)
         "share=on,readonly=on,mem-path=%s "
         "-device nvdimm,id=nv,memdev=rom,unarmed=on", path);
     g_autofree char *junk = g_malloc(16 * MiB);
+    g_autofree char *saved = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *again = frt_path("again");
+    g_autoptr(Snapshot) want = NULL;
+    g_autoptr(Snapshot) have = NULL;
     FixedRamTest args = {
         .start.memory_backend = "-m %s,slots=1,maxmem=1G",
         .start.opts_source = opts,
         .start.opts_target = opts,
-        .start.hide_stderr = true,
         .save = FR_FIXED,
         .load = FR_FIXED,
     };
@@ -215,10 +218,12 @@ static void test_readonly(void)
     if (!frt_prepare(&args)) {
         return;
     }
-    frt_set_mode(args.to, args.load);
-    frt_assert_refused(args.to, FILE_TEST_FILENAME "|rom|read-only",
-                       "{ 'execute': 'migrate-incoming', "
-                       "'arguments': { 'uri': %s } }", args.uri);
+    frt_load(&args);
+    /* mapped-ram alone cannot load it: there is no other load to compare. */
+    frt_save_again(args.to, args.load, "again");
+    want = snapshot_open(saved, 0);
+    have = snapshot_open(again, 0);
+    snapshot_assert_same_ram(want, have);
     frt_end(&args);
 }
 
