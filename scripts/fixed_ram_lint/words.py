@@ -23,6 +23,10 @@ PATTERN = re.compile('|'.join(rf'\b(?P<w{n}>{words})\b'
                               for n, words in enumerate(WORDS)), re.I)
 HINTS = list(WORDS.values())
 
+# Where such words are only counted, because not all sentences are plain yet.
+NOT_YET = ('include/', 'migration/', 'tests/fuzz/',
+           'tests/unit/')
+
 EXEMPT = ('COPYING', 'scripts/fixed_ram_lint/words.py')
 C_TEXT = re.compile(r'(/\*.*?\*/|//[^\n]*)|("(?:\\.|[^"\\\n])*")|'
                     r'\'(?:\\.|[^\'\\\n])*\'', re.S)
