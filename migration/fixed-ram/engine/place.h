@@ -10,10 +10,11 @@
 #include "internal.h"
 
 /*
- * All but the first two of these functions place units of the worker's claim
- * after fixed_ram_read_claim() has succeeded.  What has been placed is received, and
- * no longer part of the claim.  If placing fails the rest of the claim is
- * missing again, and the load stalls.  Only for the worker's own thread.
+ * The first two functions are called before fixed_ram_read_claim(), the others
+ * after it has succeeded: these place units of the worker's claim.  What has
+ * been placed is received, and no longer part of the claim.  If placing fails
+ * the rest of the claim is missing again, and the load stalls.  Only for the
+ * worker's own thread.
  */
 
 /**

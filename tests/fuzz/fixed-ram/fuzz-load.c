@@ -151,7 +151,7 @@ static void touch_page(const Run *run, size_t i, uint64_t page)
 /* A prime, and more than any block has. */
 #define STRIDES 641
 
-/* Does the guest look at everything?  It must, if nobody else brings it. */
+/* Does the guest look at everything?  It must, if no loader loads it. */
 static uint64_t pages_wanted(const Input *in)
 {
     return in->order & 0x80 && in->loaders % 4 ? in->order & 0x3f : STRIDES;
@@ -231,7 +231,7 @@ static void run_pause(Run *run)
 {
     Error *err = NULL;
 
-    error_setg(&err, "paused by somebody");
+    error_setg(&err, "paused by the fuzzer");
     run->paused = true;
     fixed_ram_load_stall(run->load, err);
 }
@@ -307,7 +307,7 @@ static void run_load(Run *run)
     if (run->given_up) {
         qemu_thread_join(&guest);       /* nothing has it wait any more */
     }
-    /* It does not wait for who read when it was paused. */
+    /* A recovery does not wait for reads that began before the pause. */
     while (input_sources_open() > open) {
         g_usleep(10);
     }

@@ -91,7 +91,7 @@ static void disk_close(FixedRamSource *source)
 
     fixed_ram_source_unref(s->file);
     g_free(s);
-    /* Nobody else is at this source: whoever waits may free the disk. */
+    /* Nothing of this source is left: a test that waits may free the disk. */
     QEMU_LOCK_GUARD(&disk->lock);
     disk->closed++;
     qemu_cond_broadcast(&disk->cond);

@@ -444,7 +444,7 @@ void rig_check_complete(Rig *rig)
                      qatomic_read(&stats->loader_bytes), ==,
                      rig->map->wanted);
     if (rig->o.on_demand) {
-        /* Who runs in that memory must not see half of a page. */
+        /* A thread that runs in that memory must not see half of a page. */
         g_assert_cmpuint(qatomic_read(&rig->disk.straight), ==, 0);
     }
 }

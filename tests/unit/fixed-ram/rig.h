@@ -147,8 +147,8 @@ void rig_check_reads(Rig *rig, bool once);
 void rig_check_complete(Rig *rig);
 
 /**
- * rig_check_waits(): the load was freed; was each unit that came told to
- * whoever waited, and no more often than it could be?
+ * rig_check_waits(): the load was freed; was wait_end() called for each unit
+ * that was placed, and no more often than there were reasons?
  */
 void rig_check_waits(Rig *rig);
 

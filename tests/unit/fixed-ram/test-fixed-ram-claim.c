@@ -99,7 +99,7 @@ static void expect_claim(FixedRamMap *map, size_t extent, uint64_t first,
 
 /*
  * Extent @extent of @map is @units units from @first on: claimed word by word,
- * or at once, and nobody else's units with them.
+ * or at once, and no units of other extents with them.
  */
 static void expect_extent(FixedRamMap *map, size_t extent,
                           FixedRamBlock *block, uint64_t first,
@@ -188,7 +188,7 @@ static void test_extent_holes(void)
     expect_claim(map, 1, 512, 1);
 }
 
-/* Dense, but somebody was here before: no more than a word. */
+/* Dense, but a fault was here before: no more than a word. */
 static void test_extent_not_intact(void)
 {
     g_autoptr(FixedRamMap) map = fixed_ram_map_new();

@@ -16,7 +16,7 @@
 #define TOUCHERS        4
 #define ROUNDS          300
 
-/* Who hangs. */
+/* The threads that hang. */
 typedef struct Hang {
     const char *name;
     unsigned loaders;
@@ -47,7 +47,7 @@ static void set_turns(Rig *rig, bool turns)
                       : INT64_MIN / 2);
 }
 
-/* All sources that there are hang, and so do all whom @h says. */
+/* All sources that there are hang, and so do all threads of @h. */
 static Rig *rig_new_hanging(const Hang *h, Toucher *t)
 {
     RigOptions o = { .on_demand = true, .loaders = h->loaders };
@@ -70,7 +70,7 @@ static Rig *rig_new_hanging(const Hang *h, Toucher *t)
     return rig;
 }
 
-/* Who waited has what it waited for, and everything comes. */
+/* The threads that waited have their pages, and all others are loaded. */
 static void check_rest(Rig *rig, const Hang *h, Toucher *t)
 {
     Toucher all = { };
@@ -85,15 +85,15 @@ static void check_rest(Rig *rig, const Hang *h, Toucher *t)
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     rig_check_complete(rig);
     g_assert_false(fixed_ram_load_may_be_stuck(rig->load));
-    /* Who has just read in vain may not have said so yet. */
+    /* A fault thread whose read has just failed may not have said so yet. */
     while (qatomic_read(&rig->load->pace.urgent)) {
         g_thread_yield();
     }
 }
 
 /*
- * The load ends before the reads do.  When they return nothing is left of what
- * they were for: whoever touches it now is seen, by a sanitizer at least.
+ * The load ends before the reads do.  When they return the load and its memory
+ * are gone: a sanitizer sees a thread that touches them.
  */
 static void leave(Rig *rig, unsigned hanging)
 {
@@ -101,7 +101,7 @@ static void leave(Rig *rig, unsigned hanging)
         g_assert_cmpuint(rig->disk.inside, ==, hanging);
     }
     rig_leave(rig);
-    /* Those who hang keep what they read from. */
+    /* The threads that hang keep the source that they read. */
     g_assert_cmpuint(disk_closed(&rig->disk), <, rig->disk.opened);
     disk_hold(&rig->disk, false);
     rig_free(rig);
@@ -123,7 +123,7 @@ static void test_hang(const void *opaque)
     leave(rig, hanging(h));
 }
 
-/* They return in time, and nobody else takes their place. */
+/* The reads return in time, and no thread replaces those that read. */
 static void test_return(const void *opaque)
 {
     const Hang *h = opaque;

@@ -26,7 +26,7 @@ static uint8_t *page_at(Rig *rig, unsigned extent, uint64_t page)
 /* All has come; of the first block's extents, those of @mask as one. */
 static void check_whole(Rig *rig, unsigned mask)
 {
-    g_autoptr(GPtrArray) broken = fixed_ram_map_split_extents(rig->map);
+    g_autoptr(GPtrArray) split = fixed_ram_map_split_extents(rig->map);
     unsigned dense = BIT(RIG_FULL) | BIT(RIG_HOLED) | BIT(RIG_PATCHY);
     unsigned n = 0;
 
@@ -36,19 +36,19 @@ static void check_whole(Rig *rig, unsigned mask)
     for (unsigned i = 0; i < RIG_EXTENTS; i++) {
         g_assert_cmpint(rig_whole(rig, i), ==, !!(mask & BIT(i)));
         if (dense & ~mask & BIT(i) && rig_block(rig, 0)->huge) {
-            g_assert_cmpuint(n, <, broken->len);
-            g_assert_true(g_ptr_array_index(broken, n++) ==
+            g_assert_cmpuint(n, <, split->len);
+            g_assert_true(g_ptr_array_index(split, n++) ==
                           page_at(rig, i, 0));
         }
     }
     if (!rig->o.more) {
-        g_assert_cmpuint(broken->len, ==, n);
+        g_assert_cmpuint(split->len, ==, n);
     }
 }
 
 #define ALL_DENSE (BIT(RIG_FULL) | BIT(RIG_HOLED) | BIT(RIG_PATCHY))
 
-/* @opaque: options; nobody is in the way */
+/* @opaque: options; no fault is in the way */
 static void test_move(const void *opaque)
 {
     RigOptions o = *(const RigOptions *)opaque;
@@ -117,7 +117,7 @@ static void test_many(void)
     rig_free(rig);
 }
 
-/* --- somebody was here before --- */
+/* --- a fault was here before --- */
 
 /* Start with one loader, which has taken the first extent and must wait. */
 static Rig *start_held(const RigOptions *o)
@@ -139,14 +139,14 @@ static void complete(Rig *rig)
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
 }
 
-/* What the faults have broken the kernel can mend, and nobody sees it. */
-static void collapse_broken(Rig *rig, size_t expected)
+/* The kernel collapses the extents that faults split; the content remains. */
+static void collapse_split(Rig *rig, size_t expected)
 {
-    g_autoptr(GPtrArray) broken = fixed_ram_map_split_extents(rig->map);
+    g_autoptr(GPtrArray) split = fixed_ram_map_split_extents(rig->map);
 
-    g_assert_cmpuint(broken->len, ==, expected);
+    g_assert_cmpuint(split->len, ==, expected);
     rig_stop(rig);
-    fixed_ram_collapse(broken);
+    fixed_ram_collapse(split);
     rig_check_all(rig);
 }
 
@@ -160,7 +160,7 @@ static void collapse_broken(Rig *rig, size_t expected)
 static void check_zero_touched(const RigOptions *o, unsigned first,
                                unsigned step, bool write)
 {
-    unsigned broken = 1;
+    unsigned split = 1;
     Rig *rig = start_held(o);
 
     if (!rig) {
@@ -186,9 +186,9 @@ static void check_zero_touched(const RigOptions *o, unsigned first,
     rig_check_complete(rig);
     rig_check_reads(rig, true);
     if (!rig_can_move(o)) {
-        broken = rig_block(rig, 0)->huge ? 3 : 0;
+        split = rig_block(rig, 0)->huge ? 3 : 0;
     }
-    collapse_broken(rig, broken);
+    collapse_split(rig, split);
     rig_check_waits(rig);
     rig_free(rig);
 }

@@ -63,7 +63,7 @@ static void test_on_demand(const void *opaque)
     }
 }
 
-/* Nobody touches anything: nothing is read twice, nor told twice. */
+/* No thread touches anything: no page is read twice, nor told twice. */
 static void test_alone(const void *opaque)
 {
     static const unsigned loaders[] = { 1, 3 };

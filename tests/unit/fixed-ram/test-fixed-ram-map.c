@@ -322,7 +322,7 @@ static void test_is_whole(void)
     g_assert_true(extent_is_whole(map, 3));
     g_assert_false(extent_is_whole(map, 4));
 
-    /* Somebody has one page of it, at any place: not whole. */
+    /* Another thread has claimed one page of it: not whole. */
     for (uint64_t unit = 0; unit < 512; unit += 73) {
         g_assert_true(fixed_ram_map_claim_around(block, unit, 1, &claim));
         g_assert_false(fixed_ram_claim_is_whole(&claim));
@@ -360,13 +360,13 @@ static void test_is_whole_large_units(void)
         g_autoptr(FixedRamMap) map = fixed_ram_map_new();
         FixedRamBlock *block = add_full(map, "large", 2 * HUGE_UNITS,
                                         units[i]);
-        g_autoptr(GPtrArray) broken = NULL;
+        g_autoptr(GPtrArray) split = NULL;
 
         block->huge = true;
         g_assert_false(extent_is_whole(map, 0));
         g_assert_false(extent_is_whole(map, 1));
-        broken = fixed_ram_map_split_extents(map);
-        g_assert_cmpuint(broken->len, ==, 0);
+        split = fixed_ram_map_split_extents(map);
+        g_assert_cmpuint(split->len, ==, 0);
     }
 }
 
@@ -380,7 +380,7 @@ static void set_whole(FixedRamMap *map, size_t extent)
 }
 
 /* Of dense extents, those that did not come as one. */
-static void test_broken(void)
+static void test_split(void)
 {
     g_autoptr(FixedRamMap) map = fixed_ram_map_new();
     FixedRamBlock *block = block_new("block", 5 * HUGE_UNITS + 500, PAGE);
@@ -435,6 +435,6 @@ int main(int argc, char **argv)
                     test_is_whole_second_block);
     g_test_add_func("/fixed-ram/map/is-whole-large-units",
                     test_is_whole_large_units);
-    g_test_add_func("/fixed-ram/map/broken", test_broken);
+    g_test_add_func("/fixed-ram/map/split", test_split);
     return g_test_run();
 }

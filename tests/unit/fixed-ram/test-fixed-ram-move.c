@@ -224,11 +224,11 @@ static void test_gone(void)
     rig_free(&rig);
 }
 
-/* --- who waits --- */
+/* --- threads that wait --- */
 
 typedef struct Toucher {
     QemuThread thread;
-    /* volatile: nobody looks at what was read, but it must be read. */
+    /* volatile: the compiler must not drop the read. */
     const volatile uint8_t *addr;
     uint8_t seen;
 } Toucher;

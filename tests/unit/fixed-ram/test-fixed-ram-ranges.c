@@ -113,7 +113,7 @@ static void rig_free(Rig *rig)
     munmap(host, length + BEHIND);
 }
 
-/* Whoever touched the last page went on before it was counted. */
+/* A thread that waits for the last page goes on before it is counted. */
 static void expect_complete(Rig *rig)
 {
     while (fixed_ram_load_state(rig->load) == FIXED_RAM_LOAD_ACTIVE) {

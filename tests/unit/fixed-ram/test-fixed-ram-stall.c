@@ -24,7 +24,7 @@
  */
 static int no_place;            /* atomic */
 static unsigned not_placed;     /* how often it was that errno; atomic */
-/* Those who are about to learn that errno wait meanwhile. */
+/* Threads that are about to get that errno wait meanwhile. */
 static bool place_held;         /* atomic */
 
 static bool is_place(unsigned long request)
@@ -81,7 +81,7 @@ static void check_error(Rig *rig, const char *block)
     error_free(err);
 }
 
-/* Whoever waits when the load fails is let go. */
+/* The threads that wait when the load fails go on. */
 static void test_fail(void)
 {
     RigOptions o = { .on_demand = true, .good_reads = DISK_BAD };
@@ -262,8 +262,8 @@ static void test_late_error(void)
 }
 
 /*
- * Reads that began before the stall succeed after it.  By then somebody mends
- * the file, and they find what must not be placed.
+ * Reads that began before the stall succeed after it.  An administrator mends
+ * the file meanwhile, so what they find must not be placed.
  */
 static void test_late_read(void)
 {
@@ -347,7 +347,7 @@ static void test_bad_page(const void *opaque)
     rig_free(rig);
 }
 
-/* A fault finds a bad page beside its own; who waits gets it in the end. */
+/* A fault finds a bad page beside its own; the thread gets its page. */
 static void test_bad_neighbour(void)
 {
     RigOptions o = { .on_demand = true };
@@ -380,7 +380,7 @@ static void test_bad_neighbour(void)
 typedef struct NoPlace {
     const char *name;
     int err;
-    bool fault;                 /* somebody waits; else loaders are at work */
+    bool fault;                 /* a thread waits; else loaders are at work */
     bool shared;
 } NoPlace;
 
@@ -425,7 +425,7 @@ static void test_no_place(const void *opaque)
     if (n->fault) {
         rig_touch(rig, &t, block, rig_data_page(block, 5));
     }
-    /* As often as somebody tries to go on. */
+    /* As often as the load is recovered. */
     for (unsigned i = 0; i < 3; i++) {
         rig_wait(rig, FIXED_RAM_LOAD_STALLED);
         check_no_place(rig, n->err);
@@ -444,7 +444,7 @@ static void test_no_place(const void *opaque)
     rig_free(rig);
 }
 
-/* Not even zeros can be placed for who has touched a page of them. */
+/* Not even zeros can be placed for a thread that touched a zero page. */
 static void test_no_place_zero(void)
 {
     RigOptions o = { .on_demand = true };
@@ -471,7 +471,7 @@ static void test_no_place_zero(void)
     rig_free(rig);
 }
 
-/* Before the guest runs it fails, and lets go who waits as soon as it can. */
+/* Before the guest runs it fails; threads that wait go on soon. */
 static void test_no_place_fail(void)
 {
     RigOptions o = { .on_demand = true, .loaders = 2 };

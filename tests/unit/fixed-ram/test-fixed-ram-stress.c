@@ -48,7 +48,7 @@ static size_t stress_block(const Stress *s, const FixedRamBlock *block)
            block == fixed_ram_map_block(s->map, 1) ? 1 : 2;
 }
 
-/* Note the new owner of the units at @run; nobody else may be it. */
+/* Note the new owner of the units at @run: there was none other than @from. */
 static void stress_own(Stress *s, const FixedRamBlock *block,
                        const FixedRamRun *run, unsigned from, unsigned to)
 {

@@ -28,7 +28,7 @@ typedef struct Rig {
 /* A thread that reads one byte and may have to wait for it. */
 typedef struct Toucher {
     QemuThread thread;
-    /* volatile: nobody looks at what was read, but it must be read. */
+    /* volatile: the compiler must not drop the read. */
     const volatile uint8_t *addr;
     uint32_t thread_id;         /* atomic; 0 until it runs */
     uint8_t seen;
@@ -126,7 +126,7 @@ static int zero(Rig *rig, unsigned page)
                                rig->page);
 }
 
-/* Place a page of @byte behind everybody's back: nobody is woken. */
+/* Place a page of @byte and wake no thread. */
 static void place_silently(Rig *rig, unsigned page, uint8_t byte)
 {
     g_autofree uint8_t *bytes = g_malloc(rig->page);
@@ -234,7 +234,7 @@ static void test_copy_over_present(void)
     }
 }
 
-/* Present, but nobody has told the thread that waits. */
+/* The page is present, but the thread that waits has not been woken. */
 static void test_present_wakes(void)
 {
     Toucher t;
@@ -318,7 +318,7 @@ static void test_unregister(void)
     expect_fault(&rig, &t);
     fixed_ram_uffd_unregister(&rig.uffd, rig.mem, rig.size);
     expect_seen(&t, 0);
-    expect_page(&rig, 2, 0);                    /* nobody has to serve it */
+    expect_page(&rig, 2, 0);                    /* no thread serves it */
     g_assert_cmpint(copy(&rig, 3, 1), ==, -ENOENT);
     g_assert_cmpint(zero(&rig, 3), ==, -ENOENT);
     rig_free(&rig);

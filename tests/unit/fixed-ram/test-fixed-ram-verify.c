@@ -71,7 +71,7 @@ static void test_right(gconstpointer opaque)
     rig_free(rig);
 }
 
-/* By faults alone; who touches finds what was saved. */
+/* By faults alone; each thread finds what was saved. */
 static void test_faults(gconstpointer opaque)
 {
     RigOptions o = *(const RigOptions *)opaque;
@@ -104,7 +104,7 @@ static void flip(Rig *rig, const FixedRamBlock *block, uint64_t page,
         1 << seed % 8;
 }
 
-/* Somebody waits for the page, or not; it is mended, and the load goes on. */
+/* A thread waits for the page, or not; it is mended, and the load goes on. */
 static void try_on_demand(const RigOptions *o, unsigned i, uint64_t page)
 {
     Rig *rig = rig_new_verified(o);
@@ -212,7 +212,7 @@ static void test_partial(void)
     rig_free(rig);
 }
 
-/* What the file holds of a page whose bit is clear is nobody's content. */
+/* What the file holds of a page whose bit is clear is not verified. */
 static void test_stale(gconstpointer opaque)
 {
     RigOptions o = *(const RigOptions *)opaque;
