@@ -93,88 +93,102 @@ bool fixed_ram_check_shareable(Error **errp);
 /**
  * fixed_ram_outgoing_prepare(): a snapshot is about to be written to @fd
  *
- * @name: the file, for messages
- * @start: where in the file it will begin
+ * @fd: remains the caller's
+ * @name: the file, for messages and for opening it again
+ * @start: where in the file the snapshot will begin
  *
- * Locks the file until the migration has ended.  Returns true, too, without
- * fixed-ram.
+ * Tries to open what the migration will open later, and locks the file until
+ * the migration has ended or fixed_ram_outgoing_release() is called.  The
+ * content of the file does not change.  On failure the file is not locked.
+ * Without fixed-ram it does nothing and returns true.
  */
 bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
                                 Error **errp);
 
 /**
- * fixed_ram_outgoing_channel(): the stream will go to @file
+ * fixed_ram_outgoing_release(): the migration did not start
  *
- * Puts a channel in its place that sees what goes to it.
+ * Unlocks the file of fixed_ram_outgoing_prepare(), if there is one.
  */
-void fixed_ram_outgoing_channel(QIOChannelFile **file);
+void fixed_ram_outgoing_release(void);
+
+/**
+ * fixed_ram_outgoing_wrap_channel(): the stream will be written to *@file
+ *
+ * Replaces *@file by a channel that takes checksums of the stream.
+ */
+void fixed_ram_outgoing_wrap_channel(QIOChannelFile **file);
 
 /*
- * Those below are the migration thread's.  Without a save that was prepared
- * they do nothing.
+ * The migration thread calls the functions below.  They do nothing in a save
+ * without fixed_ram_outgoing_prepare().
  */
 
 /**
- * fixed_ram_outgoing_block(): mapped-ram has found a place for @block
+ * fixed_ram_outgoing_block(): mapped-ram has chosen the place of @block
  *
- * @alignment: of where the pages are, which may be moved on for a superblock
+ * @alignment: of the place of its pages, which may be moved to the next
+ *             multiple to leave space for the superblock
  *
- * An error is told by fixed_ram_outgoing_begin().
+ * fixed_ram_outgoing_begin() reports its error.
  */
 void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment);
 
 /**
- * fixed_ram_outgoing_begin(): all blocks have places, pages follow
+ * fixed_ram_outgoing_begin(): all blocks have places, no page is written yet
  *
- * From here on the file says that it is being written.  Lets the big lock go
- * meanwhile.
+ * Writes the superblock, which says that the snapshot is being written.
+ * Releases the big lock while it writes.
  */
 bool fixed_ram_outgoing_begin(Error **errp);
 
 /**
- * fixed_ram_outgoing_bulk(): let a stopped guest's RAM be saved in bulk
+ * fixed_ram_outgoing_bulk(): save the RAM of a stopped guest in bulk
  *
- * @f: the stream, whose error ends it; one that is met becomes that of @f
- * @dirty_pages: how many are still to be saved, kept up to date
+ * @f: the stream; an error becomes its error, and its error ends the save
+ * @dirty_pages: number of pages that are still to be saved, kept up to date
  *
- * The first call begins it.  Takes a moment; who holds the bitmaps' lock and is
- * in a read section of RCU should let both go then.  Returns how many pages
- * were saved meanwhile, at least one, or -EIO; 0: what is left must be looked
- * for in blocks' dirty bitmaps.
+ * The first call starts the bulk save.  Each call takes a moment; the caller
+ * should release the lock of the bitmaps and leave its RCU read section between
+ * two calls.  Returns the number of pages that were saved since the last call,
+ * at least one, or -EIO.  Returns 0 if the caller must look for the remaining
+ * pages in the dirty bitmaps.
  */
 int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages);
 
-/** fixed_ram_outgoing_bulk_end(): the migration is over, however it went */
+/** fixed_ram_outgoing_bulk_end(): the migration has ended, with any result */
 void fixed_ram_outgoing_bulk_end(void);
 
 /**
  * fixed_ram_outgoing_page(): write the page of @block at @offset to its place
  *
- * An error becomes that of @f.  Returns false if nothing has been done because
- * the save is not ours.
+ * An error becomes the error of @f.  Returns false if this is no save of
+ * fixed-ram: then nothing is written.
  */
 bool fixed_ram_outgoing_page(QEMUFile *f, RAMBlock *block, uint64_t offset);
 
 /**
  * fixed_ram_outgoing_pages(): write pages of @block to their places
  *
- * @iov: they are one behind the other in the guest's memory
+ * @ioc: a file channel
+ * @iov: pages that follow each other in the guest's memory
  *
- * Returns how many bytes they have, -1 on failure, or 0 if nothing has been
- * done because the save is not ours.  Any thread.
+ * Returns the number of bytes written, which is all of them, or -1 on failure.
+ * Returns 0 if this is no save of fixed-ram: then nothing is written.  Any
+ * thread.
  */
 ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
                                  const struct iovec *iov, size_t niov,
                                  Error **errp);
 
-/** fixed_ram_outgoing_bitmap(): @block's is final, no page will follow */
+/** fixed_ram_outgoing_bitmap(): the bitmap of @block is final */
 void fixed_ram_outgoing_bitmap(RAMBlock *block);
 
 /**
  * fixed_ram_outgoing_finish(): the stream has been written to @f
  *
- * Completes the snapshot and returns when it is on disk.  An error becomes
- * that of @f.
+ * Writes the index, completes the snapshot and returns when it is on disk.  An
+ * error becomes the error of @f.
  */
 void fixed_ram_outgoing_finish(QEMUFile *f);
 

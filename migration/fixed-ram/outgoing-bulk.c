@@ -1,5 +1,5 @@
 /*
- * fixed-ram: a stopped guest's RAM is saved in bulk
+ * fixed-ram: save the RAM of a stopped guest in bulk
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -25,26 +25,28 @@
 #include "util/io.h"
 
 /*
- * RAM of a guest that stands still when its save begins goes by large writes,
- * the rest as ever.  Nothing here is a state of the migration: what is dirty is
- * taken over from blocks' dirty bitmaps and from the dirty log, as if it were
- * sent.  Who writes to a page afterwards makes it dirty again, and the ordinary
- * way finds it.  If the guest goes on meanwhile, that way gets all that has not
- * been looked at.
+ * If the guest is stopped when its save begins, saver threads write its RAM by
+ * large writes.  The migration thread clears the dirty bitmaps and the dirty
+ * log at the start, as if all pages were sent.  A device that writes to a page
+ * afterwards makes it dirty again, and the migration thread saves that page as
+ * usual.  If the guest is started meanwhile, the bulk save ends, and the
+ * migration thread saves the pages that no saver has looked at.
+ *
+ * The migration thread owns all of this.
  */
 typedef struct SaveBulk {
-    FixedRamBulk *bulk;         /* NULL: it has not begun yet */
+    FixedRamBulk *bulk;         /* NULL: the bulk save has not started */
     FixedRamBulkConfig config;
-    int direct_fd;              /* our own, or -1 */
-    GPtrArray *rams;            /* RAMBlock, whose regions are held */
-    GArray *blocks;             /* FixedRamBulkBlock, as @rams */
-    FixedRamBulkProgress told;  /* what migration knows */
+    int direct_fd;              /* a descriptor of our own, or -1 */
+    GPtrArray *rams;            /* RAMBlocks; a reference to each region */
+    GArray *blocks;             /* FixedRamBulkBlocks, in the order of @rams */
+    FixedRamBulkProgress told;  /* the part that migration's counters have */
 } SaveBulk;
 
-/* How long migration does without us: it has counters to update. */
+/* The migration thread updates its counters and the rate so often. */
 #define TURN_MS         BUFFER_DELAY
 
-/* NULL: it is not to be, or it is over.  The migration thread's. */
+/* NULL: there is no bulk save, or it has ended. */
 static SaveBulk *saving;
 
 static FixedRamBulkBlock *bulk_block(const SaveBulk *s, size_t i)
@@ -52,7 +54,7 @@ static FixedRamBulkBlock *bulk_block(const SaveBulk *s, size_t i)
     return &g_array_index(s->blocks, FixedRamBulkBlock, i);
 }
 
-static void let_blocks_go(void *opaque)
+static void unref_regions_bh(void *opaque)
 {
     GPtrArray *rams = opaque;
 
@@ -74,17 +76,20 @@ static void save_bulk_free(SaveBulk *s)
         qemu_close(s->direct_fd);
     }
     g_array_unref(s->blocks);
-    /* With the last reference a device goes, which takes the big lock. */
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), let_blocks_go, s->rams);
+    /*
+     * Dropping the last reference may finalize a device, which needs the big
+     * lock: do it in the main loop.
+     */
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), unref_regions_bh, s->rams);
     g_free(s);
 }
 
-/* What is dirty of it is ours to save from here on. */
+/* The savers take over all pages of @rb that are dirty. */
 static int take_block(RAMBlock *rb, void *opaque)
 {
     SaveBulk *s = opaque;
     uint64_t pages = qemu_ram_get_used_length(rb) / s->config.page_size;
-    /* What we did not map may have any content. */
+    /* The kernel cannot tell about memory that QEMU did not map. */
     bool ours = !(rb->flags & RAM_PREALLOC);
     FixedRamBulkBlock block = {
         .name = rb->idstr,
@@ -97,10 +102,10 @@ static int take_block(RAMBlock *rb, void *opaque)
         },
         .pages_offset = rb->pages_offset,
         .data = rb->file_bmap,
-        .sums = rb->save_sums,
+        .sums = rb->page_sums,
     };
 
-    /* A reset may unplug it while threads are reading. */
+    /* A reset may unplug the block while savers read it. */
     memory_region_ref(rb->mr);
     block.todo = bitmap_new(pages);
     bitmap_copy(block.todo, rb->bmap, pages);
@@ -111,7 +116,10 @@ static int take_block(RAMBlock *rb, void *opaque)
     return 0;
 }
 
-/* As if it had never been sent.  @dirty_pages counts it already. */
+/*
+ * Pages that no saver has saved become dirty again.  @dirty_pages still counts
+ * them.
+ */
 static void give_back(const SaveBulk *s, uint64_t *dirty_pages)
 {
     for (size_t i = 0; i < s->blocks->len; i++) {
@@ -126,7 +134,7 @@ static void give_back(const SaveBulk *s, uint64_t *dirty_pages)
     }
 }
 
-/* Another descriptor for the file, if it can be had. */
+/* Use a descriptor with O_DIRECT if the file can be opened that way. */
 static void open_direct(SaveBulk *s)
 {
     s->direct_fd = qemu_open(s->config.name, O_WRONLY | O_DIRECT, NULL);
@@ -137,7 +145,7 @@ static void open_direct(SaveBulk *s)
     }
 }
 
-static uint64_t bandwidth(void)
+static uint64_t bandwidth(void *opaque)
 {
     return migration_rate_get() * (1000 / BUFFER_DELAY);
 }
@@ -147,7 +155,7 @@ static bool guest_is_stopped(void)
     return !runstate_is_live(runstate_get());
 }
 
-void fixed_ram_save_bulk_prepare(const FixedRamSaveFile *file)
+void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file)
 {
     SaveBulk *s = g_new0(SaveBulk, 1);
 
@@ -156,6 +164,7 @@ void fixed_ram_save_bulk_prepare(const FixedRamSaveFile *file)
         .fd = file->fd,
         .workers = migrate_multifd() ? migrate_multifd_channels() : 0,
         .page_size = qemu_target_page_size(),
+        .bandwidth = bandwidth,
     };
     s->direct_fd = -1;
     s->blocks = g_array_new(false, false, sizeof(FixedRamBulkBlock));
@@ -171,13 +180,13 @@ static bool save_bulk_start(SaveBulk *s, Error **errp)
     foreach_not_ignored_block(take_block, s);
     s->bulk = fixed_ram_bulk_start(&s->config,
                                    (FixedRamBulkBlock *)s->blocks->data,
-                                   s->blocks->len, bandwidth(), errp);
-    trace_fixed_ram_save_bulk(s->config.name, s->blocks->len,
-                              s->config.workers, s->config.direct);
+                                   s->blocks->len, errp);
+    trace_fixed_ram_outgoing_bulk_start(s->config.name, s->blocks->len,
+                                        s->config.workers, s->config.direct);
     return s->bulk;
 }
 
-/* Tell migration how far it has come.  Returns by how many pages. */
+/* Update migration's counters.  Returns the pages saved since the last call. */
 static uint64_t account(SaveBulk *s, uint64_t *dirty_pages)
 {
     FixedRamBulkProgress now;
@@ -197,7 +206,7 @@ static uint64_t account(SaveBulk *s, uint64_t *dirty_pages)
     return data + zero;
 }
 
-/* All has been looked at, or somebody may write to it from now on. */
+/* All pages are saved, or the guest has been started. */
 static int save_bulk_finish(uint64_t *dirty_pages, Error **errp)
 {
     SaveBulk *s = g_steal_pointer(&saving);
@@ -207,8 +216,9 @@ static int save_bulk_finish(uint64_t *dirty_pages, Error **errp)
     if (ok) {
         give_back(s, dirty_pages);
     }
-    trace_fixed_ram_save_bulk_finish(s->told.data_pages, s->told.zero_pages,
-                                     s->told.bytes, ok);
+    trace_fixed_ram_outgoing_bulk_finish(s->told.data_pages,
+                                         s->told.zero_pages, s->told.bytes,
+                                         ok);
     save_bulk_free(s);
     return ok ? pages : -EIO;
 }
@@ -217,11 +227,10 @@ static int save_bulk_turn(uint64_t *dirty_pages, Error **errp)
 {
     SaveBulk *s = saving;
 
-    fixed_ram_bulk_bandwidth(s->bulk, bandwidth());
     if (fixed_ram_bulk_wait(s->bulk, TURN_MS) || !guest_is_stopped()) {
         return save_bulk_finish(dirty_pages, errp);
     }
-    /* Though nothing may have moved, it is not over. */
+    /* 0 would mean that the bulk save has ended. */
     return MAX(account(s, dirty_pages), 1);
 }
 

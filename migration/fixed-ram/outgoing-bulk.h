@@ -1,5 +1,5 @@
 /*
- * fixed-ram: a stopped guest's RAM is saved in bulk
+ * fixed-ram: save the RAM of a stopped guest in bulk
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -7,16 +7,17 @@
 #ifndef MIGRATION_FIXED_RAM_OUTGOING_BULK_H
 #define MIGRATION_FIXED_RAM_OUTGOING_BULK_H
 
-#include "save/file.h"
+#include "save/metadata.h"
 
 /**
- * fixed_ram_save_bulk_prepare(): it begins with the first page, if the guest
- * is stopped then
+ * fixed_ram_outgoing_bulk_prepare(): plan a bulk save from the first page on
  *
- * @file: stays as it is until fixed_ram_outgoing_bulk_end()
+ * @file: its descriptor and name must stay until fixed_ram_outgoing_bulk_end()
  *
- * All blocks have their places in the file, and nothing has been sent yet.
+ * The migration thread calls this when all blocks have their places in the file
+ * and no page is saved.  If the guest runs at the first page, there is no bulk
+ * save.
  */
-void fixed_ram_save_bulk_prepare(const FixedRamSaveFile *file);
+void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file);
 
 #endif

@@ -5,25 +5,31 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qemu/module.h"
+#include "../migration.h"
 #include "outgoing-channel.h"
 #include "format/sums.h"
+#include "util/io.h"
 
-struct FixedRamChannel {
+/* The migration thread owns all fields once the migration has begun. */
+struct FixedRamOutgoingChannel {
     QIOChannelFile parent;
-    FixedRamIndexPart head;     /* length 0: it goes on */
-    FixedRamIndexPart part;     /* without its sum */
-    FixedRamSumStream *sum;     /* of @part; NULL: without sums */
+    char *name;                 /* the file, for messages; never changes */
+    FixedRamIndexPart head;     /* length 0: @part is still the head */
+    FixedRamIndexPart part;     /* where it lies; its sum is in @sum */
+    FixedRamSumStream *sum;     /* of @part; NULL: QEMU has no checksums */
 };
 
-/* What this one does as any file channel does. */
+/* The class of plain file channels, whose functions this one extends. */
 static QIOChannelClass *file_class(QIOChannel *ioc)
 {
     return QIO_CHANNEL_CLASS(
         object_class_get_parent(object_get_class(OBJECT(ioc))));
 }
 
-FixedRamIndexPart fixed_ram_channel_tail(const FixedRamChannel *ioc)
+FixedRamIndexPart
+fixed_ram_outgoing_channel_tail(const FixedRamOutgoingChannel *ioc)
 {
     FixedRamIndexPart part = ioc->part;
 
@@ -31,15 +37,16 @@ FixedRamIndexPart fixed_ram_channel_tail(const FixedRamChannel *ioc)
     return part;
 }
 
-const FixedRamIndexPart *fixed_ram_channel_head(const FixedRamChannel *ioc)
+const FixedRamIndexPart *
+fixed_ram_outgoing_channel_head(const FixedRamOutgoingChannel *ioc)
 {
     return &ioc->head;
 }
 
-static void begin_part(FixedRamChannel *ioc, uint64_t offset)
+static void begin_part(FixedRamOutgoingChannel *ioc, uint64_t offset)
 {
     if (!ioc->head.length) {
-        ioc->head = fixed_ram_channel_tail(ioc);
+        ioc->head = fixed_ram_outgoing_channel_tail(ioc);
     }
     ioc->part.offset = offset;
     ioc->part.length = 0;
@@ -48,7 +55,7 @@ static void begin_part(FixedRamChannel *ioc, uint64_t offset)
     }
 }
 
-static void add_to_part(FixedRamChannel *ioc, const struct iovec *iov,
+static void add_to_part(FixedRamOutgoingChannel *ioc, const struct iovec *iov,
                         size_t length)
 {
     ioc->part.length += length;
@@ -61,39 +68,83 @@ static void add_to_part(FixedRamChannel *ioc, const struct iovec *iov,
     }
 }
 
+/*
+ * QEMU replaces the error of a channel by "Input/output error" in some places,
+ * so the first one is reported here.
+ */
+static ssize_t channel_fail(FixedRamOutgoingChannel *ioc, uint64_t offset,
+                            Error *err, Error **errp)
+{
+    error_prepend(&err, "snapshot '%s': offset 0x%" PRIx64 ": ", ioc->name,
+                  offset);
+    migrate_set_error(migrate_get_current(), err);
+    error_propagate(errp, err);
+    return -1;
+}
+
 static ssize_t channel_writev(QIOChannel *ioc, const struct iovec *iov,
                               size_t niov, int *fds, size_t nfds, int flags,
                               Error **errp)
 {
+    FixedRamOutgoingChannel *channel = FIXED_RAM_OUTGOING_CHANNEL(ioc);
+    Error *err = NULL;
     ssize_t ret = file_class(ioc)->io_writev(ioc, iov, niov, fds, nfds, flags,
-                                             errp);
+                                             &err);
 
-    /* Of what was only partly written the rest will come again. */
+    if (err) {
+        return channel_fail(channel, channel->part.offset +
+                            channel->part.length, err, errp);
+    }
+    /* After a short write the caller passes the rest again. */
     if (ret > 0) {
-        add_to_part(FIXED_RAM_CHANNEL(ioc), iov, ret);
+        add_to_part(channel, iov, ret);
     }
     return ret;
+}
+
+/* Callers take a short write for an error without a cause, so finish it. */
+static ssize_t channel_pwritev(QIOChannel *ioc, const struct iovec *iov,
+                               size_t niov, off_t offset, Error **errp)
+{
+    FixedRamOutgoingChannel *channel = FIXED_RAM_OUTGOING_CHANNEL(ioc);
+    Error *err = NULL;
+    ssize_t done = 0;
+
+    for (size_t i = 0; i < niov; i++) {
+        int ret = fixed_ram_write_full(channel->parent.fd, iov[i].iov_base,
+                                       iov[i].iov_len, offset + done);
+
+        if (ret < 0) {
+            error_setg_errno(&err, -ret, "cannot write 0x%zx bytes",
+                             iov[i].iov_len);
+            return channel_fail(channel, offset + done, err, errp);
+        }
+        done += iov[i].iov_len;
+    }
+    return done;
 }
 
 static off_t channel_seek(QIOChannel *ioc, off_t offset, int whence,
                           Error **errp)
 {
-    FixedRamChannel *channel = FIXED_RAM_CHANNEL(ioc);
+    FixedRamOutgoingChannel *channel = FIXED_RAM_OUTGOING_CHANNEL(ioc);
     off_t pos = file_class(ioc)->io_seek(ioc, offset, whence, errp);
 
-    /* Else it has only asked where it is. */
+    /* A seek to the current position only asks for the position. */
     if (pos >= 0 && pos != channel->part.offset + channel->part.length) {
         begin_part(channel, pos);
     }
     return pos;
 }
 
-FixedRamChannel *fixed_ram_channel_new(QIOChannelFile *file)
+FixedRamOutgoingChannel *fixed_ram_outgoing_channel_new(QIOChannelFile *file,
+                                                        const char *name)
 {
-    FixedRamChannel *ioc =
-        FIXED_RAM_CHANNEL(object_new(TYPE_FIXED_RAM_CHANNEL));
+    FixedRamOutgoingChannel *ioc =
+        FIXED_RAM_OUTGOING_CHANNEL(object_new(TYPE_FIXED_RAM_OUTGOING_CHANNEL));
     off_t pos = lseek(file->fd, 0, SEEK_CUR);
 
+    ioc->name = g_strdup(name);
     ioc->parent.fd = file->fd;
     file->fd = -1;
     if (pos >= 0) {
@@ -109,7 +160,10 @@ FixedRamChannel *fixed_ram_channel_new(QIOChannelFile *file)
 
 static void channel_finalize(Object *obj)
 {
-    fixed_ram_sums_stream_free(FIXED_RAM_CHANNEL(obj)->sum);
+    FixedRamOutgoingChannel *ioc = FIXED_RAM_OUTGOING_CHANNEL(obj);
+
+    fixed_ram_sums_stream_free(ioc->sum);
+    g_free(ioc->name);
 }
 
 static void channel_class_init(ObjectClass *klass, void *class_data)
@@ -117,20 +171,21 @@ static void channel_class_init(ObjectClass *klass, void *class_data)
     QIOChannelClass *ioc_klass = QIO_CHANNEL_CLASS(klass);
 
     ioc_klass->io_writev = channel_writev;
+    ioc_klass->io_pwritev = channel_pwritev;
     ioc_klass->io_seek = channel_seek;
 }
 
-static const TypeInfo fixed_ram_channel_info = {
+static const TypeInfo fixed_ram_outgoing_channel_info = {
     .parent = TYPE_QIO_CHANNEL_FILE,
-    .name = TYPE_FIXED_RAM_CHANNEL,
-    .instance_size = sizeof(FixedRamChannel),
+    .name = TYPE_FIXED_RAM_OUTGOING_CHANNEL,
+    .instance_size = sizeof(FixedRamOutgoingChannel),
     .instance_finalize = channel_finalize,
     .class_init = channel_class_init,
 };
 
-static void fixed_ram_channel_register_types(void)
+static void fixed_ram_outgoing_channel_register_types(void)
 {
-    type_register_static(&fixed_ram_channel_info);
+    type_register_static(&fixed_ram_outgoing_channel_info);
 }
 
-type_init(fixed_ram_channel_register_types);
+type_init(fixed_ram_outgoing_channel_register_types);

@@ -11,21 +11,38 @@
 #include "format/index.h"
 
 /*
- * A file channel that sums what is written to it in sequence: the stream
- * without what has a place of its own.  A seek begins a new part.  The first
- * part is the head, up to the first block's bitmap; the last one is the tail,
- * from the last block's pages on.
+ * A file channel that takes checksums of the bytes that are written to it in
+ * sequence: the stream without RAM pages and bitmaps, which are written by
+ * position.  Each seek begins a new part of the stream.  The first part is the
+ * head, up to the bitmap of the first block; the last part is the tail, from
+ * the end of the last block's pages on.
+ *
+ * Its errors name the file and the offset, and become the error of the
+ * migration.
  */
-#define TYPE_FIXED_RAM_CHANNEL "fixed-ram-channel"
-OBJECT_DECLARE_SIMPLE_TYPE(FixedRamChannel, FIXED_RAM_CHANNEL)
+#define TYPE_FIXED_RAM_OUTGOING_CHANNEL "fixed-ram-outgoing-channel"
+OBJECT_DECLARE_SIMPLE_TYPE(FixedRamOutgoingChannel, FIXED_RAM_OUTGOING_CHANNEL)
 
-/** fixed_ram_channel_new(): takes over the descriptor of @file */
-FixedRamChannel *fixed_ram_channel_new(QIOChannelFile *file);
+/**
+ * fixed_ram_outgoing_channel_new(): create a channel with the descriptor of
+ * @file
+ *
+ * @file: has no descriptor afterwards
+ * @name: the file, for messages; copied
+ */
+FixedRamOutgoingChannel *fixed_ram_outgoing_channel_new(QIOChannelFile *file,
+                                                        const char *name);
 
-/** fixed_ram_channel_head(): the first part; nothing before its end */
-const FixedRamIndexPart *fixed_ram_channel_head(const FixedRamChannel *ioc);
+/**
+ * fixed_ram_outgoing_channel_head(): the first part
+ *
+ * All its fields are 0 until it has ended.  The channel owns it.
+ */
+const FixedRamIndexPart *
+fixed_ram_outgoing_channel_head(const FixedRamOutgoingChannel *ioc);
 
-/** fixed_ram_channel_tail(): the part being written, up to here */
-FixedRamIndexPart fixed_ram_channel_tail(const FixedRamChannel *ioc);
+/** fixed_ram_outgoing_channel_tail(): the part that is written now, so far */
+FixedRamIndexPart
+fixed_ram_outgoing_channel_tail(const FixedRamOutgoingChannel *ioc);
 
 #endif

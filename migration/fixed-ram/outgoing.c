@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the way of a save
+ * fixed-ram: an outgoing migration to a snapshot
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -21,54 +21,60 @@
 #include "qemu-version.h"
 #include "system/runstate.h"
 #include "system/system.h"
+#include "../options.h"
 #include "../qemu-file.h"
 #include "format/lock.h"
 #include "outgoing-bulk.h"
 #include "outgoing-channel.h"
-#include "save/file.h"
+#include "save/metadata.h"
 #include "save/page-sums.h"
 #include "format/sums.h"
 #include "trace.h"
+#include "util/io.h"
 
-/* The host is told to write after so many bytes. */
+/* After so many bytes of pages the kernel is told to write them to disk. */
 #define WRITE_BEHIND_BYTES  (32 * MiB)
 
 /*
- * The save under way.  It is made before the migration's threads start and
- * freed after they have ended, by the main thread under the big lock; in
- * between it belongs to the migration thread.  Multifd's threads use a block's
- * sums, and what is for them here.
+ * The save under way.  The main thread creates it under the big lock before the
+ * migration thread and the threads of multifd start, and frees it under the big
+ * lock after all of them have ended.
  */
-typedef struct FixedRamSave {
-    FixedRamSaveFile file;      /* its descriptor holds the lock */
-    char *name;
-    uint64_t lock_start;
-    FixedRamChannel *channel;   /* what the stream goes to */
-    FixedRamIndex *index;
-    GPtrArray *sums;            /* of FixedRamSaveSums, as index->blocks */
-    unsigned closed;            /* blocks of which nothing more will come */
-    Error *error;               /* met where it could not be told */
-    uint64_t written;           /* bytes of pages; any thread, atomic */
-} FixedRamSave;
+typedef struct Save {
+    /* Fixed before the threads start; any thread reads them */
+    char *name;                 /* the file, for messages */
+    uint64_t lock_start;        /* where the lock of the file begins */
 
-/* NULL: none is under way, or it is not ours. */
-static FixedRamSave *outgoing;
+    /* The migration thread's, while it runs */
+    FixedRamMetadata file;      /* its descriptor holds the lock */
+    FixedRamOutgoingChannel *channel;   /* the stream is written to it */
+    FixedRamIndex *index;
+    GPtrArray *sums;            /* FixedRamPageSums, as index->blocks */
+    unsigned closed;            /* blocks whose bitmap is final */
+    Error *error;               /* found where no error can be returned */
+
+    /* Any thread, atomic */
+    uint64_t written;           /* bytes of pages */
+} Save;
+
+/* NULL: no save is under way, or it is not a save of fixed-ram. */
+static Save *outgoing;
 
 static int forget_sums(RAMBlock *block, void *opaque)
 {
-    block->save_sums = NULL;
+    block->page_sums = NULL;
     return 0;
 }
 
 static void outgoing_free(void)
 {
-    FixedRamSave *save = g_steal_pointer(&outgoing);
+    Save *save = g_steal_pointer(&outgoing);
 
     if (!save) {
         return;
     }
     qemu_ram_foreach_block(forget_sums, NULL);
-    /* A descriptor of a set shares its lock with others. */
+    /* Descriptors from one set share the lock, so closing one keeps it. */
     fixed_ram_lock_release(save->file.fd, save->lock_start);
     qemu_close(save->file.fd);
     object_unref(OBJECT(save->channel));
@@ -81,7 +87,7 @@ static void outgoing_free(void)
 
 static void outgoing_new(int fd, const char *name, uint64_t start)
 {
-    FixedRamSave *save = g_new0(FixedRamSave, 1);
+    Save *save = g_new0(Save, 1);
 
     save->name = g_strdup(name);
     save->file.fd = fd;
@@ -91,8 +97,34 @@ static void outgoing_new(int fd, const char *name, uint64_t start)
     save->index->has_sums = fixed_ram_sums_built() &&
                             migrate_fixed_ram_verify();
     save->sums = g_ptr_array_new_with_free_func(
-        (GDestroyNotify)fixed_ram_save_sums_free);
+        (GDestroyNotify)fixed_ram_page_sums_free);
     outgoing = save;
+}
+
+/*
+ * Open what multifd will open after the file has been truncated.  All at once:
+ * the number of descriptors has a limit, too.
+ */
+static bool try_channels(const char *name, Error **errp)
+{
+    g_autoptr(GPtrArray) channels =
+        g_ptr_array_new_with_free_func(object_unref);
+    int flags = O_WRONLY | (migrate_direct_io() ? O_DIRECT : 0);
+    int count = migrate_multifd() ? migrate_multifd_channels() : 0;
+    Error *err = NULL;
+
+    for (int i = 0; i < count; i++) {
+        QIOChannelFile *ioc = qio_channel_file_new_path(name, flags, 0, &err);
+
+        if (!ioc) {
+            error_propagate_prepend(errp, err, "snapshot '%s': cannot open "
+                                    "multifd channel %d of %d: ", name, i + 1,
+                                    count);
+            return false;
+        }
+        g_ptr_array_add(channels, ioc);
+    }
+    return true;
 }
 
 bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
@@ -100,8 +132,6 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
 {
     int own;
 
-    /* From a save that came no further than to its file. */
-    outgoing_free();
     if (!migrate_fixed_ram()) {
         return true;
     }
@@ -110,9 +140,13 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
                    "leaves RAM where it is");
         return false;
     }
+    if (!try_channels(name, errp)) {
+        return false;
+    }
     own = qemu_dup(fd);
     if (own < 0) {
-        error_setg_errno(errp, errno, "snapshot '%s'", name);
+        error_setg_errno(errp, errno, "snapshot '%s': cannot duplicate its "
+                         "descriptor", name);
         return false;
     }
     if (!fixed_ram_lock_exclusive(own, start, name, errp)) {
@@ -123,17 +157,26 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
     return true;
 }
 
-void fixed_ram_outgoing_channel(QIOChannelFile **file)
+void fixed_ram_outgoing_release(void)
+{
+    outgoing_free();
+}
+
+void fixed_ram_outgoing_wrap_channel(QIOChannelFile **file)
 {
     if (outgoing) {
-        outgoing->channel = fixed_ram_channel_new(*file);
+        outgoing->channel = fixed_ram_outgoing_channel_new(*file,
+                                                           outgoing->name);
         object_unref(OBJECT(*file));
         *file = QIO_CHANNEL_FILE(object_ref(OBJECT(outgoing->channel)));
     }
 }
 
-/* The superblock has the end of what mapped-ram leaves free. */
-static void make_room(RAMBlock *block, uint64_t alignment)
+/*
+ * The superblock lies at the end of the space that mapped-ram leaves between
+ * the bitmap and the pages.
+ */
+static void reserve_superblock(RAMBlock *block, uint64_t alignment)
 {
     uint64_t bitmap_end = block->bitmap_offset +
         fixed_ram_ramsection_bitmap_bytes(block->used_length,
@@ -158,16 +201,16 @@ void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment)
         return;
     }
     if (!outgoing->file.sb_offset) {
-        make_room(block, alignment);
+        reserve_superblock(block, alignment);
     }
     entry.pages_offset = block->pages_offset;
     pstrcpy(entry.name, sizeof(entry.name), block->idstr);
     g_array_append_val(outgoing->index->blocks, entry);
     if (outgoing->index->has_sums && !outgoing->error) {
-        block->save_sums = fixed_ram_save_sums_new(block->max_length,
+        block->page_sums = fixed_ram_page_sums_new(block->max_length,
                                                    page_size,
                                                    &outgoing->error);
-        g_ptr_array_add(outgoing->sums, block->save_sums);
+        g_ptr_array_add(outgoing->sums, block->page_sums);
     }
 }
 
@@ -183,98 +226,104 @@ static bool outgoing_begin(Error **errp)
         return false;
     }
     memcpy(outgoing->index->id, sb->id, sizeof(sb->id));
-    sb->start = fixed_ram_channel_head(outgoing->channel)->offset;
-    trace_fixed_ram_save_begin(outgoing->name, outgoing->file.sb_offset);
-    return fixed_ram_save_file_begin(&outgoing->file, errp);
+    sb->start = fixed_ram_outgoing_channel_head(outgoing->channel)->offset;
+    trace_fixed_ram_outgoing_begin(outgoing->name, outgoing->file.sb_offset);
+    return fixed_ram_metadata_begin(&outgoing->file, errp);
 }
 
 bool fixed_ram_outgoing_begin(Error **errp)
 {
     bool ok;
 
-    /* A machine without RAM has no pages either that could be cut off. */
+    /* A machine without RAM has no blocks and so no superblock. */
     if (!outgoing || !outgoing->file.sb_offset) {
         return true;
     }
-    /* The guest runs, and the disk may take its time. */
+    /* The guest runs and needs the big lock; the disk may be slow. */
     bql_unlock();
     ok = outgoing_begin(errp);
     bql_lock();
     if (ok) {
-        fixed_ram_save_bulk_prepare(&outgoing->file);
+        fixed_ram_outgoing_bulk_prepare(&outgoing->file);
     }
     return ok;
 }
 
 /*
- * In the end the guest is stopped until all is on disk.  So that this does not
- * take long the host shall begin now, not when it thinks that it must.
+ * The guest is stopped at the end until everything is on disk.  The pause stays
+ * short if the kernel begins to write now, not only when memory is scarce.
  */
 static void write_behind(size_t length)
 {
     uint64_t before = qatomic_fetch_add(&outgoing->written, length);
 
     if (before / WRITE_BEHIND_BYTES != (before + length) / WRITE_BEHIND_BYTES) {
-        /* If it fails, so will waiting for it. */
+        /* Only a hint: a write that fails is found by the sync at the end. */
         sync_file_range(outgoing->file.fd, 0, 0, SYNC_FILE_RANGE_WRITE);
     }
 }
 
-/* A copy of @mem to write in its place, or @mem itself; see sum_written(). */
-static uint8_t *what_to_write(RAMBlock *block, uint64_t offset, uint8_t *mem,
-                              size_t length)
+/*
+ * Bytes to write for the pages at @mem.  While the guest runs and checksums are
+ * taken these are a copy, whose checksums are recorded (*@summed becomes true).
+ * Otherwise it is @mem itself.
+ */
+static uint8_t *stable_copy(RAMBlock *block, uint64_t offset, uint8_t *mem,
+                            size_t length, bool *summed)
 {
-    return block->save_sums && runstate_is_live(runstate_get())
-        ? fixed_ram_save_sums_copy(block->save_sums, offset, mem, length)
-        : mem;
+    *summed = block->page_sums && runstate_is_live(runstate_get());
+    return *summed ? fixed_ram_page_sums_copy(block->page_sums, offset, mem,
+                                              length)
+                   : mem;
 }
 
-/*
- * The write has brought the guest's memory into the CPU's cache: sums cost
- * least now.  A copy has been summed when it was made.
- */
-static void sum_written(RAMBlock *block, uint64_t offset, const uint8_t *mem,
-                        const uint8_t *written, size_t length)
+/* After the write the pages are in the cache of the CPU: sums cost least. */
+static void record_sums(RAMBlock *block, uint64_t offset, const uint8_t *mem,
+                        size_t length)
 {
-    if (block->save_sums && written == mem) {
-        fixed_ram_save_sums_add(block->save_sums, offset, mem, length);
+    if (block->page_sums) {
+        fixed_ram_page_sums_add(block->page_sums, offset, mem, length);
     }
-    write_behind(length);
 }
 
 bool fixed_ram_outgoing_page(QEMUFile *f, RAMBlock *block, uint64_t offset)
 {
     uint8_t *mem = block->host + offset, *buf;
     size_t length = qemu_target_page_size();
+    bool summed;
 
     if (!outgoing) {
         return false;
     }
-    buf = what_to_write(block, offset, mem, length);
+    buf = stable_copy(block, offset, mem, length, &summed);
     qemu_put_buffer_at(f, buf, length, block->pages_offset + offset);
-    sum_written(block, offset, mem, buf, length);
+    if (!summed) {
+        record_sums(block, offset, mem, length);
+    }
+    write_behind(length);
     return true;
 }
 
-/* Short writes go on, as they do elsewhere. */
-static bool write_pages(QIOChannel *ioc, const uint8_t *buf, size_t length,
-                        uint64_t offset, Error **errp)
+/* Write pages that follow each other, at most as many as a copy can hold. */
+static bool write_pages(int fd, RAMBlock *block, uint64_t offset, size_t length,
+                        Error **errp)
 {
-    while (length) {
-        ssize_t ret = qio_channel_pwrite(ioc, (char *)buf, length, offset,
-                                         errp);
+    uint8_t *mem = block->host + offset, *buf;
+    bool summed;
+    int ret;
 
-        if (ret <= 0) {
-            if (ret == QIO_CHANNEL_ERR_BLOCK) {
-                error_setg(errp, "offset 0x%" PRIx64 ": writing would block",
-                           offset);
-            }
-            return false;
-        }
-        buf += ret;
-        length -= ret;
-        offset += ret;
+    buf = stable_copy(block, offset, mem, length, &summed);
+    ret = fixed_ram_write_full(fd, buf, length, block->pages_offset + offset);
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "snapshot '%s': block '%s' offset 0x%"
+                         PRIx64 ": cannot write 0x%zx bytes", outgoing->name,
+                         block->idstr, offset, length);
+        return false;
     }
+    if (!summed) {
+        record_sums(block, offset, mem, length);
+    }
+    write_behind(length);
     return true;
 }
 
@@ -282,22 +331,19 @@ ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
                                  const struct iovec *iov, size_t niov,
                                  Error **errp)
 {
-    uint8_t *mem = iov->iov_base;
-    uint64_t offset = mem - block->host;
+    uint64_t offset = (uint8_t *)iov->iov_base - block->host;
     size_t length = iov_size(iov, niov);
 
     if (!outgoing) {
         return 0;
     }
-    for (size_t at = 0; at < length; at += FIXED_RAM_SAVE_COPY_BYTES) {
-        size_t n = MIN(length - at, FIXED_RAM_SAVE_COPY_BYTES);
-        uint8_t *buf = what_to_write(block, offset + at, mem + at, n);
+    for (size_t at = 0; at < length; at += FIXED_RAM_PAGE_SUMS_COPY_BYTES) {
+        size_t n = MIN(length - at, FIXED_RAM_PAGE_SUMS_COPY_BYTES);
 
-        if (!write_pages(ioc, buf, n, block->pages_offset + offset + at,
+        if (!write_pages(QIO_CHANNEL_FILE(ioc)->fd, block, offset + at, n,
                          errp)) {
             return -1;
         }
-        sum_written(block, offset + at, mem + at, buf, n);
     }
     return length;
 }
@@ -306,14 +352,14 @@ static void close_block(FixedRamIndexBlock *entry, RAMBlock *block)
 {
     entry->pages = bitmap_count_one(block->file_bmap,
                                     entry->length / entry->page_size);
-    if (block->save_sums) {
+    if (block->page_sums) {
         uint64_t length = fixed_ram_ramsection_bitmap_bytes(entry->length,
                                                             entry->page_size);
 
         entry->bitmap_sum = fixed_ram_sums_get(block->file_bmap, length);
-        fixed_ram_save_sums_close(block->save_sums, block->file_bmap,
+        fixed_ram_page_sums_close(block->page_sums, block->file_bmap,
                                   entry->length);
-        block->save_sums = NULL;
+        block->page_sums = NULL;
     }
     outgoing->closed++;
 }
@@ -345,20 +391,28 @@ static void describe_machine(FixedRamIndex *index)
     machine->ram_bytes = current_machine->ram_size;
 }
 
-/* Were all bytes seen that are not pages?  A way past us would break sums. */
+/*
+ * Check that the channel saw every byte outside RAM pages; otherwise the sums
+ * of head and tail are wrong.
+ */
 static bool describe_stream(FixedRamIndex *index, Error **errp)
 {
     FixedRamIndexBlock *first = fixed_ram_index_block(index, 0);
     FixedRamIndexBlock *last =
         fixed_ram_index_block(index, index->blocks->len - 1);
 
-    index->head = *fixed_ram_channel_head(outgoing->channel);
-    index->tail = fixed_ram_channel_tail(outgoing->channel);
+    index->head = *fixed_ram_outgoing_channel_head(outgoing->channel);
+    index->tail = fixed_ram_outgoing_channel_tail(outgoing->channel);
     if (index->head.offset + index->head.length != first->bitmap_offset ||
         index->tail.offset != last->pages_offset + last->length ||
         outgoing->closed != index->blocks->len) {
-        error_setg(errp, "snapshot '%s': the stream was not written as "
-                   "expected", outgoing->name);
+        error_setg(errp, "snapshot '%s': cannot write the index: the stream's "
+                   "head ends at 0x%" PRIx64 " and its tail begins at 0x%"
+                   PRIx64 ", with %u of %u bitmaps written, expected 0x%"
+                   PRIx64 ", 0x%" PRIx64 " and all bitmaps", outgoing->name,
+                   index->head.offset + index->head.length, index->tail.offset,
+                   outgoing->closed, index->blocks->len, first->bitmap_offset,
+                   last->pages_offset + last->length);
         return false;
     }
     return true;
@@ -374,17 +428,17 @@ static bool outgoing_finish(QEMUFile *f, Error **errp)
         return false;
     }
     end = index->tail.offset + index->tail.length;
-    if (!fixed_ram_save_file_index(&outgoing->file, index, outgoing->sums,
+    if (!fixed_ram_metadata_write_index(&outgoing->file, index, outgoing->sums,
                                    end, errp) ||
-        !fixed_ram_save_file_sync(&outgoing->file, errp)) {
+        !fixed_ram_metadata_sync(&outgoing->file, errp)) {
         return false;
     }
-    trace_fixed_ram_save_finish(outgoing->name, end,
+    trace_fixed_ram_outgoing_finish(outgoing->name, end,
                                 outgoing->file.sb.index_offset,
                                 outgoing->file.sb.index_length);
-    /* That may have taken a while: was it cancelled? */
+    /* The user may have cancelled the migration during the sync. */
     return qemu_file_get_error(f) ||
-           fixed_ram_save_file_complete(&outgoing->file, errp);
+           fixed_ram_metadata_complete(&outgoing->file, errp);
 }
 
 void fixed_ram_outgoing_finish(QEMUFile *f)
@@ -401,8 +455,8 @@ static int outgoing_event(NotifierWithReturn *notifier, MigrationEvent *e,
                           Error **errp)
 {
     if (outgoing && e->type == MIG_EVENT_PRECOPY_FAILED) {
-        /* Cancelled in the very last moment. */
-        fixed_ram_save_file_revoke(&outgoing->file);
+        /* The user may cancel after the snapshot was marked as complete. */
+        fixed_ram_metadata_revoke(&outgoing->file);
     }
     if (e->type != MIG_EVENT_PRECOPY_SETUP) {
         outgoing_free();

@@ -27,7 +27,11 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
 
 /* What is saved is what mapped-ram saves. */
 
-void fixed_ram_outgoing_channel(QIOChannelFile **file)
+void fixed_ram_outgoing_release(void)
+{
+}
+
+void fixed_ram_outgoing_wrap_channel(QIOChannelFile **file)
 {
 }
 

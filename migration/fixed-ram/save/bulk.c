@@ -1,5 +1,5 @@
 /*
- * fixed-ram: memory that nobody writes to, saved at the speed of the disk
+ * fixed-ram: save the memory of a stopped guest at the speed of the disk
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,62 +9,68 @@
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"
 #include "qemu/lockable.h"
-#include "qemu/ratelimit.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "bulk.h"
 #include "scan.h"
 #include "../trace.h"
+#include "../util/thread.h"
+#include "../util/throttle.h"
 #include "writer.h"
 
-/* Large writes suit a disk; what passes through a CPU's cache is smaller. */
-#define EXTENT_DIRECT       (4 * MiB)
-#define EXTENT_BUFFERED     (1 * MiB)
+/* Disks like large writes; a buffered write should fit the CPU's cache. */
+#define SLICE_DIRECT        (4 * MiB)
+#define SLICE_BUFFERED      (1 * MiB)
 /*
- * Each has two extents in memory.  Beyond a few workers no disk gets any
- * faster, but who asks for some more has them.
+ * Each saver has two slices in memory.  More than a few savers make no disk
+ * faster, but the user may ask for some more.
  */
 #define WORKERS_DEFAULT     4
 #define WORKERS_MAX         16
-#define BANDWIDTH_SLICE_NS  (100 * SCALE_MS)
 
 typedef struct Block {
     FixedRamBulkBlock b;
     FixedRamPopulated *populated;
-    size_t first_extent;
+    size_t first_slice;         /* its number among those of all blocks */
 } Block;
 
 struct FixedRamBulk {
+    /* Fixed before the savers start */
     FixedRamBulkConfig config;
     Block *blocks;
     size_t nblocks;
-    size_t extent_bytes;
-    size_t extents;             /* of all blocks */
-    size_t next;                /* the first that nobody has taken; atomic */
-    bool stopping;              /* take no more; atomic */
-    bool abandoned;             /* nor write what was taken; atomic */
-    FixedRamBulkProgress progress;  /* atomic */
-    RateLimit limit;            /* has its own lock */
+    size_t slice_bytes;
+    size_t slices;              /* of all blocks */
+
+    /* The caller's thread only */
     QemuThread threads[WORKERS_MAX];
     unsigned nthreads;
 
-    QemuMutex lock;             /* guards what follows */
-    QemuCond changed;
-    unsigned running;           /* threads that have not ended */
-    uint64_t bandwidth;
+    /* All savers and the caller, atomic */
+    size_t next;                /* the first slice that no saver has taken */
+    bool stopping;              /* savers take no more slices */
+    bool abandoned;             /* savers write nothing more */
+    FixedRamBulkProgress progress;
+
+    FixedRamThrottle throttle;  /* has its own lock */
+
+    QemuMutex lock;             /* guards the fields below */
+    QemuCond ended;             /* a saver has ended */
+    unsigned running;           /* savers that have not ended */
     Error *error;               /* the first one */
 };
 
-typedef struct Extent {
+/* A part of a block that one saver saves at once. */
+typedef struct Slice {
     const Block *block;
-    uint64_t offset;
+    uint64_t offset;            /* in the block */
     uint64_t length;
     FixedRamScan scan;
-} Extent;
+} Slice;
 
-/* False: there are no more. */
-static bool next_extent(FixedRamBulk *bulk, Extent *e)
+/* Returns false if there is no slice left, or no more are wanted. */
+static bool next_slice(FixedRamBulk *bulk, Slice *slice)
 {
     const Block *block;
     size_t number;
@@ -73,52 +79,36 @@ static bool next_extent(FixedRamBulk *bulk, Extent *e)
         return false;
     }
     number = qatomic_fetch_inc(&bulk->next);
-    if (number >= bulk->extents) {
+    if (number >= bulk->slices) {
         return false;
     }
     block = &bulk->blocks[bulk->nblocks - 1];
-    while (number < block->first_extent) {
+    while (number < block->first_slice) {
         block--;
     }
-    e->block = block;
-    e->offset = (number - block->first_extent) * bulk->extent_bytes;
-    e->length = MIN(block->b.mem.length - e->offset, bulk->extent_bytes);
+    slice->block = block;
+    slice->offset = (number - block->first_slice) * bulk->slice_bytes;
+    slice->length = MIN(block->b.mem.length - slice->offset, bulk->slice_bytes);
     return true;
 }
 
-/* Words of bitmaps are those of one extent only. */
-static void prepare_scan(const FixedRamBulk *bulk, Extent *e,
+/* No two slices share a word of a bitmap, so savers need no atomic access. */
+static void prepare_scan(const FixedRamBulk *bulk, Slice *slice,
                          const unsigned long *populated)
 {
     size_t page_size = bulk->config.page_size;
-    uint64_t first = e->offset / page_size;
+    uint64_t first = slice->offset / page_size;
 
-    e->scan = (FixedRamScan) {
-        .mem = e->block->b.mem.host + e->offset,
-        .pages = e->length / page_size,
+    slice->scan = (FixedRamScan) {
+        .mem = slice->block->b.mem.host + slice->offset,
+        .pages = slice->length / page_size,
         .page_size = page_size,
-        .wanted = e->block->b.todo + BIT_WORD(first),
+        .wanted = slice->block->b.todo + BIT_WORD(first),
         .populated = populated,
-        .data = e->block->b.data + BIT_WORD(first),
-        .sums = e->block->b.sums,
+        .data = slice->block->b.data + BIT_WORD(first),
+        .sums = slice->block->b.sums,
         .first = first,
     };
-}
-
-static void keep_bandwidth(FixedRamBulk *bulk, uint64_t bytes)
-{
-    uint64_t speed;
-    int64_t until;
-
-    QEMU_LOCK_GUARD(&bulk->lock);
-    speed = bulk->bandwidth;
-    ratelimit_set_speed(&bulk->limit, speed, BANDWIDTH_SLICE_NS);
-    until = get_clock() + ratelimit_calculate_delay(&bulk->limit, bytes);
-    while (!bulk->stopping && bulk->bandwidth == speed &&
-           get_clock() < until) {
-        qemu_cond_timedwait(&bulk->changed, &bulk->lock,
-                            BANDWIDTH_SLICE_NS / SCALE_MS);
-    }
 }
 
 static bool write_run(FixedRamBulk *bulk, FixedRamWriter *w, size_t first,
@@ -127,18 +117,18 @@ static bool write_run(FixedRamBulk *bulk, FixedRamWriter *w, size_t first,
     size_t page_size = bulk->config.page_size;
     uint64_t length = (end - first) * page_size;
 
-    keep_bandwidth(bulk, length);
+    fixed_ram_throttle_wait(&bulk->throttle, length);
     qatomic_add(&bulk->progress.bytes, length);
     return fixed_ram_writer_put(w, first * page_size, length, errp);
 }
 
-static bool write_extent(FixedRamBulk *bulk, FixedRamWriter *w,
-                         const Extent *e, Error **errp)
+static bool write_slice(FixedRamBulk *bulk, FixedRamWriter *w,
+                         const Slice *slice, Error **errp)
 {
     size_t first, end = 0;
 
     while (!qatomic_read(&bulk->abandoned) &&
-           fixed_ram_scan_next_run(&e->scan, end, &first, &end)) {
+           fixed_ram_scan_next_run(&slice->scan, end, &first, &end)) {
         if (!write_run(bulk, w, first, end, errp)) {
             return false;
         }
@@ -146,57 +136,58 @@ static bool write_extent(FixedRamBulk *bulk, FixedRamWriter *w,
     return true;
 }
 
-static void account(FixedRamBulk *bulk, const Extent *e, size_t found)
+static void account(FixedRamBulk *bulk, const Slice *slice, size_t found)
 {
-    size_t wanted = bitmap_count_one(e->scan.wanted, e->scan.pages);
-    uint64_t first = e->scan.first;
+    size_t wanted = bitmap_count_one(slice->scan.wanted, slice->scan.pages);
+    uint64_t first = slice->scan.first;
 
     qatomic_add(&bulk->progress.data_pages, found);
     qatomic_add(&bulk->progress.zero_pages, wanted - found);
-    bitmap_clear(e->block->b.todo, first, e->scan.pages);
-    trace_fixed_ram_bulk_extent(e->block->b.name, e->offset, wanted, found);
+    bitmap_clear(slice->block->b.todo, first, slice->scan.pages);
+    trace_fixed_ram_bulk_slice(slice->block->b.name, slice->offset, wanted,
+                               found);
 }
 
-static bool save_extent(FixedRamBulk *bulk, FixedRamWriter *w, Extent *e,
+static bool save_slice(FixedRamBulk *bulk, FixedRamWriter *w, Slice *slice,
                         unsigned long *populated, Error **errp)
 {
-    FixedRamPlace place = {
-        .block = e->block->b.name,
-        .block_offset = e->offset,
-        .file_offset = e->block->b.pages_offset + e->offset,
+    FixedRamWriterPlace place = {
+        .block = slice->block->b.name,
+        .block_offset = slice->offset,
+        .file_offset = slice->block->b.pages_offset + slice->offset,
     };
     size_t found;
 
-    prepare_scan(bulk, e, populated);
-    if (find_first_bit(e->scan.wanted, e->scan.pages) == e->scan.pages) {
+    prepare_scan(bulk, slice, populated);
+    if (bitmap_empty(slice->scan.wanted, slice->scan.pages)) {
         return true;
     }
-    fixed_ram_populated_get(e->block->populated, e->offset, e->length,
-                            populated);
-    e->scan.buf = fixed_ram_writer_begin(w, &place, errp);
-    if (!e->scan.buf) {
+    fixed_ram_populated_get(slice->block->populated, slice->offset,
+                            slice->length, populated);
+    slice->scan.buf = fixed_ram_writer_begin(w, &place, errp);
+    if (!slice->scan.buf) {
         return false;
     }
-    found = fixed_ram_scan(&e->scan);
-    if (!write_extent(bulk, w, e, errp)) {
+    found = fixed_ram_scan(&slice->scan);
+    if (!write_slice(bulk, w, slice, errp)) {
         return false;
     }
-    account(bulk, e, found);
+    account(bulk, slice, found);
     return true;
 }
 
-static bool save_extents(FixedRamBulk *bulk, Error **errp)
+static bool save_slices(FixedRamBulk *bulk, Error **errp)
 {
     const FixedRamBulkConfig *c = &bulk->config;
-    size_t pages = bulk->extent_bytes / c->page_size;
+    size_t pages = bulk->slice_bytes / c->page_size;
     g_autofree unsigned long *populated = bitmap_new(pages);
     FixedRamWriter *w = fixed_ram_writer_new(c->fd, c->name, c->direct,
-                                             bulk->extent_bytes, errp);
+                                             bulk->slice_bytes, errp);
     bool ok = w;
-    Extent e;
+    Slice slice;
 
-    while (ok && next_extent(bulk, &e)) {
-        ok = save_extent(bulk, w, &e, populated, errp);
+    while (ok && next_slice(bulk, &slice)) {
+        ok = save_slice(bulk, w, &slice, populated, errp);
     }
     if (ok && !qatomic_read(&bulk->abandoned)) {
         ok = fixed_ram_writer_flush(w, errp);
@@ -210,14 +201,15 @@ static void *bulk_thread(void *opaque)
     FixedRamBulk *bulk = opaque;
     Error *err = NULL;
 
-    save_extents(bulk, &err);
+    save_slices(bulk, &err);
     QEMU_LOCK_GUARD(&bulk->lock);
     if (err) {
         qatomic_set(&bulk->stopping, true);
+        fixed_ram_throttle_stop(&bulk->throttle);
         error_propagate(&bulk->error, err);
     }
     bulk->running--;
-    qemu_cond_broadcast(&bulk->changed);
+    qemu_cond_broadcast(&bulk->ended);
     return NULL;
 }
 
@@ -228,15 +220,15 @@ static void add_block(FixedRamBulk *bulk, const FixedRamBulkBlock *from)
     block->b = *from;
     block->populated = fixed_ram_populated_new(&from->mem,
                                                bulk->config.page_size);
-    block->first_extent = bulk->extents;
-    bulk->extents += DIV_ROUND_UP(from->mem.length, bulk->extent_bytes);
+    block->first_slice = bulk->slices;
+    bulk->slices += DIV_ROUND_UP(from->mem.length, bulk->slice_bytes);
 }
 
 /*
- * A write that makes the file longer has it all to itself.  What the last
- * block's pages leave free the stream's end will follow in any case.
+ * File systems serialize writes that extend a file, so set its length first.
+ * The file never ends up too long: the stream's tail follows the last block.
  */
-static bool make_long(FixedRamBulk *bulk, Error **errp)
+static bool extend_file(FixedRamBulk *bulk, Error **errp)
 {
     const FixedRamBulkConfig *c = &bulk->config;
     uint64_t end = 0;
@@ -248,8 +240,8 @@ static bool make_long(FixedRamBulk *bulk, Error **errp)
         end = MAX(end, b->pages_offset + b->mem.length);
     }
     if (fstat(c->fd, &st) || (st.st_size < end && ftruncate(c->fd, end))) {
-        error_setg_errno(errp, errno, "snapshot '%s': cannot be made 0x%"
-                         PRIx64 " bytes long", c->name, end);
+        error_setg_errno(errp, errno, "snapshot '%s': cannot extend the file "
+                         "to 0x%" PRIx64 " bytes", c->name, end);
         return false;
     }
     return true;
@@ -263,48 +255,58 @@ static unsigned worker_count(const FixedRamBulkConfig *config)
     return MIN(MAX(g_get_num_processors(), 2), WORKERS_DEFAULT);
 }
 
+static bool start_thread(FixedRamBulk *bulk)
+{
+    bool ok;
+
+    /* The saver counts itself out when it ends, so count it in before. */
+    QEMU_LOCK_GUARD(&bulk->lock);
+    ok = fixed_ram_thread_create(&bulk->threads[bulk->nthreads],
+                                 "fixed-ram/save", bulk_thread, bulk,
+                                 QEMU_THREAD_JOINABLE, NULL);
+    bulk->nthreads += ok;
+    bulk->running += ok;
+    return ok;
+}
+
+/* The host may allow fewer threads; the caller saves what none has saved. */
 static void start_threads(FixedRamBulk *bulk)
 {
-    bulk->nthreads = bulk->running = worker_count(&bulk->config);
-    for (unsigned i = 0; i < bulk->nthreads; i++) {
-        qemu_thread_create(&bulk->threads[i], "fixed-ram/save", bulk_thread,
-                           bulk, QEMU_THREAD_JOINABLE);
+    unsigned wanted = worker_count(&bulk->config);
+
+    while (bulk->nthreads < wanted && start_thread(bulk)) {
+        /* and another one */
     }
+}
+
+static size_t slice_bytes(const FixedRamBulkConfig *config)
+{
+    return MAX(config->direct ? SLICE_DIRECT : SLICE_BUFFERED,
+               BITS_PER_LONG * config->page_size);
 }
 
 FixedRamBulk *fixed_ram_bulk_start(const FixedRamBulkConfig *config,
                                    const FixedRamBulkBlock *blocks,
-                                   size_t nblocks, uint64_t bandwidth,
-                                   Error **errp)
+                                   size_t nblocks, Error **errp)
 {
     FixedRamBulk *bulk = g_new0(FixedRamBulk, 1);
 
     bulk->config = *config;
-    bulk->extent_bytes = MAX(config->direct ? EXTENT_DIRECT : EXTENT_BUFFERED,
-                             BITS_PER_LONG * config->page_size);
-    bulk->bandwidth = bandwidth;
+    bulk->slice_bytes = slice_bytes(config);
     qemu_mutex_init(&bulk->lock);
-    qemu_cond_init(&bulk->changed);
-    ratelimit_init(&bulk->limit);
+    qemu_cond_init(&bulk->ended);
+    fixed_ram_throttle_init(&bulk->throttle, config->bandwidth,
+                            config->opaque);
     bulk->blocks = g_new0(Block, nblocks);
     for (size_t i = 0; i < nblocks; i++) {
         add_block(bulk, &blocks[i]);
     }
-    if (!make_long(bulk, errp)) {
+    if (!extend_file(bulk, errp)) {
         fixed_ram_bulk_free(bulk);
         return NULL;
     }
     start_threads(bulk);
     return bulk;
-}
-
-void fixed_ram_bulk_bandwidth(FixedRamBulk *bulk, uint64_t bandwidth)
-{
-    QEMU_LOCK_GUARD(&bulk->lock);
-    if (bulk->bandwidth != bandwidth) {
-        bulk->bandwidth = bandwidth;
-        qemu_cond_broadcast(&bulk->changed);
-    }
 }
 
 bool fixed_ram_bulk_wait(FixedRamBulk *bulk, int timeout_ms)
@@ -313,7 +315,7 @@ bool fixed_ram_bulk_wait(FixedRamBulk *bulk, int timeout_ms)
 
     QEMU_LOCK_GUARD(&bulk->lock);
     while (bulk->running && get_clock() < until) {
-        qemu_cond_timedwait(&bulk->changed, &bulk->lock, timeout_ms);
+        qemu_cond_timedwait(&bulk->ended, &bulk->lock, timeout_ms);
     }
     return !bulk->running;
 }
@@ -328,10 +330,8 @@ void fixed_ram_bulk_progress(FixedRamBulk *bulk,
 
 bool fixed_ram_bulk_finish(FixedRamBulk *bulk, Error **errp)
 {
-    WITH_QEMU_LOCK_GUARD(&bulk->lock) {
-        qatomic_set(&bulk->stopping, true);
-        qemu_cond_broadcast(&bulk->changed);
-    }
+    qatomic_set(&bulk->stopping, true);
+    fixed_ram_throttle_stop(&bulk->throttle);
     while (bulk->nthreads) {
         qemu_thread_join(&bulk->threads[--bulk->nthreads]);
     }
@@ -353,8 +353,8 @@ void fixed_ram_bulk_free(FixedRamBulk *bulk)
         fixed_ram_populated_free(bulk->blocks[i].populated);
     }
     g_free(bulk->blocks);
-    ratelimit_destroy(&bulk->limit);
-    qemu_cond_destroy(&bulk->changed);
+    fixed_ram_throttle_destroy(&bulk->throttle);
+    qemu_cond_destroy(&bulk->ended);
     qemu_mutex_destroy(&bulk->lock);
     g_free(bulk);
 }

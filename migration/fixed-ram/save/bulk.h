@@ -1,5 +1,5 @@
 /*
- * fixed-ram: memory that nobody writes to, saved at the speed of the disk
+ * fixed-ram: save the memory of a stopped guest at the speed of the disk
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,80 +11,84 @@
 #include "page-sums.h"
 
 /*
- * Threads take blocks' memory extent by extent, in the order of the file, look
- * which pages have data and write these, with short gaps between them, by a
- * few large writes.
+ * Saver threads take the blocks' memory slice by slice, in the order of the
+ * file.  For each slice a saver finds the pages that have data, copies them and
+ * writes the copies by a few large writes.
  *
- * Nothing breaks if somebody does write to a page meanwhile: the file then has
- * what the page held when it was copied, and a sum that fits.  That it has
- * changed since is for the caller to find out, and to save it again.
+ * A device may write to a page meanwhile.  The file then holds the content that
+ * the saver copied, with the checksum of that content.  The caller finds such
+ * pages by dirty tracking and saves them again.
  */
 typedef struct FixedRamBulk FixedRamBulk;
 
 typedef struct FixedRamBulkBlock {
-    const char *name;
+    const char *name;           /* for messages */
     FixedRamMemory mem;
-    uint64_t pages_offset;      /* in the file */
-    unsigned long *todo;        /* pages to save; cleared when that is done */
-    unsigned long *data;        /* bits as they go to the file */
-    FixedRamSaveSums *sums;     /* NULL: none are taken */
+    uint64_t pages_offset;      /* of the block's pages in the file */
+    /* Pages to save: a saver clears the bits of a slice that it has saved */
+    unsigned long *todo;
+    unsigned long *data;        /* the bitmap for the file: set for data */
+    FixedRamPageSums *sums;     /* NULL: no checksums are taken */
 } FixedRamBulkBlock;
 
 typedef struct FixedRamBulkConfig {
     const char *name;           /* the file, for messages */
     int fd;
-    bool direct;                /* it was opened with O_DIRECT */
-    unsigned workers;           /* 0: as many as do for this host */
+    bool direct;                /* @fd was opened with O_DIRECT */
+    unsigned workers;           /* saver threads; 0: as many as suit the host */
     size_t page_size;
+    /* The limit in bytes a second, 0 for none; savers call it.  NULL: none */
+    uint64_t (*bandwidth)(void *opaque);
+    void *opaque;               /* for @bandwidth */
 } FixedRamBulkConfig;
 
-/* So far. */
+/* What the savers have done so far. */
 typedef struct FixedRamBulkProgress {
-    uint64_t data_pages;
-    uint64_t zero_pages;
-    uint64_t bytes;             /* that were written for them */
+    uint64_t data_pages;        /* that were written */
+    uint64_t zero_pages;        /* that were found to be zero */
+    uint64_t bytes;             /* passed to writes */
 } FixedRamBulkProgress;
 
 /**
- * fixed_ram_bulk_start(): save what is to be done of @blocks
+ * fixed_ram_bulk_start(): start to save the pages in the @todo of @blocks
  *
- * The memory, bitmaps and sums of blocks, their names, and the file's, are the
- * caller's and must stay until fixed_ram_bulk_free().  Nobody else may touch
- * the bitmaps, nor the sums of their pages, before fixed_ram_bulk_finish().
+ * The caller owns the memory, bitmaps, checksums and names of the blocks, and
+ * the descriptor and name of the file; they must stay until
+ * fixed_ram_bulk_free().  Until fixed_ram_bulk_finish() no other code may use
+ * the bitmaps, or the checksums of pages in @todo.
  *
- * @bandwidth: bytes a second, or 0
+ * A host that allows no thread is not an error: nothing is saved then, and
+ * fixed_ram_bulk_finish() leaves all pages in @todo.
  */
 FixedRamBulk *fixed_ram_bulk_start(const FixedRamBulkConfig *config,
                                    const FixedRamBulkBlock *blocks,
-                                   size_t nblocks, uint64_t bandwidth,
-                                   Error **errp);
-
-/** fixed_ram_bulk_bandwidth(): a new limit, or 0; heeded at once */
-void fixed_ram_bulk_bandwidth(FixedRamBulk *bulk, uint64_t bandwidth);
+                                   size_t nblocks, Error **errp);
 
 /**
- * fixed_ram_bulk_wait(): wait until it is over, so many milliseconds at most
+ * fixed_ram_bulk_wait(): wait for the end, at most @timeout_ms milliseconds
  *
- * Returns whether it is: all has been written, or something has failed.
+ * Returns true if all savers have ended: they have saved everything, or one of
+ * them has failed.
  */
 bool fixed_ram_bulk_wait(FixedRamBulk *bulk, int timeout_ms);
 
-/** fixed_ram_bulk_progress(): how far it has come; any time */
+/** fixed_ram_bulk_progress(): how far the savers have come.  Any thread. */
 void fixed_ram_bulk_progress(FixedRamBulk *bulk,
                              FixedRamBulkProgress *progress);
 
 /**
- * fixed_ram_bulk_finish(): begin nothing more, and wait for what is under way
+ * fixed_ram_bulk_finish(): have savers finish their slices and take no more
  *
- * Returns false if something has failed.  Else what is still to be done in
- * blocks has not been touched, all the rest has been written.
+ * Returns false if one of them has failed.  On success all pages that are no
+ * longer in @todo are written, and the others are as they were.
  */
 bool fixed_ram_bulk_finish(FixedRamBulk *bulk, Error **errp);
 
 /**
- * fixed_ram_bulk_free(): end it
+ * fixed_ram_bulk_free(): release everything
  *
- * If it is still under way it is abandoned: what the file has is of no use.
+ * If the savers have not ended they stop before their next write; the content
+ * of the file is then undefined.  NULL is allowed.
  */
 void fixed_ram_bulk_free(FixedRamBulk *bulk);
 

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the sums of what is being saved
+ * fixed-ram: the checksums of the pages of a block that is being saved
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,21 +12,22 @@
 #include "page-sums.h"
 #include "../format/sums.h"
 
-struct FixedRamSaveSums {
-    uint64_t *sums;             /* of pages; once closed, of clusters */
+struct FixedRamPageSums {
+    /* Of pages, each set by one thread at a time; once closed, of clusters */
+    uint64_t *sums;
     uint64_t count;
     size_t page_size;
 };
 
-FixedRamSaveSums *fixed_ram_save_sums_new(uint64_t max_length,
+FixedRamPageSums *fixed_ram_page_sums_new(uint64_t max_length,
                                           size_t page_size, Error **errp)
 {
-    FixedRamSaveSums *sums = g_new0(FixedRamSaveSums, 1);
+    FixedRamPageSums *sums = g_new0(FixedRamPageSums, 1);
 
     assert(is_power_of_2(page_size) && page_size <= FIXED_RAM_CLUSTER_BYTES);
     sums->page_size = page_size;
     sums->count = max_length / page_size;
-    /* The host gives memory for those that are touched. */
+    /* The kernel allocates memory only for entries that are written. */
     sums->sums = g_try_new0(uint64_t, sums->count);
     if (!sums->sums && sums->count) {
         error_setg(errp, "no memory for the checksums of 0x%" PRIx64
@@ -37,7 +38,7 @@ FixedRamSaveSums *fixed_ram_save_sums_new(uint64_t max_length,
     return sums;
 }
 
-void fixed_ram_save_sums_free(FixedRamSaveSums *sums)
+void fixed_ram_page_sums_free(FixedRamPageSums *sums)
 {
     if (sums) {
         g_free(sums->sums);
@@ -45,14 +46,14 @@ void fixed_ram_save_sums_free(FixedRamSaveSums *sums)
     }
 }
 
-void fixed_ram_save_sums_set(FixedRamSaveSums *sums, uint64_t page,
+void fixed_ram_page_sums_set(FixedRamPageSums *sums, uint64_t page,
                              uint64_t sum)
 {
     assert(page < sums->count);
     sums->sums[page] = sum;
 }
 
-/* Aligned for O_DIRECT. */
+/* One buffer for each thread, aligned for O_DIRECT. */
 static uint8_t *copy_buffer(void)
 {
     static GPrivate buffer = G_PRIVATE_INIT(qemu_vfree);
@@ -60,36 +61,36 @@ static uint8_t *copy_buffer(void)
 
     if (!buf) {
         buf = qemu_memalign(FIXED_RAM_CLUSTER_BYTES,
-                            FIXED_RAM_SAVE_COPY_BYTES);
+                            FIXED_RAM_PAGE_SUMS_COPY_BYTES);
         g_private_set(&buffer, buf);
     }
     return buf;
 }
 
-void fixed_ram_save_sums_add(FixedRamSaveSums *sums, uint64_t offset,
+void fixed_ram_page_sums_add(FixedRamPageSums *sums, uint64_t offset,
                              const uint8_t *mem, size_t length)
 {
     for (size_t at = 0; at < length; at += sums->page_size) {
-        fixed_ram_save_sums_set(sums, (offset + at) / sums->page_size,
+        fixed_ram_page_sums_set(sums, (offset + at) / sums->page_size,
                                 fixed_ram_sums_get(mem + at, sums->page_size));
     }
 }
 
-uint8_t *fixed_ram_save_sums_copy(FixedRamSaveSums *sums, uint64_t offset,
+uint8_t *fixed_ram_page_sums_copy(FixedRamPageSums *sums, uint64_t offset,
                                   const uint8_t *mem, size_t length)
 {
     uint8_t *buf = copy_buffer();
 
-    assert(length <= FIXED_RAM_SAVE_COPY_BYTES);
-    /* By pages, while they are in the CPU's nearest cache. */
+    assert(length <= FIXED_RAM_PAGE_SUMS_COPY_BYTES);
+    /* One page at a time, while it is in the first cache of the CPU. */
     for (size_t at = 0; at < length; at += sums->page_size) {
         memcpy(buf + at, mem + at, sums->page_size);
-        fixed_ram_save_sums_add(sums, offset + at, buf + at, sums->page_size);
+        fixed_ram_page_sums_add(sums, offset + at, buf + at, sums->page_size);
     }
     return buf;
 }
 
-static uint64_t cluster_sum(const FixedRamSaveSums *sums,
+static uint64_t cluster_sum(const FixedRamPageSums *sums,
                             const unsigned long *data, uint64_t first,
                             uint64_t end)
 {
@@ -103,7 +104,7 @@ static uint64_t cluster_sum(const FixedRamSaveSums *sums,
     return fixed_ram_sums_cluster(of_pages, end - first);
 }
 
-void fixed_ram_save_sums_close(FixedRamSaveSums *sums,
+void fixed_ram_page_sums_close(FixedRamPageSums *sums,
                                const unsigned long *data, uint64_t length)
 {
     uint64_t clusters = fixed_ram_sums_clusters(length);
@@ -111,7 +112,7 @@ void fixed_ram_save_sums_close(FixedRamSaveSums *sums,
     uint64_t pages = length / sums->page_size;
 
     assert(pages <= sums->count);
-    /* In place: no cluster's number is greater than that of its pages. */
+    /* In place: the number of a cluster is at most that of its first page. */
     for (uint64_t i = 0; i < clusters; i++) {
         sums->sums[i] = cluster_sum(sums, data, i * per_cluster,
                                     MIN((i + 1) * per_cluster, pages));
@@ -120,7 +121,7 @@ void fixed_ram_save_sums_close(FixedRamSaveSums *sums,
     sums->count = clusters;
 }
 
-const uint64_t *fixed_ram_save_sums_table(const FixedRamSaveSums *sums,
+const uint64_t *fixed_ram_page_sums_table(const FixedRamPageSums *sums,
                                           uint64_t *clusters)
 {
     *clusters = sums->count;

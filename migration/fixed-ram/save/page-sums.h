@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the sums of what is being saved
+ * fixed-ram: the checksums of the pages of a block that is being saved
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,67 +10,77 @@
 #include "../format/index.h"
 
 /*
- * A page of a live guest is written again whenever it has changed, and the
- * pages of a cluster at different times.  So each page has a sum, that of the
- * bytes that were written last; when there will be no more of them, clusters'
- * sums are made of these.  8 bytes for each page that is written.
+ * A live save writes a page again each time the guest has changed it, and the
+ * pages of a cluster at different times.  So each page has a checksum, that of
+ * the bytes that were written last.  When the last page is written, the
+ * checksums of clusters are computed from those of pages.  The table takes 8
+ * bytes of memory for each page that is written.
  */
-typedef struct FixedRamSaveSums FixedRamSaveSums;
+typedef struct FixedRamPageSums FixedRamPageSums;
 
 /**
- * fixed_ram_save_sums_new(): for a block of up to @max_length bytes
+ * fixed_ram_page_sums_new(): a table for a block of up to @max_length bytes
  *
- * Returns NULL if there is no memory for them.
+ * Returns NULL and sets an error if the host has no memory for the table.
  */
-FixedRamSaveSums *fixed_ram_save_sums_new(uint64_t max_length,
+FixedRamPageSums *fixed_ram_page_sums_new(uint64_t max_length,
                                           size_t page_size, Error **errp);
-void fixed_ram_save_sums_free(FixedRamSaveSums *sums);
+void fixed_ram_page_sums_free(FixedRamPageSums *sums);
 
-/** fixed_ram_save_sums_set(): page number @page has been written, with @sum */
-void fixed_ram_save_sums_set(FixedRamSaveSums *sums, uint64_t page,
+/** fixed_ram_page_sums_set(): record @sum for page @page.  Any thread. */
+void fixed_ram_page_sums_set(FixedRamPageSums *sums, uint64_t page,
                              uint64_t sum);
 
 /**
- * fixed_ram_save_sums_add(): the pages at @offset are written, now or before
+ * fixed_ram_page_sums_add(): record the checksums of the pages at @offset
  *
- * @mem: their @length bytes, whole pages
+ * @offset: in the block
+ * @mem: @length bytes, whole pages
  *
- * Any thread; but for a page that comes again the earlier write must be over.
- * It is: a page comes again in a later round only, and between rounds multifd's
- * threads are waited for.
+ * Any thread.  If a page is saved again, the earlier call for it must have
+ * returned.  This holds: a page is saved again only in a later round, and the
+ * migration thread waits for the threads of multifd between two rounds.
  */
-void fixed_ram_save_sums_add(FixedRamSaveSums *sums, uint64_t offset,
+void fixed_ram_page_sums_add(FixedRamPageSums *sums, uint64_t offset,
                              const uint8_t *mem, size_t length);
 
-/* How much fixed_ram_save_sums_copy() takes at once. */
-#define FIXED_RAM_SAVE_COPY_BYTES   (512 * KiB)
+/* The largest @length for fixed_ram_page_sums_copy(). */
+#define FIXED_RAM_PAGE_SUMS_COPY_BYTES   (512 * KiB)
 
 /**
- * fixed_ram_save_sums_copy(): the same while the guest may write to @mem
+ * fixed_ram_page_sums_copy(): the same while the guest may write to @mem
  *
- * Returns what to write for the pages: a copy, so that what is summed is what
- * is written.  That a page is dirty when the guest has changed it, and comes
- * again, is not enough: the guest may call it free (a hint of its balloon), and
- * it does not come.
+ * Returns a copy of the pages, whose checksums are recorded; the caller writes
+ * the copy to the file.  It is not enough that a page which the guest changes
+ * is dirty and is saved again: the guest may report the page as free (a hint of
+ * its balloon), and then it is not saved again.
  *
- * The copy is the thread's, until its next one.
+ * The copy is valid until the same thread calls this function again.
  */
-uint8_t *fixed_ram_save_sums_copy(FixedRamSaveSums *sums, uint64_t offset,
+uint8_t *fixed_ram_page_sums_copy(FixedRamPageSums *sums, uint64_t offset,
                                   const uint8_t *mem, size_t length);
 
 /**
- * fixed_ram_save_sums_close(): nothing more is written
+ * fixed_ram_page_sums_close(): compute the checksums of clusters
  *
- * @data: the block's bitmap as it goes to the file, @length bytes of RAM.
- *        A page whose bit is clear counts as zeros, was it written or not.
+ * @data: the block's bitmap as it is written to the file.  A page whose bit is
+ *        clear counts as zeros, even if it was written before.
+ * @length: of the block, in bytes
  *
- * From here on @sums are those of clusters.
+ * No page may be recorded afterwards.
  */
-void fixed_ram_save_sums_close(FixedRamSaveSums *sums,
+void fixed_ram_page_sums_close(FixedRamPageSums *sums,
                                const unsigned long *data, uint64_t length);
 
-/** fixed_ram_save_sums_table(): a closed block's part of the sums' table */
-const uint64_t *fixed_ram_save_sums_table(const FixedRamSaveSums *sums,
+/**
+ * fixed_ram_page_sums_table(): the checksums of clusters, after
+ * fixed_ram_page_sums_close()
+ *
+ * @clusters: receives their number
+ *
+ * @sums owns the table.
+ */
+const uint64_t *fixed_ram_page_sums_table(const FixedRamPageSums *sums,
                                           uint64_t *clusters);
 
 #endif

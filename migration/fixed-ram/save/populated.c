@@ -1,5 +1,5 @@
 /*
- * fixed-ram: which pages of a mapping hold something
+ * fixed-ram: which pages of a mapping may hold data
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include <linux/magic.h>
 #include <sys/ioctl.h>
-#include <sys/utsname.h>
 #include <sys/vfs.h>
 #include "qemu/bitmap.h"
 #include "qemu/units.h"
@@ -42,55 +41,48 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN            _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
-#ifndef HUGETLBFS_MAGIC
-#define HUGETLBFS_MAGIC         0x958458f6
-#endif
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC         0x58465342
-#endif
-
-/* A word a page in /proc/self/pagemap */
+/* /proc/self/pagemap has a word for each page of the host. */
 #define PAGEMAP_SWAPPED         (1ULL << 62)
 #define PAGEMAP_PRESENT         (1ULL << 63)
 
 struct FixedRamPopulated {
     FixedRamMemory mem;
     size_t page_size;
-    /* A page holds something if one of those that count says so. */
+    /* Which oracles to ask; a page may hold data if any of them says so */
     bool by_tables;
     bool by_file;
-    int pagemap;                /* what is in our page tables, or -1 */
-    bool scan;                  /* it can be asked for ranges */
+    int pagemap;                /* /proc/self/pagemap, or -1 */
+    bool scan;                  /* @pagemap knows PAGEMAP_SCAN */
 };
 
-/* A part that is being looked at. */
-typedef struct Part {
+/* A question: pages from @offset to @end of the mapping. */
+typedef struct Query {
     const FixedRamPopulated *populated;
     uint64_t offset;
     uint64_t end;
-    unsigned long *pages;
-} Part;
+    unsigned long *pages;       /* the answer */
+} Query;
 
-/* @start, @end: in the block, perhaps beyond the part */
-static void add_range(const Part *part, uint64_t start, uint64_t end)
+/* @start, @end: in the mapping; the range may exceed the query */
+static void add_range(const Query *query, uint64_t start, uint64_t end)
 {
-    size_t page_size = part->populated->page_size;
-    uint64_t first = MAX(start, part->offset) - part->offset;
-    uint64_t last = MIN(end, part->end) - part->offset;
+    size_t page_size = query->populated->page_size;
+    uint64_t first = MAX(start, query->offset) - query->offset;
+    uint64_t last = MIN(end, query->end) - query->offset;
 
     first /= page_size;
-    bitmap_set(part->pages, first, DIV_ROUND_UP(last, page_size) - first);
+    bitmap_set(query->pages, first, DIV_ROUND_UP(last, page_size) - first);
 }
 
-static bool add_scanned(const Part *part)
+static bool add_scanned(const Query *query)
 {
-    const FixedRamPopulated *p = part->populated;
+    const FixedRamPopulated *p = query->populated;
     uintptr_t host = (uintptr_t)p->mem.host;
     struct page_region ranges[64];
     struct pm_scan_arg arg = {
         .size = sizeof(arg),
-        .start = host + part->offset,
-        .end = host + part->end,
+        .start = host + query->offset,
+        .end = host + query->end,
         .vec = (uintptr_t)ranges,
         .vec_len = ARRAY_SIZE(ranges),
         .category_inverted = PAGE_IS_PFNZERO,
@@ -106,22 +98,22 @@ static bool add_scanned(const Part *part)
             return false;
         }
         for (int i = 0; i < n; i++) {
-            add_range(part, ranges[i].start - host, ranges[i].end - host);
+            add_range(query, ranges[i].start - host, ranges[i].end - host);
         }
         arg.start = arg.walk_end;
     } while (arg.start < arg.end);
     return true;
 }
 
-static bool add_listed(const Part *part)
+static bool add_listed(const Query *query)
 {
-    const FixedRamPopulated *p = part->populated;
+    const FixedRamPopulated *p = query->populated;
     size_t page_size = qemu_real_host_page_size();
     uintptr_t host = (uintptr_t)p->mem.host;
     uint64_t entries[512];
 
-    for (uint64_t pos = part->offset; pos < part->end; ) {
-        size_t n = MIN(DIV_ROUND_UP(part->end - pos, page_size),
+    for (uint64_t pos = query->offset; pos < query->end; ) {
+        size_t n = MIN(DIV_ROUND_UP(query->end - pos, page_size),
                        ARRAY_SIZE(entries));
         off_t entry = (host + pos) / page_size * sizeof(*entries);
 
@@ -131,38 +123,38 @@ static bool add_listed(const Part *part)
         }
         for (size_t i = 0; i < n; i++, pos += page_size) {
             if (entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) {
-                add_range(part, pos, pos + page_size);
+                add_range(query, pos, pos + page_size);
             }
         }
     }
     return true;
 }
 
-static bool add_by_tables(const Part *part)
+static bool add_by_tables(const Query *query)
 {
-    return part->populated->scan ? add_scanned(part) : add_listed(part);
+    return query->populated->scan ? add_scanned(query) : add_listed(query);
 }
 
-static bool add_by_file(const Part *part)
+static bool add_by_file(const Query *query)
 {
-    const FixedRamMemory *mem = &part->populated->mem;
-    uint64_t pos = part->offset;
+    const FixedRamMemory *mem = &query->populated->mem;
+    uint64_t pos = query->offset;
 
-    while (pos < part->end) {
+    while (pos < query->end) {
         off_t data = lseek(mem->fd, mem->fd_offset + pos, SEEK_DATA);
         off_t hole;
 
         if (data < 0) {
             return errno == ENXIO;
         }
-        if (data >= mem->fd_offset + part->end) {
+        if (data >= mem->fd_offset + query->end) {
             break;
         }
         hole = lseek(mem->fd, data, SEEK_HOLE);
         if (data < mem->fd_offset + pos || hole <= data) {
             return false;
         }
-        add_range(part, data - mem->fd_offset, hole - mem->fd_offset);
+        add_range(query, data - mem->fd_offset, hole - mem->fd_offset);
         pos = hole - mem->fd_offset;
     }
     return true;
@@ -172,7 +164,7 @@ void fixed_ram_populated_get(const FixedRamPopulated *populated,
                              uint64_t offset, uint64_t length,
                              unsigned long *pages)
 {
-    Part part = {
+    Query query = {
         .populated = populated,
         .offset = offset,
         .end = offset + length,
@@ -183,81 +175,34 @@ void fixed_ram_populated_get(const FixedRamPopulated *populated,
     assert(offset + length <= populated->mem.length);
     bitmap_zero(pages, n);
     if ((!populated->by_tables && !populated->by_file) ||
-        (populated->by_tables && !add_by_tables(&part)) ||
-        (populated->by_file && !add_by_file(&part))) {
+        (populated->by_tables && !add_by_tables(&query)) ||
+        (populated->by_file && !add_by_file(&query))) {
         bitmap_set(pages, 0, n);
     }
 }
 
-static uint64_t count_in_tables(const FixedRamPopulated *p)
-{
-    uint64_t bytes = 0;
-
-    for (uint64_t pos = 0; pos < p->mem.length; ) {
-        DECLARE_BITMAP(pages, 4096);
-        uint64_t length = MIN(p->mem.length - pos, 4096 * p->page_size);
-        uint64_t n = length / p->page_size;
-
-        fixed_ram_populated_get(p, pos, length, pages);
-        bytes += bitmap_count_one(pages, n) * p->page_size;
-        pos += length;
-    }
-    return bytes;
-}
-
 /*
- * It does not say where it has holes, but how much there is.  Where that is
- * what our page tables have nobody else has put anything there.
+ * Before Linux 6.4 a page of tmpfs that is just becoming part of a huge page
+ * looks like a hole.  PAGEMAP_SCAN is younger than that.
  */
-static void choose_by_hugetlbfs(FixedRamPopulated *p)
+static bool file_knows_holes(const FixedRamPopulated *p)
 {
-    uint64_t expected;
+    struct statfs fs;
     struct stat st;
 
-    p->by_tables = p->pagemap >= 0;
-    expected = p->mem.shared ? count_in_tables(p) : 0;
-    if (fstat(p->mem.fd, &st) || st.st_blocks * 512ULL != expected) {
-        p->by_tables = false;
-    }
-}
-
-/* Before Linux 6.4 what is just being made a huge page looks like a hole. */
-static bool tmpfs_knows_its_holes(void)
-{
-    unsigned major, minor;
-    struct utsname host;
-
-    return !uname(&host) &&
-           sscanf(host.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 6 || (major == 6 && minor >= 4));
-}
-
-/* Those that know of each page that somebody has written to a mapping. */
-static bool knows_its_holes(unsigned long type)
-{
-    return type == EXT4_SUPER_MAGIC || type == XFS_SUPER_MAGIC ||
-           type == BTRFS_SUPER_MAGIC ||
-           (type == TMPFS_MAGIC && tmpfs_knows_its_holes());
+    /* Device nodes lie in a tmpfs, but do not know their holes. */
+    return p->scan && !fstatfs(p->mem.fd, &fs) && fs.f_type == TMPFS_MAGIC &&
+           !fstat(p->mem.fd, &st) && S_ISREG(st.st_mode);
 }
 
 static void choose(FixedRamPopulated *p)
 {
-    bool has_tables = p->pagemap >= 0;
-    struct statfs fs;
-    struct stat st;
-
     if (p->mem.fd < 0) {
-        /* What is shared may have been swapped out, and no table says so. */
-        p->by_tables = has_tables && !p->mem.shared;
-    } else if (fstatfs(p->mem.fd, &fs) || fstat(p->mem.fd, &st) ||
-               !S_ISREG(st.st_mode)) {
-        /* The nodes of devices lie in a tmpfs, but know nothing. */
-        return;
-    } else if (fs.f_type == HUGETLBFS_MAGIC) {
-        choose_by_hugetlbfs(p);
-    } else if (knows_its_holes(fs.f_type) && (has_tables || p->mem.shared)) {
+        /* The kernel may have swapped out shared pages: no table says so. */
+        p->by_tables = p->pagemap >= 0 && !p->mem.shared;
+    } else if (file_knows_holes(p)) {
         p->by_file = true;
-        /* A private mapping may also hold what is not in the file. */
+        /* A private mapping has pages of its own where it was written to. */
         p->by_tables = !p->mem.shared;
     }
 }

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: which pages of a mapping hold something
+ * fixed-ram: which pages of a mapping may hold data
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,47 +8,52 @@
 #define MIGRATION_FIXED_RAM_SAVE_POPULATED_H
 
 /*
- * A guest has rarely touched all of its memory, and may have given some of it
- * back.  To look at such a page is to read zeros, and may cost the host a page
- * that it did not use so far.  The kernel knows which these are.
+ * A guest has rarely touched all of its memory, and may have given some back.
+ * Reading such a page returns zeros, and may make the host allocate it.  The
+ * kernel knows these pages: page tables know those of private memory, a tmpfs
+ * knows its holes.
  *
- * Where it does not, or where somebody else may have put something there,
- * pages are said to hold something: then the answer is in the page.
+ * If the kernel does not tell, or another process may have written to a page,
+ * the answer is that the page may hold data, and the caller reads it.
  */
 typedef struct FixedRamMemory {
     const uint8_t *host;
     uint64_t length;
-    bool shared;                /* others see what is written there */
+    bool shared;                /* other processes may write to it */
     int fd;                     /* of the file that is mapped, or -1 */
-    uint64_t fd_offset;
+    uint64_t fd_offset;         /* in the file, of the page at @host */
 } FixedRamMemory;
 
 typedef struct FixedRamPopulated FixedRamPopulated;
 
 /*
- * Environment variables for tests of what other kernels do: no PAGEMAP_SCAN,
- * and no page tables to be seen at all.
+ * Environment variables for tests of other kernels: without PAGEMAP_SCAN, and
+ * without /proc/self/pagemap.
  */
-#define FIXED_RAM_NO_PAGEMAP_SCAN   "FIXED_RAM_NO_PAGEMAP_SCAN"
-#define FIXED_RAM_NO_PAGEMAP        "FIXED_RAM_NO_PAGEMAP"
+#define FIXED_RAM_NO_PAGEMAP_SCAN   "QEMU_FIXED_RAM_NO_PAGEMAP_SCAN"
+#define FIXED_RAM_NO_PAGEMAP        "QEMU_FIXED_RAM_NO_PAGEMAP"
 
 /**
- * fixed_ram_populated_new(): find out how to look at @mem
+ * fixed_ram_populated_new(): find out how the kernel can tell about @mem
  *
- * @page_size: of the pages that are asked for
+ * @page_size: of the pages in later answers
+ *
+ * The descriptor remains the caller's and must stay open until
+ * fixed_ram_populated_free().
  */
 FixedRamPopulated *fixed_ram_populated_new(const FixedRamMemory *mem,
                                            size_t page_size);
+
+/** fixed_ram_populated_free(): NULL is allowed */
 void fixed_ram_populated_free(FixedRamPopulated *populated);
 
 /**
- * fixed_ram_populated_get(): set the bits of pages that may hold something
+ * fixed_ram_populated_get(): set the bits of pages that may hold data
  *
- * @offset, @length: the part to look at, whole pages
- * @pages: a bit for each of these; what it holds before does not count
+ * @offset, @length: of the part to look at, in bytes, whole pages
+ * @pages: a bit for each of these pages; all of them are set or cleared
  *
- * A page whose bit is clear afterwards was zero when this was called.  Any
- * thread.
+ * A page whose bit is clear was zero at some time during the call.  Any thread.
  */
 void fixed_ram_populated_get(const FixedRamPopulated *populated,
                              uint64_t offset, uint64_t length,

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: from memory to what is to be written of it
+ * fixed-ram: find and copy the pages of a slice that have data
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,7 +10,7 @@
 #include "scan.h"
 #include "../format/sums.h"
 
-/* False: it is zero. */
+/* Returns false if the page is zero. */
 static bool take_page(const FixedRamScan *scan, size_t page)
 {
     const uint8_t *from = scan->mem + page * scan->page_size;
@@ -21,7 +21,7 @@ static bool take_page(const FixedRamScan *scan, size_t page)
     }
     memcpy(to, from, scan->page_size);
     if (scan->sums) {
-        fixed_ram_save_sums_set(scan->sums, scan->first + page,
+        fixed_ram_page_sums_set(scan->sums, scan->first + page,
                                 fixed_ram_sums_get(to, scan->page_size));
     }
     return true;

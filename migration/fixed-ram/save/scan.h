@@ -1,5 +1,5 @@
 /*
- * fixed-ram: from memory to what is to be written of it
+ * fixed-ram: find and copy the pages of a slice that have data
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,50 +11,49 @@
 #include "page-sums.h"
 
 /*
- * Pages that are not zero are copied to a buffer, each to where it lies among
- * its neighbours, and a few large writes bring them to the file from there.
+ * Pages that are not zero are copied to a buffer, each to the same offset as in
+ * memory, so that a few large writes can write them from there.
  *
- * It is the copy that is summed and written: if somebody writes to the page
- * meanwhile it will come again, but may never do so, see
- * fixed_ram_save_sums_copy().  The sum, the search for zeros and the copy
- * itself share one trip to memory.
+ * The checksum is that of the copy: a device may write to the page meanwhile,
+ * and fixed_ram_page_sums_copy() explains why that page may not be saved again.
+ * The search for zeros, the copy and the checksum share one read from memory.
  */
 typedef struct FixedRamScan {
     const uint8_t *mem;
-    uint8_t *buf;               /* as large */
+    uint8_t *buf;               /* for the copies, as large as @mem */
     size_t pages;
     size_t page_size;
     const unsigned long *wanted;    /* pages to look at */
-    const unsigned long *populated; /* of these, who may not be zero */
-    unsigned long *data;        /* set for those that are not, else cleared */
-    FixedRamSaveSums *sums;     /* NULL: none are taken */
-    uint64_t first;             /* our first page is this one there */
+    const unsigned long *populated; /* pages that may not be zero */
+    unsigned long *data;        /* set for pages with data, else cleared */
+    FixedRamPageSums *sums;     /* of the block; NULL: none are taken */
+    uint64_t first;             /* index in @sums of the page at @mem */
 } FixedRamScan;
 
 /*
- * Zeros between pages that are written are written, too, rather than making
- * two writes of one: single pages with gaps of as many bytes are saved three
- * times as fast.  Beyond this length it only costs space.
+ * A gap of zeros up to this length between pages with data is written, too.
+ * One large write replaces two small ones: single pages with gaps of a page are
+ * saved three times as fast.  A longer gap is not worth its space on disk.
  */
 #define FIXED_RAM_SCAN_GAP      (16 * KiB)
 
 /**
- * fixed_ram_scan(): look at all pages that are wanted, copy those with data
+ * fixed_ram_scan(): look at all pages in @wanted and copy those with data
  *
- * Returns how many these are.
+ * Returns the number of pages with data.
  */
 size_t fixed_ram_scan(const FixedRamScan *scan);
 
 /**
- * fixed_ram_scan_next_run(): what to write at once
+ * fixed_ram_scan_next_run(): find the next pages to write by one write
  *
- * @pos: pages before this one have been written
- * @first, @end: the run, in pages
+ * @pos: the page at which to begin the search
+ * @first, @end: the first page of the run, and the page behind its last one
  *
- * It begins and ends with pages that have data, and no more of its pages are
- * zeros than have data, so that the file does not grow beyond measure; in the
- * buffer they are zeros now.  A page that is not wanted is not written.
- * Returns false if nothing is left.
+ * The run begins and ends with a page that has data, and contains no page that
+ * is not wanted.  At most half of its pages are zeros, which bounds the growth
+ * of the file; the buffer holds zeros for them.  Returns false if no page with
+ * data is left.
  */
 bool fixed_ram_scan_next_run(const FixedRamScan *scan, size_t pos,
                              size_t *first, size_t *end);

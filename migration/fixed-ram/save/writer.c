@@ -1,5 +1,5 @@
 /*
- * fixed-ram: large writes to a file, some at a time
+ * fixed-ram: large writes to a file, several at a time
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,34 +9,33 @@
 #include <liburing.h>
 #endif
 #include "qapi/error.h"
-#include "qemu/madvise.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
+#include "../util/buffer.h"
 #include "writer.h"
 
-/* One is filled, one is written: a disk is kept busy by large requests. */
-#define BUFFERS             2
-/* Of one extent there may be many, if it has many holes. */
+/* The caller fills one slice while the other one is written. */
+#define SLICES              2
+/* A slice with many holes is written by many requests. */
 #define REQUESTS            64
 /*
- * Without direct-io: so many extents are being written by the host while the
- * next ones are put into its page cache.
+ * Buffered writes: the kernel writes so many slices to disk while the next ones
+ * are copied to the page cache.
  */
 #define TRAIL               4
-#define BUFFER_ALIGNMENT    (2 * MiB)
 
 #ifndef RWF_DONTCACHE           /* Linux 6.14 */
 #define RWF_DONTCACHE       0x00000080
 #endif
 
-typedef struct Buffer {
+typedef struct Slice {
     uint8_t *mem;
-    FixedRamPlace place;
-    unsigned requests;          /* that write from it now */
-} Buffer;
+    FixedRamWriterPlace place;
+    unsigned requests;          /* io_uring requests that read from @mem */
+} Slice;
 
 typedef struct Request {
-    Buffer *buffer;             /* NULL: it is free */
+    Slice *slice;               /* NULL: the request is free */
     struct iovec iov;
 } Request;
 
@@ -45,89 +44,120 @@ typedef struct Range {
     uint64_t length;
 } Range;
 
+/* The thread that created the writer owns all of it. */
 struct FixedRamWriter {
     int fd;
     const char *name;
-    bool direct;
-    void *map;                  /* what the buffers lie in */
-    size_t map_size;
-    Buffer buffers[BUFFERS];
-    Buffer *buffer;             /* the one that is filled */
+    bool direct;                /* @fd was opened with O_DIRECT */
 
-    bool has_ring;
+    FixedRamBuffer buffer;      /* the memory of all slices */
+    Slice slices[SLICES];
+    Slice *slice;               /* the one that the caller fills */
+
+    /* Direct writes */
+    bool has_ring;              /* false: they are made by pwrite() */
 #ifdef CONFIG_LINUX_IO_URING
     struct io_uring ring;
 #endif
     Request requests[REQUESTS];
 
-    bool dontcache;             /* the kernel sees to it, else we do */
-    Range written;              /* what has been put of this extent */
-    Range trail[TRAIL];         /* of those before; length 0: none */
-    unsigned oldest;            /* of these */
+    /* Buffered writes */
+    bool dontcache;             /* the kernel drops the pages; else we do */
+    bool no_sync_range;         /* the host does not allow sync_file_range() */
+    Range written;              /* the part of this slice that was written */
+    Range trail[TRAIL];         /* of the slices before; length 0: none */
+    unsigned oldest;            /* index of the oldest one in @trail */
 };
 
-static bool map_buffers(FixedRamWriter *w, size_t size, Error **errp)
+static bool map_slices(FixedRamWriter *w, size_t size, Error **errp)
 {
-    uint8_t *buf;
-
-    w->map_size = BUFFERS * size + BUFFER_ALIGNMENT;
-    w->map = mmap(NULL, w->map_size, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (w->map == MAP_FAILED) {
-        w->map = NULL;
-        error_setg_errno(errp, errno, "no memory for a buffer of %zu bytes",
-                         w->map_size);
+    if (!fixed_ram_buffer_map(&w->buffer, SLICES * size, errp)) {
         return false;
     }
-    /* The kernel has fewer pieces to look at when it writes from there. */
-    qemu_madvise(w->map, w->map_size, QEMU_MADV_HUGEPAGE);
-    /* A child must not make us write from a copy. */
-    qemu_madvise(w->map, w->map_size, QEMU_MADV_DONTFORK);
-    buf = QEMU_ALIGN_PTR_UP(w->map, BUFFER_ALIGNMENT);
-    for (int i = 0; i < BUFFERS; i++) {
-        w->buffers[i].mem = buf + i * size;
+    for (int i = 0; i < SLICES; i++) {
+        w->slices[i].mem = w->buffer.mem + i * size;
     }
+    w->slice = &w->slices[0];
     return true;
 }
 
-static void set_up_ring(FixedRamWriter *w)
-{
 #ifdef CONFIG_LINUX_IO_URING
-    w->has_ring = !io_uring_queue_init(REQUESTS, &w->ring, 0);
-#endif
+static int wait_cqe(struct io_uring *ring, struct io_uring_cqe **cqe)
+{
+    int ret;
+
+    do {
+        ret = io_uring_wait_cqe(ring, cqe);
+    } while (ret == -EINTR);
+    return ret;
 }
+
+/*
+ * A sandbox may allow to set a ring up and forbid to use it.  Once the kernel
+ * may be reading from our memory it is too late to find that out.
+ */
+static bool ring_works(struct io_uring *ring)
+{
+    struct io_uring_cqe *cqe;
+    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+    io_uring_prep_nop(sqe);
+    if (io_uring_submit(ring) != 1 ||
+        wait_cqe(ring, &cqe) < 0) {
+        return false;
+    }
+    io_uring_cqe_seen(ring, cqe);
+    return true;
+}
+
+static bool set_up_ring(FixedRamWriter *w)
+{
+    if (io_uring_queue_init(REQUESTS, &w->ring, 0)) {
+        return false;
+    }
+    if (!ring_works(&w->ring)) {
+        io_uring_queue_exit(&w->ring);
+        return false;
+    }
+    return true;
+}
+#else
+static bool set_up_ring(FixedRamWriter *w)
+{
+    return false;
+}
+#endif
 
 FixedRamWriter *fixed_ram_writer_new(int fd, const char *name, bool direct,
                                      size_t size, Error **errp)
 {
+    bool plain = getenv(FIXED_RAM_PLAIN_WRITES);
     FixedRamWriter *w = g_new0(FixedRamWriter, 1);
 
     w->fd = fd;
     w->name = name;
     w->direct = direct;
-    if (!map_buffers(w, size, errp)) {
+    if (!map_slices(w, size, errp)) {
         g_free(w);
         return NULL;
     }
-    w->buffer = &w->buffers[0];
-    if (!getenv(FIXED_RAM_PLAIN_WRITES)) {
-        w->dontcache = !direct;
-        if (direct) {
-            set_up_ring(w);
-        }
-    }
+    w->dontcache = !plain && !direct;
+    w->has_ring = !plain && direct && set_up_ring(w);
     return w;
 }
 
-/* As pwrite(), and what is written is not to stay in the page cache. */
+/*
+ * As pwrite(), and the pages shall not stay in the page cache.  Kernels, file
+ * systems and sandboxes refuse the flag with different errors.  If the write
+ * itself is at fault, pwrite() says so.
+ */
 static ssize_t write_some(FixedRamWriter *w, const struct iovec *iov,
                           uint64_t offset)
 {
     if (w->dontcache) {
         ssize_t ret = pwritev2(w->fd, iov, 1, offset, RWF_DONTCACHE);
 
-        if (ret >= 0 || (errno != EOPNOTSUPP && errno != EINVAL &&
-                         errno != ENOSYS)) {
+        if (ret >= 0 || errno == EINTR) {
             return ret;
         }
         w->dontcache = false;
@@ -135,27 +165,27 @@ static ssize_t write_some(FixedRamWriter *w, const struct iovec *iov,
     return pwrite(w->fd, iov->iov_base, iov->iov_len, offset);
 }
 
-static void set_error(FixedRamWriter *w, const Buffer *buffer,
+static void set_error(FixedRamWriter *w, const Slice *slice,
                       const struct iovec *iov, int err, Error **errp)
 {
-    uint64_t start = (uint8_t *)iov->iov_base - buffer->mem;
+    uint64_t start = (uint8_t *)iov->iov_base - slice->mem;
 
     error_setg_errno(errp, err, "snapshot '%s': block '%s' offset 0x%" PRIx64
                      ": cannot write 0x%zx bytes", w->name,
-                     buffer->place.block, buffer->place.block_offset + start,
+                     slice->place.block, slice->place.block_offset + start,
                      iov->iov_len);
 }
 
-static bool write_all(FixedRamWriter *w, const Buffer *buffer,
+static bool write_all(FixedRamWriter *w, const Slice *slice,
                       struct iovec iov, Error **errp)
 {
     while (iov.iov_len) {
-        uint64_t start = (uint8_t *)iov.iov_base - buffer->mem;
+        uint64_t start = (uint8_t *)iov.iov_base - slice->mem;
         ssize_t ret = RETRY_ON_EINTR(
-            write_some(w, &iov, buffer->place.file_offset + start));
+            write_some(w, &iov, slice->place.file_offset + start));
 
         if (ret <= 0) {
-            set_error(w, buffer, &iov, ret ? errno : EIO, errp);
+            set_error(w, slice, &iov, ret ? errno : EIO, errp);
             return false;
         }
         iov.iov_base = (uint8_t *)iov.iov_base + ret;
@@ -169,33 +199,39 @@ static bool write_all(FixedRamWriter *w, const Buffer *buffer,
  */
 
 #ifdef CONFIG_LINUX_IO_URING
-/* @ret: what the kernel has made of it.  A failure is made sure of. */
+/*
+ * @ret: the completion's result.  A short or failed write is repeated with
+ * pwrite(), whose error is then reported.
+ */
 static bool end_request(FixedRamWriter *w, Request *r, int ret, Error **errp)
 {
-    Buffer *buffer = r->buffer;
+    Slice *slice = r->slice;
     struct iovec rest = r->iov;
 
-    r->buffer = NULL;
-    buffer->requests--;
+    r->slice = NULL;
+    slice->requests--;
     if (ret > 0) {
         rest.iov_base = (uint8_t *)rest.iov_base + ret;
         rest.iov_len -= ret;
     }
-    return write_all(w, buffer, rest, errp);
+    return write_all(w, slice, rest, errp);
 }
 
-/* Wait for any of them; there is one. */
+/* Wait until one of the requests under way completes; there must be one. */
 static bool wait_for_request(FixedRamWriter *w, Error **errp)
 {
     struct io_uring_cqe *cqe;
     Request *r;
     int ret;
 
-    /* Memory that the kernel may be reading must not go: it has no way out. */
+    /*
+     * The kernel may be reading from our memory, so nothing but a completion
+     * ends this loop.
+     */
     while (io_uring_peek_cqe(&w->ring, &cqe)) {
         ret = io_uring_submit_and_wait(&w->ring, 1);
         if (ret < 0 && ret != -EINTR) {
-            g_usleep(SCALE_MS / SCALE_US);  /* short of memory */
+            g_usleep(SCALE_MS / SCALE_US);  /* the kernel lacks memory */
         }
     }
     r = io_uring_cqe_get_data(cqe);
@@ -207,7 +243,7 @@ static bool wait_for_request(FixedRamWriter *w, Error **errp)
 static Request *find_free(FixedRamWriter *w)
 {
     for (int i = 0; i < REQUESTS; i++) {
-        if (!w->requests[i].buffer) {
+        if (!w->requests[i].slice) {
             return &w->requests[i];
         }
     }
@@ -224,24 +260,24 @@ static bool submit(FixedRamWriter *w, struct iovec iov, Error **errp)
             return false;
         }
     }
-    /* There are as many of them as requests. */
+    /* The ring has as many entries as there are requests. */
     sqe = io_uring_get_sqe(&w->ring);
-    r->buffer = w->buffer;
-    r->buffer->requests++;
+    r->slice = w->slice;
+    r->slice->requests++;
     r->iov = iov;
     io_uring_prep_writev(sqe, w->fd, &r->iov, 1,
-                         w->buffer->place.file_offset +
-                         ((uint8_t *)iov.iov_base - w->buffer->mem));
+                         w->slice->place.file_offset +
+                         ((uint8_t *)iov.iov_base - w->slice->mem));
     io_uring_sqe_set_data(sqe, r);
-    /* What it cannot take now it takes when we wait. */
+    /* What the kernel does not take now it takes in wait_for_request(). */
     io_uring_submit(&w->ring);
     return true;
 }
 
-static bool wait_for_buffer(FixedRamWriter *w, const Buffer *buffer,
+static bool wait_for_slice(FixedRamWriter *w, const Slice *slice,
                             Error **errp)
 {
-    while (buffer->requests) {
+    while (slice->requests) {
         if (!wait_for_request(w, errp)) {
             return false;
         }
@@ -252,9 +288,9 @@ static bool wait_for_buffer(FixedRamWriter *w, const Buffer *buffer,
 static void tear_down_ring(FixedRamWriter *w)
 {
     if (w->has_ring) {
-        for (int i = 0; i < BUFFERS; i++) {
-            while (!wait_for_buffer(w, &w->buffers[i], NULL)) {
-                /* only to have it over */
+        for (int i = 0; i < SLICES; i++) {
+            while (!wait_for_slice(w, &w->slices[i], NULL)) {
+                /* The error does not matter any more. */
             }
         }
         io_uring_queue_exit(&w->ring);
@@ -268,7 +304,7 @@ static bool submit(FixedRamWriter *w, struct iovec iov, Error **errp)
     g_assert_not_reached();
 }
 
-static bool wait_for_buffer(FixedRamWriter *w, const Buffer *buffer,
+static bool wait_for_slice(FixedRamWriter *w, const Slice *slice,
                             Error **errp)
 {
     return true;
@@ -283,28 +319,44 @@ static void tear_down_ring(FixedRamWriter *w)
  * The page cache
  */
 
-/* Wait until @range is on disk, and let it go. */
-static bool drop(FixedRamWriter *w, Range *range, Error **errp)
+/*
+ * Have the kernel write @range to disk.  Without sync_file_range(), the sync of
+ * the whole file at the end must do.
+ */
+static bool sync_range(FixedRamWriter *w, const Range *range, int flags,
+                       Error **errp)
 {
-    uint64_t offset = range->offset, length = range->length;
-
-    range->length = 0;
-    if (!length) {
+    if (w->no_sync_range ||
+        !sync_file_range(w->fd, range->offset, range->length, flags)) {
         return true;
     }
-    if (sync_file_range(w->fd, offset, length,
-                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                        SYNC_FILE_RANGE_WAIT_AFTER)) {
-        error_setg_errno(errp, errno, "snapshot '%s': offset 0x%" PRIx64
-                         ": 0x%" PRIx64 " bytes cannot be brought to disk",
-                         w->name, offset, length);
+    if (errno == EPERM || errno == ENOSYS || errno == EINVAL ||
+        errno == ESPIPE) {
+        w->no_sync_range = true;
+        return true;
+    }
+    error_setg_errno(errp, errno, "snapshot '%s': offset 0x%" PRIx64
+                     ": cannot write 0x%" PRIx64 " bytes to disk", w->name,
+                     range->offset, range->length);
+    return false;
+}
+
+/* Wait until @range is on disk, and drop it from the page cache. */
+static bool drop(FixedRamWriter *w, Range *range, Error **errp)
+{
+    if (!range->length) {
+        return true;
+    }
+    if (!sync_range(w, range, SYNC_FILE_RANGE_WAIT_BEFORE |
+                    SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER, errp)) {
         return false;
     }
-    posix_fadvise(w->fd, offset, length, POSIX_FADV_DONTNEED);
+    posix_fadvise(w->fd, range->offset, range->length, POSIX_FADV_DONTNEED);
+    range->length = 0;
     return true;
 }
 
-/* An extent is complete: have it written behind those before it. */
+/* A slice is complete: start to write it to disk, and drop the oldest one. */
 static bool leave_behind(FixedRamWriter *w, Error **errp)
 {
     Range *range = &w->trail[w->oldest];
@@ -318,35 +370,34 @@ static bool leave_behind(FixedRamWriter *w, Error **errp)
     *range = w->written;
     w->written.length = 0;
     w->oldest = (w->oldest + 1) % TRAIL;
-    sync_file_range(w->fd, range->offset, range->length,
-                    SYNC_FILE_RANGE_WRITE);
-    return true;
+    return sync_range(w, range, SYNC_FILE_RANGE_WRITE, errp);
 }
 
 /*
- * Extents
+ * Slices
  */
 
-uint8_t *fixed_ram_writer_begin(FixedRamWriter *w, const FixedRamPlace *place,
+uint8_t *fixed_ram_writer_begin(FixedRamWriter *w,
+                                const FixedRamWriterPlace *place,
                                 Error **errp)
 {
-    if (w->buffer->requests) {
-        w->buffer = w->buffer == w->buffers ? w->buffers + 1 : w->buffers;
+    if (w->slice->requests) {
+        w->slice = w->slice == w->slices ? w->slices + 1 : w->slices;
     }
-    if (!wait_for_buffer(w, w->buffer, errp) || !leave_behind(w, errp)) {
+    if (!wait_for_slice(w, w->slice, errp) || !leave_behind(w, errp)) {
         return NULL;
     }
     w->written = (Range) { };
-    w->buffer->place = *place;
-    return w->buffer->mem;
+    w->slice->place = *place;
+    return w->slice->mem;
 }
 
 bool fixed_ram_writer_put(FixedRamWriter *w, size_t start, size_t length,
                           Error **errp)
 {
-    uint64_t offset = w->buffer->place.file_offset + start;
+    uint64_t offset = w->slice->place.file_offset + start;
     struct iovec iov = {
-        .iov_base = w->buffer->mem + start,
+        .iov_base = w->slice->mem + start,
         .iov_len = length,
     };
 
@@ -355,13 +406,13 @@ bool fixed_ram_writer_put(FixedRamWriter *w, size_t start, size_t length,
     }
     w->written.length = offset + length - w->written.offset;
     return w->has_ring ? submit(w, iov, errp)
-                       : write_all(w, w->buffer, iov, errp);
+                       : write_all(w, w->slice, iov, errp);
 }
 
 bool fixed_ram_writer_flush(FixedRamWriter *w, Error **errp)
 {
-    for (int i = 0; i < BUFFERS; i++) {
-        if (!wait_for_buffer(w, &w->buffers[i], errp)) {
+    for (int i = 0; i < SLICES; i++) {
+        if (!wait_for_slice(w, &w->slices[i], errp)) {
             return false;
         }
     }
@@ -380,7 +431,7 @@ void fixed_ram_writer_free(FixedRamWriter *w)
 {
     if (w) {
         tear_down_ring(w);
-        munmap(w->map, w->map_size);
+        fixed_ram_buffer_unmap(&w->buffer);
         g_free(w);
     }
 }

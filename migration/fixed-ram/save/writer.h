@@ -1,5 +1,5 @@
 /*
- * fixed-ram: large writes to a file, some at a time
+ * fixed-ram: large writes to a file, several at a time
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -8,64 +8,71 @@
 #define MIGRATION_FIXED_RAM_SAVE_WRITER_H
 
 /*
- * A writer has memory for a few extents: while one is filled others are on
- * their way.  It belongs to one thread.
+ * A writer has memory for two slices: the caller fills one while the other one
+ * is written.  A writer belongs to one thread.
  *
- * Direct writes go through io_uring, where there is one.  Several threads that
- * wait in pwrite() do not do: a file system lets only one of them allocate
- * space at a time, and ext4 until it has been written.
+ * Direct writes use io_uring if the host has it.  Threads that wait in pwrite()
+ * are slower: a file system lets one thread at a time allocate space, and on
+ * ext4 the others wait until its data is written.
  *
- * Others go through the page cache, but do not stay there: what else the host
- * has in it is worth more than a snapshot that may never be read.
+ * Buffered writes go through the page cache, but do not stay there: a snapshot
+ * may never be read, and other files need the cache.
+ *
+ * Where the host forbids a system call that only makes writes faster, plain
+ * writes are used instead.
  */
 typedef struct FixedRamWriter FixedRamWriter;
 
-/* Where an extent comes from, for messages, and where it goes to. */
-typedef struct FixedRamPlace {
+/* Where the first byte of a slice comes from, for messages, and goes to. */
+typedef struct FixedRamWriterPlace {
     const char *block;
     uint64_t block_offset;
     uint64_t file_offset;
-} FixedRamPlace;
+} FixedRamWriterPlace;
 
 /*
- * An environment variable for tests of what older kernels have us do: without
- * io_uring, and with a page cache that must be emptied by hand.
+ * An environment variable for tests of older kernels: no io_uring, and no
+ * RWF_DONTCACHE.
  */
-#define FIXED_RAM_PLAIN_WRITES  "FIXED_RAM_PLAIN_WRITES"
+#define FIXED_RAM_PLAIN_WRITES  "QEMU_FIXED_RAM_PLAIN_WRITES"
 
 /**
- * fixed_ram_writer_new(): a writer of extents of up to @size bytes
+ * fixed_ram_writer_new(): create a writer of slices of up to @size bytes
  *
  * @fd: opened with O_DIRECT if @direct
- * @name: the file, for messages; both are the caller's
+ * @name: the file, for messages
+ *
+ * The caller owns @fd and @name; they must stay until fixed_ram_writer_free().
  */
 FixedRamWriter *fixed_ram_writer_new(int fd, const char *name, bool direct,
                                      size_t size, Error **errp);
 
-/** fixed_ram_writer_free(): end it; waits for writes that are under way */
+/** fixed_ram_writer_free(): wait for writes under way, and release @w */
 void fixed_ram_writer_free(FixedRamWriter *w);
 
 /**
- * fixed_ram_writer_begin(): the next extent
+ * fixed_ram_writer_begin(): begin the next slice
  *
- * @place: where its first byte goes to
+ * @place: of the first byte of the slice
  *
- * Returns memory for it, which may hold anything, or NULL if an earlier write
- * has failed.
+ * Returns memory for the slice, whose content is undefined, or NULL if an
+ * earlier write has failed.
  */
-uint8_t *fixed_ram_writer_begin(FixedRamWriter *w, const FixedRamPlace *place,
+uint8_t *fixed_ram_writer_begin(FixedRamWriter *w,
+                                const FixedRamWriterPlace *place,
                                 Error **errp);
 
 /**
- * fixed_ram_writer_put(): write @length bytes from @start of the extent on
+ * fixed_ram_writer_put(): write @length bytes from @start of the slice on
  *
- * They stay as they are until the next extent.  An error may be that of an
- * earlier write; after one the writer can only be freed.
+ * The caller must not change these bytes before fixed_ram_writer_begin().  The
+ * error may be that of an earlier write.  After an error the writer can only be
+ * freed.
  */
 bool fixed_ram_writer_put(FixedRamWriter *w, size_t start, size_t length,
                           Error **errp);
 
-/** fixed_ram_writer_flush(): wait until all has been written */
+/** fixed_ram_writer_flush(): wait until all writes have succeeded */
 bool fixed_ram_writer_flush(FixedRamWriter *w, Error **errp);
 
 #endif

@@ -9,7 +9,7 @@
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/qemu-progress.h"
-#include "../save/file.h"
+#include "../save/metadata.h"
 #include "command.h"
 #include "copy.h"
 #include "description.h"
@@ -22,7 +22,7 @@ typedef struct Convert {
     GPtrArray *copies;          /* of ToolCopy, as the blocks of @in */
     uint8_t *buf;               /* TOOL_CHUNK_BYTES */
     ToolWriter *out;
-    FixedRamSaveFile file;      /* superblock, index and sums of @out */
+    FixedRamMetadata file;      /* superblock, index and sums of @out */
     FixedRamIndex *index;
 } Convert;
 
@@ -217,7 +217,7 @@ static bool write_index(Convert *c, uint64_t stream_end, Error **errp)
     for (size_t i = 0; i < c->copies->len; i++) {
         g_ptr_array_add(sums, ((ToolCopy *)c->copies->pdata[i])->sums);
     }
-    return fixed_ram_save_file_index(&c->file, c->index, sums, stream_end,
+    return fixed_ram_metadata_write_index(&c->file, c->index, sums, stream_end,
                                      errp);
 }
 
@@ -229,18 +229,18 @@ static bool write_all(Convert *c, Error **errp)
 {
     uint64_t end;
 
-    c->file = (FixedRamSaveFile) {
+    c->file = (FixedRamMetadata) {
         .fd = c->out->fd,
         .name = c->out->name,
         .sb.start = c->out->start,
         .sb_offset = c->layout->superblock,
     };
     memcpy(c->file.sb.id, c->index->id, FIXED_RAM_ID_BYTES);
-    return fixed_ram_save_file_begin(&c->file, errp) &&
+    return fixed_ram_metadata_begin(&c->file, errp) &&
            write_head(c, errp) && copy_blocks(c, errp) &&
            copy_tail(c, &end, errp) && write_index(c, end, errp) &&
-           fixed_ram_save_file_sync(&c->file, errp) &&
-           fixed_ram_save_file_complete(&c->file, errp);
+           fixed_ram_metadata_sync(&c->file, errp) &&
+           fixed_ram_metadata_complete(&c->file, errp);
 }
 
 static void free_copy(void *opaque)

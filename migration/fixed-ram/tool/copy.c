@@ -28,7 +28,7 @@ ToolCopy *tool_copy_new(const ToolFile *file, const ToolLayout *layout,
         return NULL;
     }
     if (fixed_ram_sums_built()) {
-        copy->sums = fixed_ram_save_sums_new(copy->in->length,
+        copy->sums = fixed_ram_page_sums_new(copy->in->length,
                                              copy->in->page_size, errp);
         if (!copy->sums) {
             error_prepend(errp, "block '%s': ", copy->in->name);
@@ -41,7 +41,7 @@ ToolCopy *tool_copy_new(const ToolFile *file, const ToolLayout *layout,
 
 void tool_copy_free(ToolCopy *copy)
 {
-    fixed_ram_save_sums_free(copy->sums);
+    fixed_ram_page_sums_free(copy->sums);
     g_free(copy->data);
     g_free(copy);
 }
@@ -56,7 +56,7 @@ static void note_page(ToolCopy *copy, uint64_t page, const uint8_t *bytes)
     }
     set_bit(page, copy->data);
     if (copy->sums) {
-        fixed_ram_save_sums_set(copy->sums, page,
+        fixed_ram_page_sums_set(copy->sums, page,
                                 fixed_ram_sums_get(bytes, size));
     }
 }
@@ -131,7 +131,7 @@ static size_t bitmap_bytes(const ToolCopy *copy)
 static bool write_bitmap(ToolCopy *copy, ToolWriter *out, Error **errp)
 {
     if (copy->sums) {
-        fixed_ram_save_sums_close(copy->sums, copy->data, copy->in->length);
+        fixed_ram_page_sums_close(copy->sums, copy->data, copy->in->length);
     }
     return tool_writer_put(out, copy->data, bitmap_bytes(copy),
                            copy->out->bitmap_offset, errp);

@@ -23,14 +23,14 @@
 typedef struct Bench {
     gchar *path;
     gint size_mib;
-    gint untouched_mib;         /* and so much more, never touched */
-    gint zero_every;            /* this page of so many is zero; 0: none */
+    gint untouched_mib;         /* additional memory, never accessed */
+    gint zero_every;            /* one page in so many is zero; 0: none */
     gint workers;
     gint runs;
     gboolean direct;
     gboolean no_sums;
 
-    uint64_t size;              /* of both */
+    uint64_t size;              /* of all memory */
     uint8_t *memory;
 } Bench;
 
@@ -111,10 +111,10 @@ static void run(Bench *b)
     config.fd = qemu_create(b->path, O_WRONLY | (b->direct ? O_DIRECT : 0),
                             0600, &error_fatal);
     if (!b->no_sums && fixed_ram_sums_built()) {
-        block.sums = fixed_ram_save_sums_new(b->size, PAGE, &error_fatal);
+        block.sums = fixed_ram_page_sums_new(b->size, PAGE, &error_fatal);
     }
     begun = get_clock();
-    bulk = fixed_ram_bulk_start(&config, &block, 1, 0, &error_fatal);
+    bulk = fixed_ram_bulk_start(&config, &block, 1, &error_fatal);
     fixed_ram_bulk_wait(bulk, INT_MAX);
     fixed_ram_bulk_finish(bulk, &error_fatal);
     if (qemu_fdatasync(config.fd)) {
@@ -124,7 +124,7 @@ static void run(Bench *b)
     print_result(b, &progress, (get_clock() - begun) / 1e9,
                  cpu_seconds() - cpu, config.fd);
     fixed_ram_bulk_free(bulk);
-    fixed_ram_save_sums_free(block.sums);
+    fixed_ram_page_sums_free(block.sums);
     qemu_close(config.fd);
     unlink(b->path);
 }
@@ -141,7 +141,7 @@ int main(int argc, char **argv)
         { "zero-every", 0, 0, G_OPTION_ARG_INT, &b.zero_every,
           "a zero page every N", "N" },
         { "workers", 0, 0, G_OPTION_ARG_INT, &b.workers,
-          "threads; 0: as many as do", "N" },
+          "threads; 0: as many as suit the host", "N" },
         { "runs", 0, 0, G_OPTION_ARG_INT, &b.runs, "how often", "N" },
         { "direct", 0, 0, G_OPTION_ARG_NONE, &b.direct, "O_DIRECT", NULL },
         { "no-sums", 0, 0, G_OPTION_ARG_NONE, &b.no_sums, "no checksums",

@@ -397,9 +397,9 @@ static void test_unplugged(void)
     bool started;
 
     /* Without the kernel's page map all memory is read. */
-    g_setenv("FIXED_RAM_NO_PAGEMAP", "1", true);
+    g_setenv("QEMU_FIXED_RAM_NO_PAGEMAP", "1", true);
     started = frt_faults_begin_save(&args);
-    g_unsetenv("FIXED_RAM_NO_PAGEMAP");
+    g_unsetenv("QEMU_FIXED_RAM_NO_PAGEMAP");
     if (!started) {
         return;
     }

@@ -1,11 +1,12 @@
 /*
- * fixed-ram: memory to save in bulk, and what its file must hold
+ * fixed-ram: memory to save in bulk, and the expected content of its file
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/atomic.h"
 #include "qemu/bitmap.h"
 #include "qemu/memfd.h"
 #include "migration/fixed-ram/format/sums.h"
@@ -13,7 +14,7 @@
 #include "bulk-rig.h"
 
 #define START       (3 * MiB)   /* of the first block's pages */
-#define MARK        0xee        /* what the file has where nothing is written */
+#define MARK        0xee        /* content of a marked file before the save */
 
 const uint64_t bulk_lengths[NKINDS] = {
     [EIGHTH] = 4 * MiB,
@@ -84,7 +85,7 @@ static void make_block(BulkRig *f, BulkKind kind, uint64_t offset)
     b->data = bitmap_new(pages);
     f->wanted[kind] = bitmap_new(pages);
     if (fixed_ram_sums_built()) {
-        b->sums = fixed_ram_save_sums_new(b->mem.length, PAGE, &error_abort);
+        b->sums = fixed_ram_page_sums_new(b->mem.length, PAGE, &error_abort);
     }
     for (size_t page = 0; page < pages; page++) {
         if (is_data(kind, page)) {
@@ -110,6 +111,13 @@ static void mark_file(BulkRig *f, uint64_t length)
     }
 }
 
+static uint64_t bandwidth(void *opaque)
+{
+    BulkRig *f = opaque;
+
+    return qatomic_read(&f->bandwidth);
+}
+
 bool bulk_rig_setup(BulkRig *f, BulkWay way)
 {
     uint64_t offset = START;
@@ -122,6 +130,8 @@ bool bulk_rig_setup(BulkRig *f, BulkWay way)
         .direct = way & DIRECT,
         .workers = way & SINGLE ? 1 : 3,
         .page_size = PAGE,
+        .bandwidth = bandwidth,
+        .opaque = f,
         .fd = open(f->path, O_WRONLY | (way & DIRECT ? O_DIRECT : 0)),
     };
     if (f->config.fd < 0) {
@@ -158,7 +168,7 @@ void bulk_rig_teardown(BulkRig *f)
         g_free(b->todo);
         g_free(b->data);
         g_free(f->wanted[kind]);
-        fixed_ram_save_sums_free(b->sums);
+        fixed_ram_page_sums_free(b->sums);
     }
     g_unsetenv(FIXED_RAM_PLAIN_WRITES);
     close(f->config.fd);
@@ -167,16 +177,17 @@ void bulk_rig_teardown(BulkRig *f)
     g_free(f->path);
 }
 
-void bulk_rig_start(BulkRig *f, uint64_t bandwidth)
+void bulk_rig_start(BulkRig *f, uint64_t bytes_per_second)
 {
-    f->bulk = fixed_ram_bulk_start(&f->config, f->blocks, NKINDS, bandwidth,
+    qatomic_set(&f->bandwidth, bytes_per_second);
+    f->bulk = fixed_ram_bulk_start(&f->config, f->blocks, NKINDS,
                                    &error_abort);
 }
 
 void bulk_rig_wait(BulkRig *f)
 {
     while (!fixed_ram_bulk_wait(f->bulk, 10000)) {
-        /* however slow the machine may be */
+        /* The machine may be slow. */
     }
 }
 
@@ -185,7 +196,7 @@ static bool all_are(const uint8_t *page, uint8_t byte)
     return page[0] == byte && !memcmp(page, page + 1, PAGE - 1);
 }
 
-/* What the file has for a page: what was there, or zeros, without data. */
+/* A page without data keeps its old content in the file, or becomes zero. */
 static void check_page(const BulkRig *f, BulkKind kind, size_t page)
 {
     const FixedRamBulkBlock *b = &f->blocks[kind];
@@ -214,7 +225,7 @@ void bulk_rig_check_unwritten(const BulkRig *f, uint64_t from, uint64_t to)
     }
 }
 
-/* From the file, as a loader would. */
+/* Computed from the file, as a loader computes them. */
 void bulk_rig_check_sums(const BulkRig *f, BulkKind kind)
 {
     const FixedRamBulkBlock *b = &f->blocks[kind];
@@ -222,8 +233,8 @@ void bulk_rig_check_sums(const BulkRig *f, BulkKind kind)
     uint64_t pages = b->mem.length / PAGE;
     const uint64_t *sums;
 
-    fixed_ram_save_sums_close(b->sums, b->data, b->mem.length);
-    sums = fixed_ram_save_sums_table(b->sums, &clusters);
+    fixed_ram_page_sums_close(b->sums, b->data, b->mem.length);
+    sums = fixed_ram_page_sums_table(b->sums, &clusters);
     for (uint64_t c = 0; c < clusters; c++) {
         uint64_t of_pages[FIXED_RAM_CLUSTER_BYTES / PAGE];
         uint64_t n = MIN(per_cluster, pages - c * per_cluster);
@@ -279,7 +290,7 @@ void bulk_rig_check_progress(const BulkRig *f)
     g_assert_cmpuint(p.bytes, <=, 2 * data * PAGE);
 }
 
-/* What is in page tables, and what the memfd has. */
+/* Pages in our page tables, and in the memfd. */
 uint64_t bulk_rig_count_populated(const BulkRig *f)
 {
     uint64_t count = 0;

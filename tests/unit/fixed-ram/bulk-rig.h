@@ -1,5 +1,5 @@
 /*
- * fixed-ram: memory to save in bulk, and what its file must hold
+ * fixed-ram: memory to save in bulk, and the expected content of its file
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,57 +13,62 @@
 #define PAGE        4096
 #define NAME        "snapshot.img"
 
-/* What a block's pages are. */
+/* The content of a block's pages. */
 typedef enum BulkKind {
-    EIGHTH,                     /* of the pages is zero */
-    SPARSE,                     /* a memfd with little in it */
-    UNTOUCHED,
-    MIXED,                      /* some must not even be looked at */
-    FULL,
+    EIGHTH,                     /* every eighth page is zero */
+    SPARSE,                     /* a memfd with few pages of data */
+    UNTOUCHED,                  /* no page was ever accessed */
+    MIXED,                      /* some pages are not wanted and not readable */
+    FULL,                       /* all pages have data */
     NKINDS,
 } BulkKind;
 
 typedef struct BulkRig {
     FixedRamBulkConfig config;
     char *path;
-    int fd;                     /* for looking at the file */
+    int fd;                     /* for reading the file */
     FixedRamBulkBlock blocks[NKINDS];
-    unsigned long *wanted[NKINDS];
+    unsigned long *wanted[NKINDS];  /* todo bitmaps as they were at first */
     FixedRamBulk *bulk;
+    uint64_t bandwidth;         /* atomic; the savers ask for it */
 } BulkRig;
 
-/* How it is written. */
+/* How the file is written. */
 typedef enum BulkWay {
     DIRECT = 1,
     PLAIN = 2,                  /* as on an older kernel */
-    SINGLE = 4,                 /* by one thread */
-    MARKED = 8,                 /* over something */
+    SINGLE = 4,                 /* by one saver */
+    MARKED = 8,                 /* the file has a known content before */
 } BulkWay;
 
 extern const uint64_t bulk_lengths[NKINDS];
 
-/** bulk_rig_setup(): false, and skipped, if this cannot be done here */
+/** bulk_rig_setup(): returns false and skips the test if the host lacks @way */
 bool bulk_rig_setup(BulkRig *f, BulkWay way);
 void bulk_rig_teardown(BulkRig *f);
 
-void bulk_rig_start(BulkRig *f, uint64_t bandwidth);
+void bulk_rig_start(BulkRig *f, uint64_t bytes_per_second);
 
-/** bulk_rig_wait(): until it is over, however slow the machine may be */
+/** bulk_rig_wait(): wait until all savers have ended */
 void bulk_rig_wait(BulkRig *f);
 
-/** bulk_rig_check_file(): all that was wanted, and nothing else; closes sums */
+/**
+ * bulk_rig_check_file(): the file has all wanted pages and nothing else
+ *
+ * Closes the checksums.
+ */
 void bulk_rig_check_file(const BulkRig *f);
 
-/** bulk_rig_check_sums(): of a block, against what the file has */
+/** bulk_rig_check_sums(): the checksums of a block are those of the file */
 void bulk_rig_check_sums(const BulkRig *f, BulkKind kind);
 
-/** bulk_rig_check_unwritten(): a marked file still has its marks there */
+/** bulk_rig_check_unwritten(): a marked file has its old content there */
 void bulk_rig_check_unwritten(const BulkRig *f, uint64_t from, uint64_t to);
 
-/** bulk_rig_check_progress(): in the end */
+/** bulk_rig_check_progress(): the figures after a complete save */
 void bulk_rig_check_progress(const BulkRig *f);
 
-/** bulk_rig_count_populated(): pages that the host has for blocks */
+/** bulk_rig_count_populated(): number of host pages of all blocks */
 uint64_t bulk_rig_count_populated(const BulkRig *f);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * fixed-ram: unit tests of saving memory in bulk
+ * fixed-ram: unit tests of the bulk save
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/vfs.h>
 #include "qapi/error.h"
+#include "qemu/atomic.h"
 #include "qemu/bitmap.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
@@ -32,7 +33,7 @@ static void test_save(const void *opaque)
     bulk_rig_teardown(&f);
 }
 
-/* Long zeros are holes, and the file is as long as it will be. */
+/* Long runs of zeros are holes, and the file has its final length. */
 static void test_space(const void *opaque)
 {
     uint64_t data = 0;
@@ -53,12 +54,12 @@ static void test_space(const void *opaque)
     g_assert_cmpint(fstat(f.fd, &st), ==, 0);
     g_assert_cmpuint(st.st_size, ==,
                      f.blocks[FULL].pages_offset + bulk_lengths[FULL]);
-    /* One in seven is the worst here; and the file system's own. */
+    /* At worst every seventh page is a gap; the rest is metadata on disk. */
     g_assert_cmpuint(st.st_blocks * 512, <, data * PAGE * 8 / 7 + 256 * KiB);
     bulk_rig_teardown(&f);
 }
 
-/* A page cache that was empty stays so. */
+/* The pages of the file do not stay in the page cache. */
 static void test_manners(const void *opaque)
 {
     BulkRig f;
@@ -73,7 +74,7 @@ static void test_manners(const void *opaque)
     }
     g_assert_cmpint(fstatfs(f.fd, &fs), ==, 0);
     if (fs.f_type == TMPFS_MAGIC) {
-        g_test_skip("this file system is a page cache");
+        g_test_skip("a tmpfs is a page cache");
         bulk_rig_teardown(&f);
         return;
     }
@@ -89,12 +90,12 @@ static void test_manners(const void *opaque)
         cached += vec[i] & 1;
     }
     munmap(map, bulk_lengths[FULL]);
-    /* The kernel does not promise it; some may be busy. */
+    /* The kernel may keep some pages that are in use. */
     g_assert_cmpuint(cached, <, ARRAY_SIZE(vec) / 2);
     bulk_rig_teardown(&f);
 }
 
-/* All is as it was, or all has been done. */
+/* Each page is either saved completely or as it was before. */
 static void check_stopped(const BulkRig *f)
 {
     for (BulkKind kind = 0; kind < NKINDS; kind++) {
@@ -120,7 +121,7 @@ static void wait_for_bytes(BulkRig *f, uint64_t bytes)
     }
 }
 
-/* Ended at any time: another one does the rest. */
+/* A bulk save that is stopped at any time leaves the rest to another one. */
 static void test_stop(const void *opaque)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(3);
@@ -134,7 +135,7 @@ static void test_stop(const void *opaque)
         bulk_rig_start(&f, i ? 200 * MiB : 1);
         wait_for_bytes(&f, i ? g_rand_int_range(rand, 0, 16 * MiB) : 0);
         g_assert_true(fixed_ram_bulk_finish(f.bulk, &error_abort));
-        /* There was no time for all. */
+        /* At one byte a second the last block cannot be saved. */
         g_assert_true(i || f.blocks[FULL].todo[0]);
         check_stopped(&f);
         fixed_ram_bulk_free(f.bulk);
@@ -146,7 +147,10 @@ static void test_stop(const void *opaque)
     }
 }
 
-/* Nobody wants it any more: it ends, however slow it was to be. */
+/*
+ * A bulk save that is freed ends at once.  At one byte a second it would take
+ * months, so the last block cannot be complete then.
+ */
 static void test_abandon(const void *opaque)
 {
     g_autoptr(GRand) rand = g_rand_new_with_seed(5);
@@ -159,11 +163,16 @@ static void test_abandon(const void *opaque)
         }
         bulk_rig_start(&f, i % 2 ? 1 : 0);
         g_usleep(g_rand_int_range(rand, 0, 20000));
+        fixed_ram_bulk_free(g_steal_pointer(&f.bulk));
+        if (i % 2) {
+            g_assert_false(bitmap_empty(f.blocks[FULL].todo,
+                                        bulk_lengths[FULL] / PAGE));
+        }
         bulk_rig_teardown(&f);
     }
 }
 
-/* It takes its time, and at once none when it may. */
+/* The limit is kept, and a limit that is lifted has no effect any more. */
 static void test_bandwidth(const void *opaque)
 {
     int64_t begun = get_clock();
@@ -187,14 +196,14 @@ static void test_bandwidth(const void *opaque)
     }
     bulk_rig_start(&f, 1);
     g_assert_false(fixed_ram_bulk_wait(f.bulk, 100));
-    fixed_ram_bulk_bandwidth(f.bulk, 0);
+    qatomic_set(&f.bandwidth, 0);
     bulk_rig_wait(&f);
     g_assert_true(fixed_ram_bulk_finish(f.bulk, &error_abort));
     bulk_rig_check_progress(&f);
     bulk_rig_teardown(&f);
 }
 
-/* The file may not grow beyond @end.  Returns what was before. */
+/* The file may not grow beyond @end.  Returns the old limit. */
 static struct rlimit limit_file(uint64_t end)
 {
     struct rlimit old, limit;
@@ -207,7 +216,7 @@ static struct rlimit limit_file(uint64_t end)
     return old;
 }
 
-/* Saves with room for @pages pages of a block. */
+/* Save with space on disk for @pages pages of a block. */
 static void save_with_room(BulkRig *f, BulkKind kind, size_t pages,
                            const char *where)
 {
@@ -227,7 +236,7 @@ static void save_with_room(BulkRig *f, BulkKind kind, size_t pages,
     error_free(err);
 }
 
-/* A write that is cut short in the middle, and those behind it fail. */
+/* One write is cut short in its middle, and the following ones fail. */
 static void test_full(const void *opaque)
 {
     BulkWay way = GPOINTER_TO_INT(opaque);
@@ -238,12 +247,12 @@ static void test_full(const void *opaque)
     if (!bulk_rig_setup(&f, way)) {
         return;
     }
-    /* Of those that are under way together any may be the first to fail. */
+    /* Of writes that are under way together any one may fail first. */
     save_with_room(&f, EIGHTH, room,
                    way & SINGLE && (way & PLAIN || !(way & DIRECT))
                    ? "block 'eighth' offset 0x105000: " : "block '");
     if (way & SINGLE) {
-        /* Up to there it has all. */
+        /* The file has everything up to the limit. */
         uint64_t last = f.blocks[EIGHTH].pages_offset + (room - 1) * PAGE;
 
         g_assert_cmpint(pread(f.fd, buf, PAGE, last), ==, PAGE);
@@ -253,7 +262,7 @@ static void test_full(const void *opaque)
     bulk_rig_teardown(&f);
 }
 
-/* Only the last one is. */
+/* Only the last block has not enough space. */
 static void test_nearly_full(const void *opaque)
 {
     BulkRig f;
@@ -265,7 +274,7 @@ static void test_nearly_full(const void *opaque)
     }
 }
 
-/* Nor can it be made as long as it must be. */
+/* The file cannot be extended. */
 static void test_too_long(void)
 {
     Error *err = NULL;
@@ -274,15 +283,15 @@ static void test_too_long(void)
 
     bulk_rig_setup(&f, 0);
     old = limit_file(10 * MiB);
-    g_assert_null(fixed_ram_bulk_start(&f.config, f.blocks, NKINDS, 0, &err));
+    g_assert_null(fixed_ram_bulk_start(&f.config, f.blocks, NKINDS, &err));
     g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &old), ==, 0);
     g_assert_nonnull(strstr(error_get_pretty(err), NAME));
-    g_assert_nonnull(strstr(error_get_pretty(err), "cannot be made"));
+    g_assert_nonnull(strstr(error_get_pretty(err), "cannot extend"));
     error_free(err);
     bulk_rig_teardown(&f);
 }
 
-/* Nothing at all can be written: the descriptor is for reading. */
+/* No write succeeds: the descriptor is for reading. */
 static void test_no_write(const void *opaque)
 {
     Error *err = NULL;
@@ -308,7 +317,7 @@ static void test_nothing(void)
     BulkRig f;
 
     bulk_rig_setup(&f, 0);
-    f.bulk = fixed_ram_bulk_start(&f.config, NULL, 0, 0, &error_abort);
+    f.bulk = fixed_ram_bulk_start(&f.config, NULL, 0, &error_abort);
     bulk_rig_wait(&f);
     g_assert_true(fixed_ram_bulk_finish(f.bulk, &error_abort));
     bulk_rig_teardown(&f);
@@ -321,8 +330,8 @@ typedef struct Scribbler {
 } Scribbler;
 
 /*
- * Through the file: it is the kernel that writes to the memory.  It is always
- * the same page, so that it changes while it is looked at.
+ * The kernel writes to the memory, through the file.  It is always the same
+ * page, so that the page changes while a saver reads it.
  */
 static void *scribble(void *opaque)
 {
@@ -336,7 +345,7 @@ static void *scribble(void *opaque)
     return NULL;
 }
 
-/* Somebody writes to the memory after all: sums are of what the file has. */
+/* A device writes to the memory: checksums are those of the file. */
 static void test_written_to(const void *opaque)
 {
     for (int i = 0; i < 10; i++) {

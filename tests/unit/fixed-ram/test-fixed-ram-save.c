@@ -1,5 +1,5 @@
 /*
- * fixed-ram: unit tests of what a save writes beside the stream
+ * fixed-ram: unit tests of page checksums and of the metadata of a save
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,7 +10,7 @@
 #include "qemu/cutils.h"
 #include "qemu/thread.h"
 #include "qapi/error.h"
-#include "migration/fixed-ram/save/file.h"
+#include "migration/fixed-ram/save/metadata.h"
 #include "migration/fixed-ram/save/page-sums.h"
 #include "migration/fixed-ram/format/sums.h"
 #include "migration/fixed-ram/format/sumtable.h"
@@ -21,31 +21,31 @@
 #define NAME        "snapshot.img"
 
 /*
- * Sums
+ * Checksums
  */
 
-/* Six clusters and a bit. */
+/* Six clusters and a part of one. */
 #define PAGES       (6 * PER_CLUSTER + 5)
 #define THREADS     4
 
 typedef struct Block {
     uint8_t mem[PAGES * PAGE];
     unsigned long data[BITS_TO_LONGS(PAGES)];
-    FixedRamSaveSums *sums;
+    FixedRamPageSums *sums;
 } Block;
 
 static Block *block_new(void)
 {
     Block *b = g_new0(Block, 1);
 
-    /* It may grow while it is saved; there is room, no more. */
-    b->sums = fixed_ram_save_sums_new(2 * sizeof(b->mem), PAGE, &error_abort);
+    /* The table is for a block that may still grow. */
+    b->sums = fixed_ram_page_sums_new(2 * sizeof(b->mem), PAGE, &error_abort);
     return b;
 }
 
 static void block_free(Block *b)
 {
-    fixed_ram_save_sums_free(b->sums);
+    fixed_ram_page_sums_free(b->sums);
     g_free(b);
 }
 
@@ -56,10 +56,10 @@ static void write_page(Block *b, unsigned page, uint8_t byte)
 
     memset(mem, byte, PAGE);
     if (byte % 2) {
-        copy = fixed_ram_save_sums_copy(b->sums, page * PAGE, mem, PAGE);
+        copy = fixed_ram_page_sums_copy(b->sums, page * PAGE, mem, PAGE);
         g_assert_cmpmem(copy, PAGE, mem, PAGE);
     } else {
-        fixed_ram_save_sums_add(b->sums, page * PAGE, mem, PAGE);
+        fixed_ram_page_sums_add(b->sums, page * PAGE, mem, PAGE);
     }
     set_bit(page, b->data);
 }
@@ -67,7 +67,7 @@ static void write_page(Block *b, unsigned page, uint8_t byte)
 static void check_table(Block *b)
 {
     uint64_t clusters;
-    const uint64_t *table = fixed_ram_save_sums_table(b->sums, &clusters);
+    const uint64_t *table = fixed_ram_page_sums_table(b->sums, &clusters);
 
     g_assert_cmpuint(clusters, ==, DIV_ROUND_UP(PAGES, PER_CLUSTER));
     for (unsigned i = 0; i < clusters; i++) {
@@ -83,7 +83,7 @@ static void check_table(Block *b)
     }
 }
 
-/* Any order, some pages twice, some not at all, some zero in the end. */
+/* In any order; some pages twice, some never, some zero in the end. */
 static void test_order(void)
 {
     for (unsigned seed = 0; seed < 50; seed++) {
@@ -99,38 +99,38 @@ static void test_order(void)
                 clear_bit(page, b->data);
             }
         }
-        fixed_ram_save_sums_close(b->sums, b->data, sizeof(b->mem));
+        fixed_ram_page_sums_close(b->sums, b->data, sizeof(b->mem));
         check_table(b);
         block_free(b);
     }
 }
 
-/* What is summed is what is written, not what the guest makes of it. */
+/* The checksum is that of the copy, not of what the guest writes later. */
 static void test_copy(void)
 {
-    g_autofree uint8_t *mem = g_malloc(FIXED_RAM_SAVE_COPY_BYTES);
+    g_autofree uint8_t *mem = g_malloc(FIXED_RAM_PAGE_SUMS_COPY_BYTES);
     Block *b = block_new();
     uint8_t *copy;
 
     memset(mem, 1, sizeof(b->mem));
-    copy = fixed_ram_save_sums_copy(b->sums, 0, mem, sizeof(b->mem));
+    copy = fixed_ram_page_sums_copy(b->sums, 0, mem, sizeof(b->mem));
     memset(mem, 2, sizeof(b->mem));
     memset(b->mem, 1, sizeof(b->mem));
     g_assert_cmpmem(copy, sizeof(b->mem), b->mem, sizeof(b->mem));
     g_assert_true(QEMU_PTR_IS_ALIGNED(copy, PAGE));
     bitmap_set(b->data, 0, PAGES);
-    fixed_ram_save_sums_close(b->sums, b->data, sizeof(b->mem));
+    fixed_ram_page_sums_close(b->sums, b->data, sizeof(b->mem));
     check_table(b);
     block_free(b);
 
     b = block_new();
-    fixed_ram_save_sums_free(b->sums);
-    b->sums = fixed_ram_save_sums_new(FIXED_RAM_SAVE_COPY_BYTES, PAGE,
+    fixed_ram_page_sums_free(b->sums);
+    b->sums = fixed_ram_page_sums_new(FIXED_RAM_PAGE_SUMS_COPY_BYTES, PAGE,
                                       &error_abort);
-    copy = fixed_ram_save_sums_copy(b->sums, 0, mem,
-                                    FIXED_RAM_SAVE_COPY_BYTES);
-    g_assert_cmpmem(copy, FIXED_RAM_SAVE_COPY_BYTES, mem,
-                    FIXED_RAM_SAVE_COPY_BYTES);
+    copy = fixed_ram_page_sums_copy(b->sums, 0, mem,
+                                    FIXED_RAM_PAGE_SUMS_COPY_BYTES);
+    g_assert_cmpmem(copy, FIXED_RAM_PAGE_SUMS_COPY_BYTES, mem,
+                    FIXED_RAM_PAGE_SUMS_COPY_BYTES);
     block_free(b);
 }
 
@@ -149,7 +149,7 @@ static void *write_some(void *opaque)
             uint8_t *mem = w->block->mem + page * PAGE;
 
             memset(mem, round + page, PAGE);
-            fixed_ram_save_sums_copy(w->block->sums, page * PAGE, mem, PAGE);
+            fixed_ram_page_sums_copy(w->block->sums, page * PAGE, mem, PAGE);
         }
     }
     return NULL;
@@ -170,7 +170,7 @@ static void test_threads(void)
         qemu_thread_join(&writers[i].thread);
     }
     bitmap_set(b->data, 0, PAGES);
-    fixed_ram_save_sums_close(b->sums, b->data, sizeof(b->mem));
+    fixed_ram_page_sums_close(b->sums, b->data, sizeof(b->mem));
     check_table(b);
     block_free(b);
 }
@@ -179,16 +179,16 @@ static void test_no_memory(void)
 {
     Error *err = NULL;
 
-    g_assert_null(fixed_ram_save_sums_new(1ULL << 62, PAGE, &err));
+    g_assert_null(fixed_ram_page_sums_new(1ULL << 62, PAGE, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), "no memory"));
     error_free(err);
 }
 
 /*
- * The file
+ * Metadata
  */
 
-/* A chunk of the table has sums of both blocks. */
+/* One chunk of the table has checksums of both blocks. */
 static const uint64_t lengths[] = {
     700 * FIXED_RAM_CLUSTER_BYTES, 300 * FIXED_RAM_CLUSTER_BYTES + PAGE,
 };
@@ -198,9 +198,9 @@ static const uint64_t lengths[] = {
 
 typedef struct Fixture {
     char *path;
-    FixedRamSaveFile file;
+    FixedRamMetadata file;
     FixedRamIndex *index;
-    FixedRamRamSection snapshot; /* what the stream would say */
+    FixedRamRamSection snapshot; /* as a stream would describe it */
     GPtrArray *sums;
 } Fixture;
 
@@ -227,15 +227,15 @@ static void add_block(Fixture *f, unsigned i)
 
 static void add_sums(Fixture *f, unsigned i)
 {
-    FixedRamSaveSums *sums = fixed_ram_save_sums_new(lengths[i], PAGE,
+    FixedRamPageSums *sums = fixed_ram_page_sums_new(lengths[i], PAGE,
                                                      &error_abort);
     g_autofree unsigned long *data = bitmap_new(lengths[i] / PAGE);
 
     for (uint64_t page = 0; page < lengths[i] / PAGE; page++) {
-        fixed_ram_save_sums_set(sums, page, page * 12345 + i);
+        fixed_ram_page_sums_set(sums, page, page * 12345 + i);
         set_bit(page, data);
     }
-    fixed_ram_save_sums_close(sums, data, lengths[i]);
+    fixed_ram_page_sums_close(sums, data, lengths[i]);
     g_ptr_array_add(f->sums, sums);
 }
 
@@ -253,11 +253,11 @@ static void setup(Fixture *f)
         .snapshot.blocks = g_array_new(false, true,
                                        sizeof(FixedRamBlockInfo)),
         .sums = g_ptr_array_new_with_free_func(
-            (GDestroyNotify)fixed_ram_save_sums_free),
+            (GDestroyNotify)fixed_ram_page_sums_free),
     };
     f->file.fd = g_file_open_tmp("fixed-ram-XXXXXX", &f->path, NULL);
     g_assert_cmpint(f->file.fd, >=, 0);
-    /* The stream is in other hands: here it is zeros. */
+    /* Other code writes the stream: here it is zeros. */
     g_assert_cmpint(ftruncate(f->file.fd, STREAM_END), ==, 0);
     memset(f->file.sb.id, 0x5a, sizeof(f->file.sb.id));
     memcpy(f->index->id, f->file.sb.id, sizeof(f->index->id));
@@ -296,7 +296,7 @@ static FixedRamSuperblock read_superblock(Fixture *f)
     return sb;
 }
 
-/* Each of a block's, as it was given. */
+/* The table has every checksum of a block, unchanged. */
 static void check_file_table(Fixture *f, FixedRamSource *source,
                              const FixedRamIndex *index)
 {
@@ -305,7 +305,7 @@ static void check_file_table(Fixture *f, FixedRamSource *source,
     for (unsigned i = 0; table && i < BLOCKS; i++) {
         uint64_t clusters, sum;
         const uint64_t *want =
-            fixed_ram_save_sums_table(g_ptr_array_index(f->sums, i),
+            fixed_ram_page_sums_table(g_ptr_array_index(f->sums, i),
                                       &clusters);
 
         g_assert_cmpuint(clusters, ==, fixed_ram_sums_clusters(lengths[i]));
@@ -343,18 +343,18 @@ static void test_file(void)
 
     setup(&f);
     g_assert_cmpint(read_superblock(&f).state, ==, FIXED_RAM_PLAIN);
-    /* There is nothing to take back. */
-    fixed_ram_save_file_revoke(&f.file);
+    /* The snapshot was never complete: nothing is revoked. */
+    fixed_ram_metadata_revoke(&f.file);
     g_assert_cmpint(read_superblock(&f).state, ==, FIXED_RAM_PLAIN);
-    g_assert_true(fixed_ram_save_file_begin(&f.file, &error_abort));
+    g_assert_true(fixed_ram_metadata_begin(&f.file, &error_abort));
     g_assert_cmpint(read_superblock(&f).state, ==, FIXED_RAM_BEING_WRITTEN);
-    g_assert_true(fixed_ram_save_file_index(&f.file, f.index, f.sums,
+    g_assert_true(fixed_ram_metadata_write_index(&f.file, f.index, f.sums,
                                             STREAM_END, &error_abort));
-    g_assert_true(fixed_ram_save_file_sync(&f.file, &error_abort));
+    g_assert_true(fixed_ram_metadata_sync(&f.file, &error_abort));
     g_assert_cmpint(read_superblock(&f).state, ==, FIXED_RAM_BEING_WRITTEN);
-    g_assert_true(fixed_ram_save_file_complete(&f.file, &error_abort));
+    g_assert_true(fixed_ram_metadata_complete(&f.file, &error_abort));
     check_complete(&f);
-    fixed_ram_save_file_revoke(&f.file);
+    fixed_ram_metadata_revoke(&f.file);
     g_assert_cmpint(read_superblock(&f).state, ==, FIXED_RAM_BEING_WRITTEN);
     teardown(&f);
 }
@@ -366,7 +366,7 @@ static void assert_says(Error *err, const char *what)
     error_free(err);
 }
 
-/* Nothing can be written: the descriptor is for reading. */
+/* No write succeeds: the descriptor is for reading. */
 static void test_file_fails(void)
 {
     Error *err = NULL;
@@ -377,10 +377,10 @@ static void test_file_fails(void)
     fd = f.file.fd;
     f.file.fd = open(f.path, O_RDONLY);
     g_assert_cmpint(f.file.fd, >=, 0);
-    g_assert_false(fixed_ram_save_file_begin(&f.file, &err));
+    g_assert_false(fixed_ram_metadata_begin(&f.file, &err));
     assert_says(err, "offset 0xff000");
     err = NULL;
-    g_assert_false(fixed_ram_save_file_index(&f.file, f.index, f.sums,
+    g_assert_false(fixed_ram_metadata_write_index(&f.file, f.index, f.sums,
                                              STREAM_END, &err));
     assert_says(err, "offset 0x6401000");
     close(fd);

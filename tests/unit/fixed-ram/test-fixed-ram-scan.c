@@ -1,5 +1,5 @@
 /*
- * fixed-ram: unit tests of what is to be written of memory
+ * fixed-ram: unit tests of finding the pages to write
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,11 +12,11 @@
 
 #define PAGE        4096
 #define MAX_PAGES   256
-#define FIRST       640         /* of the block's pages */
+#define FIRST       640         /* index in the block of the first page */
 
 /*
- * A letter a page: D has data, Z is zero, U was never populated, W is not
- * wanted though it has data.
+ * One letter for each page: D has data, Z is zero, U was never populated, W has
+ * data and is not wanted.
  */
 typedef struct Fixture {
     uint8_t *mem;
@@ -32,11 +32,11 @@ static void set_page(Fixture *f, size_t page, char letter)
     uint8_t *mem = f->mem + page * PAGE;
 
     if (letter == 'D' || letter == 'W') {
-        /* A single byte must do, at any place. */
+        /* One byte at any place makes a page of data. */
         mem[page * 977 % PAGE] = page + 1 ?: 1;
     }
     if (letter == 'U') {
-        /* To look at it is to crash. */
+        /* A scan that reads this page crashes. */
         g_assert_cmpint(mprotect(mem, PAGE, PROT_NONE), ==, 0);
     } else {
         set_bit(page, f->populated);
@@ -60,7 +60,7 @@ static Fixture *setup(const char *letters)
     for (size_t i = 0; i < pages; i++) {
         set_page(f, i, letters[i]);
     }
-    /* What an earlier extent has left there, and an earlier scan. */
+    /* Left by an earlier slice, and by an earlier scan. */
     memset(f->buf, 0xa5, sizeof(f->buf));
     for (size_t i = 0; i < MAX_PAGES; i += 2) {
         set_bit(i, f->data);
@@ -84,14 +84,14 @@ static bool all_are(const uint8_t *bytes, size_t length, uint8_t byte)
     return bytes[0] == byte && !memcmp(bytes, bytes + 1, length - 1);
 }
 
-/* Bits, and copies of all pages with data. */
+/* The bits, and the copies of all pages with data. */
 static void check_scan(Fixture *f, const char *letters)
 {
     size_t found = 0;
 
     for (size_t i = 0; letters[i]; i++) {
         bool data = letters[i] == 'D';
-        /* Who is not wanted keeps what it has. */
+        /* The bit of a page that is not wanted does not change. */
         bool bit = letters[i] == 'W' ? i % 2 == 0 : data;
 
         g_assert_cmpint(test_bit(i, f->data), ==, bit);
@@ -115,8 +115,8 @@ static void check_sums(Fixture *f, const char *letters)
             set_bit(FIRST + i, data);
         }
     }
-    fixed_ram_save_sums_close(f->scan.sums, data, length);
-    sums = fixed_ram_save_sums_table(f->scan.sums, &clusters);
+    fixed_ram_page_sums_close(f->scan.sums, data, length);
+    sums = fixed_ram_page_sums_table(f->scan.sums, &clusters);
     for (size_t i = 0; i + per_cluster <= f->scan.pages; i += per_cluster) {
         uint64_t of_pages[FIXED_RAM_CLUSTER_BYTES / PAGE];
 
@@ -130,7 +130,7 @@ static void check_sums(Fixture *f, const char *letters)
     }
 }
 
-/* What every run must be, and that they are all. */
+/* Each run is as it must be, and together they are complete. */
 static void check_runs(Fixture *f, const char *letters)
 {
     size_t first, end = 0, pos = 0;
@@ -166,7 +166,7 @@ static void check(const char *letters)
     Fixture *f = setup(letters);
 
     if (fixed_ram_sums_built()) {
-        f->scan.sums = fixed_ram_save_sums_new((FIRST + MAX_PAGES) * PAGE,
+        f->scan.sums = fixed_ram_page_sums_new((FIRST + MAX_PAGES) * PAGE,
                                                PAGE, &error_abort);
     }
     fixed_ram_scan(&f->scan);
@@ -174,7 +174,7 @@ static void check(const char *letters)
     check_runs(f, letters);
     if (f->scan.sums) {
         check_sums(f, letters);
-        fixed_ram_save_sums_free(f->scan.sums);
+        fixed_ram_page_sums_free(f->scan.sums);
     }
     teardown(f);
 }
@@ -184,7 +184,7 @@ static void test_random(void)
     for (unsigned seed = 0; seed < 300; seed++) {
         g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
         size_t pages = g_rand_int_range(rand, 1, MAX_PAGES + 1);
-        /* How often the next page is like this one. */
+        /* Probability that the next page is like this one. */
         int same = g_rand_int_range(rand, 0, 20);
         char letters[MAX_PAGES + 1] = "";
         char letter = 'D';
@@ -201,7 +201,7 @@ static void test_random(void)
 
 typedef struct RunCase {
     const char *letters;
-    const char *runs;           /* the same letter: the same run */
+    const char *runs;           /* the same letter for pages of one run */
 } RunCase;
 
 static const RunCase run_cases[] = {
@@ -214,13 +214,13 @@ static const RunCase run_cases[] = {
     { "DWD", "a.b" },
     { "DZWZD", "a...b" },
     { "WDW", ".a." },
-    /* No more zeros than data before them ... */
+    /* No more zeros than pages of data before them ... */
     { "DZZD", "a..b" },
     { "DDZZD", "aaaaa" },
     { "DDZDZDZD", "aaaaaaaa" },
     { "DZDZDZDZ", "aaaaaaa." },
     { "DDZZDZZD", "aaaaa..b" },
-    /* ... and no long gap at all. */
+    /* ... and no long gap. */
     { "DDDDDDDDZZZZD", "aaaaaaaaaaaaa" },
     { "DDDDDDDDZZZZZD", "aaaaaaaa.....b" },
     { "DDDDDDDDZZUZZZ", "aaaaaaaa......" },

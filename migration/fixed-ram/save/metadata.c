@@ -1,5 +1,5 @@
 /*
- * fixed-ram: the file that a snapshot is saved to, beside the stream
+ * fixed-ram: write the superblock, the index and the table of checksums
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -7,12 +7,12 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "../format/layout.h"
-#include "file.h"
+#include "metadata.h"
 #include "page-sums.h"
 #include "../format/sums.h"
 #include "../util/io.h"
 
-static bool write_at(FixedRamSaveFile *file, const void *buf, size_t length,
+static bool write_at(FixedRamMetadata *file, const void *buf, size_t length,
                      uint64_t offset, Error **errp)
 {
     int ret = fixed_ram_write_full(file->fd, buf, length, offset);
@@ -26,18 +26,18 @@ static bool write_at(FixedRamSaveFile *file, const void *buf, size_t length,
     return true;
 }
 
-bool fixed_ram_save_file_sync(FixedRamSaveFile *file, Error **errp)
+bool fixed_ram_metadata_sync(FixedRamMetadata *file, Error **errp)
 {
-    /* Of the whole file, through whichever descriptor it was written. */
+    /* This covers writes through all descriptors of the file. */
     if (RETRY_ON_EINTR(qemu_fdatasync(file->fd))) {
-        error_setg_errno(errp, errno, "snapshot '%s': cannot be brought to "
-                         "disk", file->name);
+        error_setg_errno(errp, errno, "snapshot '%s': cannot write the file "
+                         "to disk", file->name);
         return false;
     }
     return true;
 }
 
-static bool write_superblock(FixedRamSaveFile *file,
+static bool write_superblock(FixedRamMetadata *file,
                              FixedRamCompleteness state, Error **errp)
 {
     uint8_t bytes[FIXED_RAM_SUPERBLOCK_BYTES];
@@ -47,19 +47,19 @@ static bool write_superblock(FixedRamSaveFile *file,
     return write_at(file, bytes, sizeof(bytes), file->sb_offset, errp);
 }
 
-bool fixed_ram_save_file_begin(FixedRamSaveFile *file, Error **errp)
+bool fixed_ram_metadata_begin(FixedRamMetadata *file, Error **errp)
 {
     return write_superblock(file, FIXED_RAM_BEING_WRITTEN, errp) &&
-           fixed_ram_save_file_sync(file, errp);
+           fixed_ram_metadata_sync(file, errp);
 }
 
-bool fixed_ram_save_file_complete(FixedRamSaveFile *file, Error **errp)
+bool fixed_ram_metadata_complete(FixedRamMetadata *file, Error **errp)
 {
     return write_superblock(file, FIXED_RAM_COMPLETE, errp) &&
-           fixed_ram_save_file_sync(file, errp);
+           fixed_ram_metadata_sync(file, errp);
 }
 
-void fixed_ram_save_file_revoke(FixedRamSaveFile *file)
+void fixed_ram_metadata_revoke(FixedRamMetadata *file)
 {
     if (file->sb.state == FIXED_RAM_COMPLETE) {
         write_superblock(file, FIXED_RAM_BEING_WRITTEN, NULL);
@@ -74,7 +74,7 @@ static void end_chunk(FixedRamIndexTable *table, FixedRamSumStream *chunk)
     fixed_ram_sums_stream_reset(chunk);
 }
 
-/* @length bytes more of @table: chunks go across blocks. */
+/* Add @length bytes to @table; a chunk may span two blocks. */
 static void add_to_table(FixedRamIndexTable *table, FixedRamSumStream *chunk,
                          const uint8_t *bytes, uint64_t length)
 {
@@ -93,8 +93,8 @@ static void add_to_table(FixedRamIndexTable *table, FixedRamSumStream *chunk,
     }
 }
 
-/* All blocks' sums, one after the other; tells the index where they are. */
-static bool write_table(FixedRamSaveFile *file, FixedRamIndex *index,
+/* Write the checksums of all blocks, and record in the index where they are. */
+static bool write_table(FixedRamMetadata *file, FixedRamIndex *index,
                         const GPtrArray *sums, uint64_t offset, Error **errp)
 {
     FixedRamIndexTable *table = &index->table;
@@ -105,7 +105,7 @@ static bool write_table(FixedRamSaveFile *file, FixedRamIndex *index,
     for (guint i = 0; ok && i < sums->len; i++) {
         uint64_t clusters;
         const uint64_t *part =
-            fixed_ram_save_sums_table(g_ptr_array_index(sums, i), &clusters);
+            fixed_ram_page_sums_table(g_ptr_array_index(sums, i), &clusters);
 
         fixed_ram_index_block(index, i)->first_cluster =
             table->length / sizeof(*part);
@@ -121,9 +121,9 @@ static bool write_table(FixedRamSaveFile *file, FixedRamIndex *index,
     return ok;
 }
 
-bool fixed_ram_save_file_index(FixedRamSaveFile *file, FixedRamIndex *index,
-                               const GPtrArray *sums, uint64_t stream_end,
-                               Error **errp)
+bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
+                                    FixedRamIndex *index, const GPtrArray *sums,
+                                    uint64_t stream_end, Error **errp)
 {
     g_autoptr(GByteArray) bytes = NULL;
     uint64_t offset = ROUND_UP(stream_end, INDEX_ALIGNMENT);
@@ -136,8 +136,9 @@ bool fixed_ram_save_file_index(FixedRamSaveFile *file, FixedRamIndex *index,
     }
     bytes = fixed_ram_index_encode(index);
     if (bytes->len > INDEX_MAX) {
-        error_setg(errp, "snapshot '%s': the index would have %u bytes",
-                   file->name, bytes->len);
+        error_setg(errp, "snapshot '%s': cannot write an index of %u bytes, "
+                   "at most %u are allowed", file->name, bytes->len,
+                   (unsigned)INDEX_MAX);
         return false;
     }
     file->sb.stream_end = stream_end;
