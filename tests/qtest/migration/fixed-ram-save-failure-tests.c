@@ -1,5 +1,5 @@
 /*
- * QTest testcases for fixed-ram: saves that do not come to their end
+ * QTest testcases for fixed-ram: saves that fail or are cancelled
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -97,6 +97,22 @@ static void assert_failed(QTestState *qts, const char *what)
     qobject_unref(info);
 }
 
+/* The event "failed" comes once for a save. */
+static void assert_failed_once(QTestState *who)
+{
+    unsigned failed = 0;
+    QDict *event;
+
+    /* The events of the save come before the answer of the next command. */
+    qtest_qmp_assert_success(who, "{ 'execute': 'query-migrate' }");
+    while ((event = qtest_qmp_event_ref(who, "MIGRATION"))) {
+        failed += g_str_equal(qdict_get_str(qdict_get_qdict(event, "data"),
+                                            "status"), "failed");
+        qobject_unref(event);
+    }
+    g_assert_cmpuint(failed, ==, 1);
+}
+
 static void save_failing(FixedRamTest *t, const FixedRamFaultsRule *fault,
                          const char *what)
 {
@@ -105,6 +121,7 @@ static void save_failing(FixedRamTest *t, const FixedRamFaultsRule *fault,
     migrate_ensure_converge(t->from);
     migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
     assert_failed(t->from, what);
+    assert_failed_once(t->from);
     g_assert_cmpuint(frt_faults_injected(0), >, 0);
     frt_faults_off(0);
 }
@@ -120,6 +137,18 @@ static void save_after_all(FixedRamTest *t)
     }
     frt_save(t);
     frt_faults_end(t);
+}
+
+/* QEMU has not kept a lock of the file that it could not write. */
+static void assert_unlocked(const char *path)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    int fd = open(path, O_RDWR);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(fcntl(fd, F_OFD_GETLK, &lock), ==, 0);
+    g_assert_cmpint(lock.l_type, ==, F_UNLCK);
+    close(fd);
 }
 
 /*
@@ -153,6 +182,7 @@ static void test_no_further(void)
         frt_assert_refused(args.from, "failed to truncate",
                            "{ 'execute': 'migrate', 'arguments': "
                            "{ 'uri': 'file:/dev/fdset/7' } }");
+        assert_unlocked(path);
         migrate_set_capability(args.from, "fixed-ram", false);
         frt_save(&args);
         g_assert_cmpint(pread(sealed, content, MiB, 0), ==, MiB);
@@ -206,9 +236,45 @@ static void test_full_pages(unsigned save)
         .error = ENOSPC,
         .first = 20 * MiB + 4096,
         .end = 150 * MiB,
-    }, "No space left");
+    }, FILE_TEST_FILENAME "'|cannot write|No space left");
     frt_assert_being_written(FILE_TEST_FILENAME);
     save_after_all(&args);
+}
+
+static void test_full_pages_plain(void)
+{
+    test_full_pages(FR_FIXED);
+}
+
+/* The disk is full before the first page. */
+static void test_full_head(unsigned save)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .save = save,
+        .live = true,
+    };
+
+    if (!frt_faults_begin_save(&args)) {
+        return;
+    }
+    save_failing(&args, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_WRITE_FULL,
+        .error = ENOSPC,
+        .first = 16,
+        .end = 4096,
+    }, FILE_TEST_FILENAME "': offset 0x|write|No space left");
+    save_after_all(&args);
+}
+
+static void test_full_head_plain(void)
+{
+    test_full_head(FR_FIXED);
+}
+
+static void test_full_head_multifd(void)
+{
+    test_full_head(FR_FIXED | FR_MULTIFD);
 }
 
 static void test_full_pages_multifd(void)
@@ -336,6 +402,9 @@ static const FixedRamCase cases[] = {
     { "cut-off-multifd-dio", test_cut_off_multifd_dio, true },
     { "no-further", test_no_further, true },
     { "full", test_full },
+    { "full-head", test_full_head_plain },
+    { "full-head-multifd", test_full_head_multifd, true },
+    { "full-pages", test_full_pages_plain, true },
     { "full-pages-multifd", test_full_pages_multifd, true },
     { "short-writes", test_short_writes, true },
     { "sync-begin", test_sync_begin, true },

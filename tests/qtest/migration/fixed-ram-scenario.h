@@ -200,6 +200,7 @@ void frt_add_exit_kernel_tests(const MigrationTestEnv *env);
 void frt_add_bulk_tests(const MigrationTestEnv *env);
 void frt_add_bulk_interrupted_tests(const MigrationTestEnv *env);
 void frt_add_save_metadata_tests(const MigrationTestEnv *env);
+void frt_add_save_early_tests(const MigrationTestEnv *env);
 void frt_add_save_failure_tests(const MigrationTestEnv *env);
 void frt_add_hostile_tests(const MigrationTestEnv *env);
 void frt_add_hostile_index_tests(const MigrationTestEnv *env);

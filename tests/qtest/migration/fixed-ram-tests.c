@@ -60,6 +60,7 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     frt_add_bulk_tests(env);
     frt_add_bulk_interrupted_tests(env);
     frt_add_save_metadata_tests(env);
+    frt_add_save_early_tests(env);
     frt_add_save_failure_tests(env);
     frt_add_hostile_tests(env);
     frt_add_hostile_index_tests(env);
