@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Filling a guest, saving it, and killing it while it is saved."""
 
+import random
 import re
 import signal
 import time
@@ -10,6 +11,8 @@ from fixed_ram.qmp import Failure
 from .vm import GuestLost
 
 KILLED_SAVE_S = 2.5     # what a save takes in which a saver is killed
+CANCELS = 3             # saves that are cancelled before one that is not
+CANCEL_S = 0.03         # a cancel comes at most so much later than its save
 LAYOUT = ("fixed-ram", "mapped-ram", "multifd", "postcopy-ram")
 
 
@@ -63,7 +66,24 @@ def start_save(vm, lineage, save, path):
     vm.order("migrate", {"uri": lineage.uri(path)})
 
 
+def cancel_saves(vm, lineage, save, path):
+    """The first milliseconds of a save, in which its threads are set up"""
+    rng = random.Random(save.seed)
+    for _ in range(CANCELS):
+        mark = vm.mark()
+        start_save(vm, lineage, save, path)
+        time.sleep(rng.choice((0, rng.uniform(0, CANCEL_S))))
+        vm.order("migrate_cancel")
+        status = vm.wait_status("completed", "failed", "cancelled", mark=mark)
+        if status == "failed":
+            raise GuestLost(f"cancelling a save: {vm.why()}")
+        if status == "completed":
+            vm.order("cont")
+        vm.world.count("saves cancelled", status)
+
+
 def finish_save(vm, lineage, save, path):
+    cancel_saves(vm, lineage, save, path)
     mark = vm.mark()
     start_save(vm, lineage, save, path)
     status = vm.wait_status("completed", "failed", "cancelled", mark=mark)
