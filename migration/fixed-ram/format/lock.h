@@ -10,7 +10,7 @@
 /*
  * A lock covers a snapshot's first byte and all bytes behind it, also those
  * that the file does not have yet; bytes in front of the snapshot belong to
- * other programs.  Loaders share the lock, a saver excludes everyone else.
+ * other programs.  Loaders share the lock; a saver excludes loaders and savers.
  *
  * The locks are the kernel's open file description locks, fcntl(2).  They are
  * advisory, and the kernel drops them with the last descriptor of the

@@ -12,7 +12,7 @@ bool fixed_ram_sums_built(void)
     return false;
 }
 
-/* Who asks first does not get here. */
+/* Callers ask fixed_ram_sums_built() before they call any of these. */
 
 uint64_t fixed_ram_sums_get(const void *buf, size_t length)
 {

@@ -9,14 +9,14 @@
 #include "qemu/host-utils.h"
 #include "sums.h"
 
-/* With it the library looks what the host's CPU has, three times as fast. */
+/* This header chooses code for the host's CPU, which is three times faster. */
 #ifdef CONFIG_XXHASH_DISPATCH
 #include <xxh_x86dispatch.h>
 #else
 #include <xxhash.h>
 #endif
 
-/* Sums are little-endian where they are summed: as they lie in memory. */
+/* The sums of pages are summed as they lie in memory, so little-endian. */
 QEMU_BUILD_BUG_ON(HOST_BIG_ENDIAN);
 
 struct FixedRamSumStream {
@@ -36,7 +36,7 @@ uint64_t fixed_ram_sums_get(const void *buf, size_t length)
 uint64_t fixed_ram_sums_zero_page(size_t page_size)
 {
     static const uint8_t zeros[FIXED_RAM_CLUSTER_BYTES];
-    /* Of each power of two; 0: not yet known. */
+    /* Indexed by the logarithm of the page size; 0: not computed yet. */
     static uint64_t known[17];
     uint64_t *entry = &known[ctz64(page_size)];
     uint64_t sum;
@@ -60,7 +60,7 @@ FixedRamSumStream *fixed_ram_sums_stream_new(void)
 {
     FixedRamSumStream *stream = g_new0(FixedRamSumStream, 1);
 
-    /* It must be aligned to 64 bytes, which malloc() does not see to. */
+    /* malloc() does not align to 64 bytes, which the state needs. */
     stream->state = XXH3_createState();
     assert(stream->state);
     fixed_ram_sums_stream_reset(stream);

@@ -10,19 +10,19 @@
 #include "qemu/units.h"
 
 /*
- * All are XXH3-64 (https://xxhash.com) without a seed, by libxxhash.  They
- * tell damage and mistakes, not forgery.
+ * All checksums are XXH3-64 (https://xxhash.com) without a seed, by libxxhash.
+ * They reveal damage and mistakes, not forgery.
  *
  * RAM is summed in two steps: a sum for each page, and for each *cluster* of
  * pages the sum of its pages' sums, as little-endian words in the order of the
- * pages.  So a save that writes pages in any order, and some of them again,
- * keeps the sum of each page that it wrote last and need not read anything
- * back.  What is summed is what the guest had: a page whose bit is clear
- * counts as zeros, whatever lies at its place in the file.
+ * pages.  A saver writes pages in any order, and some of them again; it keeps
+ * the sum of each page that it wrote last and need not read anything back.
+ * The sums are those of the guest's memory: a page whose bit is clear counts
+ * as zeros, whatever the file holds at its offset.
  */
 #define FIXED_RAM_CLUSTER_BYTES     (64 * KiB)
 
-/** fixed_ram_sums_built(): was libxxhash there when QEMU was built? */
+/** fixed_ram_sums_built(): was QEMU built with libxxhash? */
 bool fixed_ram_sums_built(void);
 
 /** fixed_ram_sums_get(): the sum of @length bytes; if fixed_ram_sums_built() */
@@ -40,19 +40,23 @@ static inline uint64_t fixed_ram_sums_clusters(uint64_t length)
     return DIV_ROUND_UP(length, FIXED_RAM_CLUSTER_BYTES);
 }
 
-/* The sum of bytes that come one after the other. */
+/* Computes the sum of bytes that are added one after the other. */
 typedef struct FixedRamSumStream FixedRamSumStream;
 
-/** fixed_ram_sums_stream_new(): nothing summed yet; end it with _free(). */
+/** fixed_ram_sums_stream_new(): the sum of no bytes; the caller frees it */
 FixedRamSumStream *fixed_ram_sums_stream_new(void);
+
+/** fixed_ram_sums_stream_free(): free @stream; NULL is fine */
 void fixed_ram_sums_stream_free(FixedRamSumStream *stream);
 
-/** fixed_ram_sums_stream_reset(): begin anew. */
+/** fixed_ram_sums_stream_reset(): start again with no bytes */
 void fixed_ram_sums_stream_reset(FixedRamSumStream *stream);
+
+/** fixed_ram_sums_stream_add(): append @length bytes */
 void fixed_ram_sums_stream_add(FixedRamSumStream *stream, const void *buf,
                                size_t length);
 
-/** fixed_ram_sums_stream_get(): the sum of all added since; may go on. */
+/** fixed_ram_sums_stream_get(): the sum so far; more may be added */
 uint64_t fixed_ram_sums_stream_get(const FixedRamSumStream *stream);
 
 #endif

@@ -13,7 +13,7 @@
 #include "sumtable.h"
 
 #define CHUNK_SUMS  (FIXED_RAM_CHUNK_BYTES / sizeof(uint64_t))
-/* The smallest page that a target may have: 1 KiB, and some room. */
+/* Enough for pages of 256 bytes; targets have 1 KiB or more. */
 #define PAGES_MAX   (FIXED_RAM_CLUSTER_BYTES / 256)
 
 struct FixedRamSumTable {
@@ -22,8 +22,8 @@ struct FixedRamSumTable {
     uint64_t length;            /* bytes */
     GArray *chunk_sums;         /* of uint64_t */
     /*
-     * Of each chunk the checksums in it, NULL until somebody needs one; then
-     * it stays for good.  Atomic.
+     * For each chunk its checksums, or NULL until a thread has read them; they
+     * stay until the table is freed.  Atomic.
      */
     uint64_t **chunks;
 };
@@ -71,7 +71,7 @@ void fixed_ram_sumtable_expect(const FixedRamSumTable *table,
     fixed_ram_source_expect(source, table->offset, table->length);
 }
 
-/* Read chunk @i and check it. */
+/* Read chunk @i and compare its checksum.  The caller frees the result. */
 static uint64_t *read_chunk(const FixedRamSumTable *table,
                             FixedRamSource *source, uint64_t i, Error **errp)
 {
@@ -96,7 +96,10 @@ static uint64_t *read_chunk(const FixedRamSumTable *table,
     return g_steal_pointer(&chunk);
 }
 
-/* Several threads may read the same chunk; one of them puts it in. */
+/*
+ * Several threads may read the same chunk at once.  The first one to finish
+ * publishes its copy; the others free theirs and use that one.
+ */
 static const uint64_t *get_chunk(FixedRamSumTable *table,
                                  FixedRamSource *source, uint64_t i,
                                  Error **errp)

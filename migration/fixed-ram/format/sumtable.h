@@ -12,23 +12,28 @@
 typedef struct FixedRamSumTable FixedRamSumTable;
 
 /**
- * fixed_ram_sumtable_new(): the table of @index, which may go afterwards
+ * fixed_ram_sumtable_new(): the table of @index, with one reference
  *
- * Returns NULL if there are no sums, in the index or in this build.
+ * The table does not need @index afterwards.  Returns NULL if there are no
+ * sums, in the index or in this build.
  */
 FixedRamSumTable *fixed_ram_sumtable_new(const FixedRamIndex *index);
 
-/** fixed_ram_sumtable_ref(): one more reference; NULL is fine. */
+/** fixed_ram_sumtable_ref(): add a reference; NULL is fine.  Any thread. */
 FixedRamSumTable *fixed_ram_sumtable_ref(FixedRamSumTable *table);
 
-/** fixed_ram_sumtable_unref(): drop one; the last frees it.  NULL is fine. */
+/**
+ * fixed_ram_sumtable_unref(): drop a reference; NULL is fine
+ *
+ * The last one frees the table.  Any thread.
+ */
 void fixed_ram_sumtable_unref(FixedRamSumTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSumTable, fixed_ram_sumtable_unref)
 
 /**
- * fixed_ram_sumtable_expect(): all of it will be wanted
+ * fixed_ram_sumtable_expect(): the caller is going to need the whole table
  *
- * Has the host read it ahead; does not wait.
+ * Asks the kernel to read it ahead and does not wait.
  */
 void fixed_ram_sumtable_expect(const FixedRamSumTable *table,
                                FixedRamSource *source);
@@ -37,14 +42,14 @@ void fixed_ram_sumtable_expect(const FixedRamSumTable *table,
  * fixed_ram_sumtable_get(): the sum of cluster @cluster of the snapshot
  *
  * @cluster: FixedRamIndexBlock.first_cluster + number in the block
- * @source: where the chunk that it lies in is read from, the first time
+ * @source: the sum's chunk is read from here when it is needed first
  *
- * Fails where the chunk cannot be read or is not what was saved.  Any thread.
+ * Fails if the chunk cannot be read, or if its checksum is wrong.  Any thread.
  */
 bool fixed_ram_sumtable_get(FixedRamSumTable *table, FixedRamSource *source,
                             uint64_t cluster, uint64_t *sum, Error **errp);
 
-/* A cluster as it was read.  Pages whose bit is clear count as zeros. */
+/* A cluster in memory.  Pages whose bit is clear count as zeros. */
 typedef struct FixedRamCluster {
     const uint8_t *buf;
     const unsigned long *data;  /* the block's bitmap: a bit a page */
@@ -53,7 +58,7 @@ typedef struct FixedRamCluster {
     size_t page_size;
 } FixedRamCluster;
 
-/** fixed_ram_sumtable_sum_cluster(): the sum of a cluster that was read */
+/** fixed_ram_sumtable_sum_cluster(): compute the sum of a cluster */
 uint64_t fixed_ram_sumtable_sum_cluster(const FixedRamCluster *cluster);
 
 #endif

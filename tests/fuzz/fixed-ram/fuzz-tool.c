@@ -16,7 +16,7 @@
 #include "check.h"
 #include "fuzz.h"
 
-/* A few bytes can stand for blocks that take hours to read. */
+/* A few bytes can describe blocks that take hours to read. */
 #define READ_MAX    (64 * MiB)
 
 const char fuzz_name[] = "fuzz-tool";
@@ -43,7 +43,7 @@ static void compare_pages(const Decoded *d, size_t i, const ToolPages *p)
     }
 }
 
-/* As extract and compare do; @d: NULL if it is a plain stream. */
+/* Read as extract and compare do.  @d is NULL for a plain stream. */
 static bool read_block(const ToolFile *file, size_t i, const Decoded *d)
 {
     const ToolBlock *block = tool_file_block(file, i);
@@ -66,7 +66,7 @@ static bool read_block(const ToolFile *file, size_t i, const Decoded *d)
     return ok;
 }
 
-/* Runs go from one end of the block to the other. */
+/* Runs cover the block from its start to its end. */
 static void check_runs(const ToolBlock *block)
 {
     uint64_t data = 0, next = 0;
@@ -100,7 +100,7 @@ static bool read_blocks(const Input *in, const ToolFile *file)
     return ok;
 }
 
-/* Blocks lie one behind the other, with room for the superblock. */
+/* Blocks follow each other, with space for the superblock. */
 static void check_layout(const ToolFile *file, uint64_t start)
 {
     g_autoptr(ToolLayout) l = tool_layout_new(
@@ -126,7 +126,7 @@ static void check_layout(const ToolFile *file, uint64_t start)
     g_assert_cmpuint(l->ram_end, ==, end);
 }
 
-/* Nothing of a file that has a problem is good. */
+/* A file that has a problem is not called good. */
 static void check_report(ToolFile *file)
 {
     FixedRamCheckInfo *info = tool_check_file(file, 2);

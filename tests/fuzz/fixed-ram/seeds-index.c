@@ -182,7 +182,7 @@ static void put_sums(Writer *w)
 
 static void put_later(Writer *w)
 {
-    put(w->s, "who knows", 9);
+    put(w->s, "not known", 9);
 }
 
 static void put_section(Writer *w, uint32_t type, uint32_t flags,

@@ -233,13 +233,13 @@ static void put_index(Image *img, const ImageIndexOptions *o, ImageIndex *at)
  * Superblock
  */
 
-/* CRC-32C as everybody else has it, by QEMU's function. */
+/* The usual CRC-32C, computed by QEMU's function. */
 static uint32_t crc(const uint8_t *bytes, size_t length)
 {
     return crc32c(0xffffffff, bytes, length);
 }
 
-/* Returns its bytes, all that may be nonzero before the index is. */
+/* Returns the superblock's bytes; fields of the index are zero. */
 static uint8_t *begin_superblock(Image *img, uint32_t state)
 {
     uint8_t *sb = img->bytes->data + pages_at(img, 0) - IMAGE_SUPERBLOCK;

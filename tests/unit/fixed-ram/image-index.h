@@ -10,8 +10,8 @@
 #include "image.h"
 
 /*
- * An encoder of its own, from docs/interop/fixed-ram.rst.  It shares nothing
- * with the code under test but the checksums themselves.
+ * An encoder written from docs/interop/fixed-ram.rst.  It shares only the
+ * functions for checksums with the code under test.
  */
 
 #define IMAGE_SUPERBLOCK    4096
@@ -29,7 +29,7 @@ enum { MACHINE = 1, BLOCKS, STREAM, SUMS, SECTIONS };
 
 typedef struct ImageIndexOptions {
     bool no_sums;               /* as a build without libxxhash writes it */
-    unsigned without;           /* this type of section */
+    unsigned without;           /* leave this type of section out; 0: none */
     uint32_t extra;             /* one more section of this type, or 0 */
     uint32_t extra_flags;
     bool extra_first;           /* before all others */
@@ -46,26 +46,26 @@ typedef struct ImageIndex {
     uint64_t payload[SECTIONS]; /* of a section; 0: there is none */
 } ImageIndex;
 
-/** image_fill(): give pages content; those with a clear bit, too. */
+/** image_fill(): fill all pages, also those whose bit is clear. */
 void image_fill(Image *img);
 
 /**
  * image_add_index(): make a complete fixed-ram snapshot of @img
  *
- * Without checksums where the build has none.
+ * Checksums are left out if the build cannot compute them.
  */
 void image_add_index(Image *img, const ImageIndexOptions *o, ImageIndex *at);
 
-/** image_cut_off(): the same for a save that has not come to its end. */
+/** image_cut_off(): make a snapshot of @img whose save was cut off. */
 void image_cut_off(Image *img);
 
-/** image_seal(): make both metadata checksums right again. */
+/** image_seal(): make the CRCs of index and superblock right again. */
 void image_seal(Image *img, const ImageIndex *at);
 
-/** image_seal_superblock(): the one of the superblock only. */
+/** image_seal_superblock(): make the superblock's CRC right again. */
 void image_seal_superblock(Image *img, const ImageIndex *at);
 
-/** image_cluster_sum(): of a cluster of block @i, a page at a time. */
+/** image_cluster_sum(): the sum of a cluster of block @i. */
 uint64_t image_cluster_sum(const Image *img, unsigned i, uint64_t cluster);
 
 #endif

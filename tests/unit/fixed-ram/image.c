@@ -100,7 +100,7 @@ static void put_configuration(Image *img, const ImageOptions *o)
     }
 }
 
-/* Bit @page of block @i: some runs, the first, the last. */
+/* The first page, the last one, and some runs have data. */
 bool image_holds_page(unsigned i, uint64_t page)
 {
     return page == 0 || page == image_block_pages[i] - 1 || page % 7 > 3;
@@ -137,7 +137,7 @@ static void put_block(Image *img, unsigned i)
     pad_to(img, pages_at + image_block_pages[i] * IMAGE_PAGE);
 }
 
-/* One of those that follow: nothing but an end. */
+/* A later section of RAM, which holds only its end mark. */
 static void put_ram_section(Image *img, uint8_t type)
 {
     put_be(img, 1, type);

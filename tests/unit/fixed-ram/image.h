@@ -10,10 +10,10 @@
 #include "migration/fixed-ram/format/source.h"
 
 /*
- * An encoder of its own, from docs/devel/migration/mapped-ram.rst and
- * main.rst: stream header, configuration, maybe commands, and the first
- * section of RAM with two blocks.  It notes where each field lies, so that a
- * test can say which one to spoil.
+ * An encoder that shares nothing with the code under test, written from
+ * docs/devel/migration/mapped-ram.rst and main.rst: stream header,
+ * configuration, optional commands, and the section of RAM with two blocks.
+ * It records the offset of each field, so that a test can change one.
  */
 
 #define IMAGE_NAME   "snapshot.img"
@@ -33,7 +33,7 @@ typedef struct Image {
     GByteArray *bytes;
     uint64_t start;
     uint64_t at[FIELDS];        /* where each field lies in the file */
-    int error;                  /* reads fail so */
+    int error;                  /* errno of all reads; 0: they work */
 } Image;
 
 typedef struct ImageOptions {
@@ -56,7 +56,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Image, image_free)
 /** image_get(): the big-endian value of a field of @width bytes. */
 uint64_t image_get(const Image *img, Field field, unsigned width);
 
-/** image_set(): put another one there. */
+/** image_set(): change the value of a field of @width bytes. */
 void image_set(Image *img, Field field, unsigned width, uint64_t value);
 
 /** image_holds_page(): is the bit of this page of block @i set? */

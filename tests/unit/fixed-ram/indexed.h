@@ -10,7 +10,7 @@
 #include "migration/fixed-ram/format/index.h"
 #include "image-index.h"
 
-/* Where its stream begins if nothing else is said. */
+/* The offset of the stream, unless a test chooses another one. */
 #define START       70001
 
 /* Where fields lie in their sections. */
@@ -27,33 +27,33 @@ typedef struct Fixture {
     ImageIndex at;
 } Fixture;
 
-/** setup(): a complete snapshot with content. */
+/** setup(): make a complete snapshot with content. */
 void setup(Fixture *f);
 void setup_as(Fixture *f, uint64_t start, const ImageIndexOptions *o);
 void teardown(Fixture *f);
 
-/** section_bytes(): the payload of a section, or with 0 the index. */
+/** section_bytes(): the payload of @section; 0: the whole index. */
 uint8_t *section_bytes(Fixture *f, unsigned section);
 
-/** get_index(): all that comes before it must be good, but for the format */
+/** get_index(): open the snapshot and return its index. */
 FixedRamIndex *get_index(Fixture *f, Error **errp);
 
-/** read_all(): and all that is read after it, but for the pages */
+/** read_all(): open the snapshot and verify all but the pages. */
 bool read_all(Fixture *f, Error **errp);
 
-/** check_error(): it names the file, an offset, and @words.  Frees it. */
+/** check_error(): @err names the file, an offset, and @words; free it. */
 void check_error(Error *err, const char *words);
 
-/** expect_refused(): get_index() fails so. */
+/** expect_refused(): get_index() fails with @words. */
 void expect_refused(Fixture *f, const char *words);
 
-/** expect_damaged(): read_all() fails so. */
+/** expect_damaged(): read_all() fails with @words. */
 void expect_damaged(Fixture *f, const char *words);
 
-/** is_damaged(): does read_all() fail, and properly? */
+/** is_damaged(): does read_all() fail with a complete error? */
 bool is_damaged(Fixture *f);
 
-/** without_sums(): this build has none.  Skips the test. */
+/** without_sums(): skip the test if this build has no checksums. */
 bool without_sums(void);
 
 #endif

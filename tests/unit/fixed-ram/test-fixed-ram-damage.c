@@ -16,7 +16,7 @@ static void flip(Fixture *f, uint64_t at, unsigned bit)
     f->img->bytes->data[at] ^= 1 << bit;
 }
 
-/* Each bit of [@from, @to) is noticed when it is flipped. */
+/* Flip each bit of [@from, @to): each one must be noticed. */
 static void check_flips(Fixture *f, uint64_t from, uint64_t to)
 {
     for (uint64_t at = from; at < to; at++) {
@@ -44,7 +44,7 @@ static void test_flips(void)
     }
 }
 
-/* The stream, all of it but for padding and pages, and the table. */
+/* The stream without padding and pages, and the table of checksums. */
 static void test_stream_flips(void)
 {
     Fixture f;
@@ -60,17 +60,17 @@ static void test_stream_flips(void)
     teardown(&f);
 }
 
-/* May @at be anything, if only the index's own checksum fits? */
+/* Is a change of byte @at legal once the index's CRC is right? */
 static bool means_nothing(const Fixture *f, uint64_t at)
 {
     uint64_t machine = f->at.payload[MACHINE];
 
-    /* What the machine was, and whether that is said at all. */
+    /* The description of the machine, and whether there is one. */
     if ((at >= machine && at < f->at.payload[BLOCKS] - 16) ||
         at - (machine - 16) < 4) {
         return true;
     }
-    /* Whether others must know the section. */
+    /* Whether a reader must know the section. */
     for (unsigned type = MACHINE; type < SECTIONS; type++) {
         if (at - (f->at.payload[type] - 12) < 4) {
             return true;
@@ -79,7 +79,7 @@ static bool means_nothing(const Fixture *f, uint64_t at)
     return false;
 }
 
-/* Each bit of the index matters in itself. */
+/* Flip each bit of the index and make its CRC right. */
 static void test_sealed_flips(void)
 {
     Fixture f;
@@ -103,7 +103,7 @@ static void test_sealed_flips(void)
     teardown(&f);
 }
 
-/* The file ends behind the pages, but too early, when opened or later. */
+/* The file ends between pages and index, when it is opened or later. */
 static void test_truncated(void)
 {
     for (int later = 0; later <= 1; later++) {
@@ -133,7 +133,7 @@ static void test_verify(void)
         return;
     }
     setup(&f);
-    /* A byte that the formats' own checks do not look at. */
+    /* Only the checksum covers this byte. */
     flip(&f, f.img->at[MACHINE_LENGTH] + 5, 0);
     expect_damaged(&f, "the stream's head at offset 0x11171 has checksum 0x");
     flip(&f, f.img->at[MACHINE_LENGTH] + 5, 0);
@@ -151,14 +151,14 @@ static void test_verify(void)
     flip(&f, f.at.stream_end - 1, 1);
     g_assert_true(read_all(&f, &error_abort));
 
-    /* One page more than the bitmap says. */
+    /* The index counts one page more than the bitmap. */
     section_bytes(&f, BLOCKS)[BLOCK1 + 32]++;
     image_seal(f.img, &f.at);
     expect_damaged(&f, "pages with data, expected");
     teardown(&f);
 }
 
-/* More than is read at once, at sizes about that. */
+/* States of about the size that is read at once, and of twice that. */
 static void test_verify_long(void)
 {
     static const uint64_t lengths[] = {
@@ -182,7 +182,7 @@ static void test_verify_long(void)
     }
 }
 
-/* Reads that fail are no damage. */
+/* A read that fails is told as that, not as damage. */
 static void test_read_error(void)
 {
     g_autoptr(FixedRamRamSection) s = NULL;

@@ -119,7 +119,7 @@ static void test_good_file(void)
     fixed_ram_source_unref(source);
 }
 
-/* A field that gets another value: as it is, or added to what was there. */
+/* A field that is changed: @value is put there, or added to the old one. */
 typedef struct Spoil {
     Field field;
     unsigned width;
@@ -212,7 +212,7 @@ static void test_fields(const void *opaque)
     }
 }
 
-/* The same name twice; both have to be of one length for that. */
+/* Two blocks have the same name, so here both names have the same length. */
 static void test_twice(void)
 {
     g_autoptr(Image) img = image_new(&(ImageOptions) { });
@@ -228,7 +228,7 @@ static void test_twice(void)
     image_set(img, TOTAL, 8, total | 4);
     expect_refused(img, RAM, "twice");
 
-    /* It was the name alone that was wrong. */
+    /* With another name the same bytes are accepted. */
     data[img->at[NAME1] + 1] = 'q';
     fixed_ram_snapshot_free(parse(img, &error_abort));
 }
@@ -264,7 +264,7 @@ static bool between(const Image *img, uint64_t n, Field from, Field to)
     return n >= img->at[from] && n < img->at[to];
 }
 
-/* Where to cut next: at each byte, but in strides through what is padding. */
+/* The next length to cut to: every byte, but larger steps in padding. */
 static uint64_t next_cut(const Image *img, uint64_t n)
 {
     uint64_t from = 0, to = img->start;
@@ -301,7 +301,7 @@ static void test_truncated(const void *opaque)
     check_good(img);
 }
 
-/* After RAM there are no devices, or there is something else. */
+/* No device's state follows RAM, or other bytes do. */
 static void test_no_devices(void)
 {
     g_autoptr(Image) img = image_new(&(ImageOptions) { });
@@ -311,7 +311,7 @@ static void test_no_devices(void)
     expect_refused(img, NULL, "cut off");
     image_set(img, NEXT_SECTION, 1, 8);
     check_good(img);
-    /* Nor after RAM's first section. */
+    /* The stream ends after RAM's first section. */
     image_set(img, RAM_PART, 1, 0);
     expect_refused(img, NULL, "cut off");
     image_set(img, FOOTER, 1, 0);
@@ -322,7 +322,7 @@ static void test_no_devices(void)
     expect_refused(img, NULL, "cut off");
 }
 
-/* The stream is said to begin where there is nothing. */
+/* The caller says that the stream begins where it does not. */
 static void test_start(void)
 {
     g_autoptr(Image) img = image_new(&(ImageOptions) { });
@@ -342,7 +342,7 @@ static void test_start(void)
     expect_refused(img, NULL, "offset 0x0: the file ends at offset 0x0");
 }
 
-/* Shorter than it was when it was opened. */
+/* The file gets shorter after it was opened. */
 static void test_shrunk(void)
 {
     static const Field ends[] = { VERSION, NAME0, PAGES0, NAME1, STREAM_END };
@@ -362,7 +362,7 @@ static void put_field(GByteArray *bytes, uint64_t value)
     g_byte_array_append(bytes, (uint8_t *)&be, sizeof(be));
 }
 
-/* A block of one page, which holds nothing. */
+/* A block of one page, which is zero. */
 static void put_small_block(GByteArray *bytes, unsigned i)
 {
     const uint8_t version[4] = { 0, 0, 0, 1 };
@@ -383,7 +383,7 @@ static void put_small_block(GByteArray *bytes, unsigned i)
     memset(bytes->data + filled, 0, bytes->len - filled);
 }
 
-/* So many that looking for names that are there twice would take long. */
+/* As many blocks as are allowed, and one more. */
 static void test_many_blocks(void)
 {
     for (unsigned n = 4096; n <= 4097; n++) {
@@ -432,7 +432,7 @@ static void expect_bad_bitmap(Image *img, unsigned i, const char *what)
     Error *err = NULL;
 
     if (!strcmp(what, "ends")) {
-        /* Shortened after the headers were read. */
+        /* The file gets shorter after the headers were read. */
         img->parent.size = img->at[i ? HEADER_END1 : HEADER_END0] + 7;
     }
     g_assert_null(fixed_ram_ramsection_read_bitmap(
@@ -457,7 +457,7 @@ static void test_bitmap(void)
     check_good(img);
 }
 
-/* What is returned, whatever the bytes were, may be relied on. */
+/* Whatever the bytes were, offsets and lengths that are returned are safe. */
 static void check_bounds(Image *img, const FixedRamSnapshot *s)
 {
     uint64_t end = 0;

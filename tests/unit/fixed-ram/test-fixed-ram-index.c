@@ -89,7 +89,7 @@ static void test_good(void)
     }
 }
 
-/* The file goes on behind it, as it may if it is one among others. */
+/* Other bytes follow the snapshot in its file. */
 static void test_file_goes_on(void)
 {
     static const uint8_t more[10000] = { 1, 2, 3 };
@@ -102,7 +102,7 @@ static void test_file_goes_on(void)
     teardown(&f);
 }
 
-/* Decoded and encoded again it is what the test's own encoder wrote. */
+/* Decoding and encoding again yields the bytes of the test's encoder. */
 static void test_encode(void)
 {
     for (int no_sums = 0; no_sums <= 1; no_sums++) {
@@ -132,7 +132,7 @@ static void put_back(Fixture *f, const FixedRamIndex *index)
     image_seal(f->img, &f->at);
 }
 
-/* Checksums are read, but not looked at, where they cannot be computed. */
+/* A build that cannot compute checksums reads and ignores them. */
 static void test_wrong_sums(void)
 {
     g_autoptr(FixedRamIndex) index = NULL, back = NULL;
@@ -156,7 +156,7 @@ static void test_wrong_sums(void)
     teardown(&f);
 }
 
-/* A VM may be called anything; what comes back is text. */
+/* A VM may have any name; reading it back yields UTF-8. */
 static void test_strings(void)
 {
     g_autofree char *many = g_strnfill(5000, 'x');
@@ -167,7 +167,7 @@ static void test_strings(void)
     } names[] = {
         { NULL, "" }, { "", "" }, { "a\nb", "a\nb" },
         { "\xff" "a", "\xef\xbf\xbd" "a" }, { many, cut },
-        /* The character that does not fit is left out as a whole. */
+        /* A character that does not fit is omitted as a whole. */
         { wide, wide },
     };
 
@@ -392,7 +392,7 @@ static void test_fields(void)
     }
 }
 
-/* A field that is right by itself, but not where the index and stream are. */
+/* The table's offset may collide with the index or the stream. */
 static void test_table_place(void)
 {
     static const int64_t from_index[] = { -8, 0, 8, 64 };
@@ -412,7 +412,7 @@ static void test_table_place(void)
     image_seal(f.img, &f.at);
     expect_refused(&f, "does not lie behind the stream's end");
 
-    /* Between both is room for it in several places. */
+    /* The table fits between both at several offsets. */
     stq_le_p(section_bytes(&f, SUMS) + 16, f.at.index - f.at.table_length);
     memmove(f.img->bytes->data + f.at.index - f.at.table_length,
             f.img->bytes->data + f.at.table, f.at.table_length);
@@ -421,7 +421,7 @@ static void test_table_place(void)
     teardown(&f);
 }
 
-/* Behind the index, if the file does not end before. */
+/* The table may lie behind the index if it ends within the file. */
 static void test_table_behind(void)
 {
     uint64_t length;
@@ -444,7 +444,7 @@ static void test_table_behind(void)
     teardown(&f);
 }
 
-/* What a sparse file may say: there is no memory for so many checksums. */
+/* A sparse file may claim more checksums than there is memory for. */
 static void test_huge_table(void)
 {
     g_autoptr(FixedRamRamSection) s = NULL;

@@ -22,20 +22,20 @@ static char *path;
 static uint8_t content[SIZE];
 
 /*
- * What the next calls of pread() do: a positive number is how much they read
- * at most, a negative one an errno.  At 0 they are as usual again.
+ * Results of the next calls of pread(): a positive number is the most that a
+ * call reads, a negative one an errno.  From 0 on calls work as usual.
  */
 static const int *next_reads;
 
-/* All reads fail so; 0: they do not. */
+/* If not 0, every read fails with this errno. */
 static int every_read;
 static unsigned reads, pauses;
-static uint64_t bytes_read;     /* wanted by all calls so far */
+static uint64_t bytes_read;     /* sum of all calls' lengths */
 
-/* More than a caller should ever try. */
+/* No caller should try as often as this. */
 #define READS_MAX   100000
 
-/* Takes the place of libc's. */
+/* Replaces libc's function. */
 ssize_t pread(int fd, void *buf, size_t length, off_t offset)
 {
     int next = next_reads ? *next_reads : 0;
@@ -57,7 +57,7 @@ ssize_t pread(int fd, void *buf, size_t length, off_t offset)
                    offset);
 }
 
-/* Takes the place of GLib's: tests do not wait. */
+/* Replaces GLib's function, so that tests do not wait. */
 void g_usleep(gulong us)
 {
     g_assert_cmpuint(us, >, 0);
@@ -69,7 +69,7 @@ static void write_file(void)
     g_assert_true(g_file_set_contents(path, (char *)content, SIZE, NULL));
 }
 
-/* NULL, and the test is skipped, where O_DIRECT is not to be had. */
+/* Skips the test and returns NULL if O_DIRECT does not work here. */
 static FixedRamSource *open_file(bool direct)
 {
     Error *err = NULL;
@@ -103,7 +103,7 @@ static void check_error(Error *err, const char *words)
     error_free(err);
 }
 
-/* Metadata: any length, any offset, whether pages are read directly or not. */
+/* Metadata has any length and offset, also if pages are read directly. */
 static void test_read(const void *direct)
 {
     static const struct {
@@ -144,7 +144,7 @@ static void test_read_pages(const void *direct)
     qemu_vfree(buf);
 }
 
-/* What is not there is an error with both offsets, never a page of zeros. */
+/* Reading beyond the end is an error with both offsets, never zeros. */
 static void test_end(const void *direct)
 {
     static const struct {
@@ -175,7 +175,7 @@ static void test_end(const void *direct)
     qemu_vfree(buf);
 }
 
-/* Cut while it is in use: the error says where it ends now. */
+/* The file is cut while it is in use: the error says where it ends now. */
 static void test_shortened(const void *direct)
 {
     g_autoptr(FixedRamSource) source = open_file(direct);
@@ -195,8 +195,8 @@ static void test_shortened(const void *direct)
 }
 
 /*
- * A read may be cut anywhere and interrupted any number of times.  Nothing
- * else passes, and what had been read before it counts for nothing.
+ * A read may be cut anywhere and interrupted a few times.  Any other error is
+ * reported, also if a part had been read before.
  */
 static void test_trouble(const void *direct)
 {
@@ -232,7 +232,7 @@ static void test_trouble(const void *direct)
 
         if (direct && pages && rows[i / 2].reads[0] > 0 &&
             rows[i / 2].reads[0] < PAGE) {
-            continue;           /* these are never cut just anywhere */
+            continue;           /* direct reads are cut at pages only */
         }
         memset(buf, 0, 2 * PAGE);
         next_reads = rows[i / 2].reads;
@@ -280,7 +280,7 @@ static void test_endless(const void *direct)
     qemu_vfree(buf);
 }
 
-/* A regular file that really cannot be read: memory that is not there. */
+/* Read a regular file that fails: this process's unmapped memory. */
 static void test_unreadable(void)
 {
     uint8_t *gap = mmap(NULL, 2 * PAGE, PROT_READ,
@@ -331,7 +331,7 @@ static void test_not_regular(void)
     expect_refused("/dev/zero", "is not a regular file");
 }
 
-/* Must not wait for somebody to write to it. */
+/* Opening a FIFO must not wait for a writer. */
 static void test_fifo(void)
 {
     g_autofree char *name = g_strdup_printf("%s/fifo", dir);

@@ -10,7 +10,7 @@
 
 #define SANITY_BYTES 2367
 
-/* What xxHash tests itself with: bytes, and XXH3-64 of the first ones. */
+/* From xxHash's own tests: bytes, and XXH3-64 of the first ones. */
 static void fill_sanity(uint8_t *buf)
 {
     uint64_t generator = 2654435761U;
@@ -51,7 +51,7 @@ static void test_vectors(void)
     }
 }
 
-/* The same bytes in pieces of any size, and the sum in between. */
+/* Add the same bytes in pieces of any size, and get the sum in between. */
 static void test_stream(void)
 {
     FixedRamSumStream *stream = fixed_ram_sums_stream_new();
@@ -86,7 +86,7 @@ static void test_zeros(void)
     }
 }
 
-/* Of the sums' bytes, and their order counts. */
+/* A cluster's sum is that of its pages' sums, in their order. */
 static void test_pages(void)
 {
     uint64_t sums[16], swapped[16];

@@ -18,7 +18,7 @@
 #define OFFSET          24      /* of the table in the file */
 #define CHUNK           512     /* sums in a chunk */
 
-/* A file that is nothing but a table. */
+/* A source that holds only a table. */
 typedef struct Table {
     FixedRamSource parent;
     uint8_t *bytes;
@@ -26,7 +26,7 @@ typedef struct Table {
     FixedRamIndex *index;
     FixedRamSumTable *table;
     unsigned reads;             /* atomic */
-    bool fail;                  /* reads do; atomic */
+    bool fail;                  /* all reads fail; atomic */
     uint64_t expect_offset, expect_length;
 } Table;
 
@@ -62,7 +62,7 @@ static const FixedRamSourceOps table_ops = {
     .read = table_read, .expect = table_expect,
 };
 
-/* So many clusters; the index knows the sums of chunks. */
+/* A table of @clusters sums, and an index with the sums of its chunks. */
 static void setup(Table *t, uint64_t clusters)
 {
     uint64_t length = clusters * 8;
@@ -88,7 +88,7 @@ static void setup(Table *t, uint64_t clusters)
     }
     t->table = fixed_ram_sumtable_new(t->index);
     g_assert_nonnull(t->table);
-    /* The table outlives what it was made of. */
+    /* The table does not need the index any more. */
     fixed_ram_index_free(t->index);
     t->index = NULL;
 }
@@ -123,7 +123,7 @@ static void expect_error(Table *t, uint64_t i, const char *words)
     error_free(err);
 }
 
-/* Borders of chunks, the last of which may be short. */
+/* Get sums at borders of chunks, the last of which may be short. */
 static void test_get(void)
 {
     static const uint64_t sizes[] = {
@@ -146,7 +146,7 @@ static void test_get(void)
     }
 }
 
-/* Only what is needed is read. */
+/* Only chunks that are needed are read. */
 static void test_lazy(void)
 {
     Table t;
@@ -157,14 +157,14 @@ static void test_lazy(void)
     g_assert_cmpuint(t.reads, ==, 1);
     get(&t, 9 * CHUNK - 1);
     g_assert_cmpuint(t.reads, ==, 2);
-    /* What was read stays, whatever becomes of the file. */
+    /* A chunk that was read stays valid if the file changes. */
     memset(t.bytes, 0, t.parent.size);
     g_assert_cmphex(get(&t, 9 * CHUNK + 5), ==, cluster_sum(9 * CHUNK + 5));
     expect_error(&t, 0, "checksum 0x");
     teardown(&t);
 }
 
-/* Each byte of it is noticed, and only in its own chunk. */
+/* A change of any byte is noticed, and only in its own chunk. */
 static void test_flips(void)
 {
     uint64_t clusters = CHUNK + 3;
@@ -178,7 +178,7 @@ static void test_flips(void)
         expect_error(&t, chunk * CHUNK, "the checksums at offset 0x");
         g_assert_cmphex(get(&t, !chunk * CHUNK), ==,
                         cluster_sum(!chunk * CHUNK));
-        /* A good copy heals it. */
+        /* With a good copy of the file the chunk can be read. */
         t.bytes[OFFSET + at] ^= 1 << at % 8;
         g_assert_cmphex(get(&t, at / 8), ==, cluster_sum(at / 8));
         teardown(&t);
@@ -211,7 +211,7 @@ static void test_expect(void)
     teardown(&t);
 }
 
-/* It lives as long as anybody refers to it. */
+/* The table lives until its last reference is dropped. */
 static void test_refs(void)
 {
     FixedRamSumTable *more;
@@ -240,7 +240,7 @@ typedef struct Getter {
     unsigned failed;
 } Getter;
 
-/* All clusters in an order of its own; a failed one is tried again. */
+/* Get all sums in an order of its own; repeat those that fail. */
 static void *getter_thread(void *opaque)
 {
     Getter *g = opaque;
@@ -285,7 +285,7 @@ static void test_threads(void)
  * Clusters
  */
 
-/* The same sum as the test's own encoder has, for whole clusters and others. */
+/* The sum equals that of the test's encoder, for short clusters as well. */
 static void test_cluster(void)
 {
     g_autoptr(Image) img = image_new(&(ImageOptions) { });
@@ -311,7 +311,7 @@ static void test_cluster(void)
     }
 }
 
-/* Which pages there are counts, and what is in those that are not does not. */
+/* Bits of pages count; the content of pages with a clear bit does not. */
 static void test_cluster_bits(void)
 {
     g_autofree uint8_t *buf = g_malloc(16 * IMAGE_PAGE);

@@ -76,7 +76,7 @@ static bool refused(Fixture *f, const char *words)
     return true;
 }
 
-/* CRC-32C is the one that everybody has. */
+/* The CRC is the usual CRC-32C. */
 static void test_crc(void)
 {
     g_assert_cmphex(crc32c(0xffffffff, (const uint8_t *)"123456789", 9), ==,
@@ -130,7 +130,7 @@ static void test_being_written(void)
     teardown(&f);
 }
 
-/* As stock QEMU writes it: zeros. */
+/* Stock QEMU leaves zeros where the superblock belongs. */
 static void test_plain(void)
 {
     FixedRamSuperblock sb;
@@ -141,13 +141,13 @@ static void test_plain(void)
     sb = get(&f);
     g_assert_cmpint(sb.state, ==, FIXED_RAM_PLAIN);
     g_assert_true(buffer_is_zero(sb.id, sizeof(sb.id)));
-    /* The bytes before it are none of ours, even if they look so. */
+    /* A superblock in front of its place is ignored. */
     memcpy(f.sb - 8, "QEMUFXRM", 8);
     g_assert_cmpint(get(&f).state, ==, FIXED_RAM_PLAIN);
     teardown(&f);
 }
 
-/* Padding of less than 4 KiB holds none, and is not looked at. */
+/* Padding of less than 4 KiB has no superblock, and is not read. */
 static void test_no_room(void)
 {
     FixedRamBlockInfo *first;
@@ -174,7 +174,7 @@ static void test_no_room(void)
     teardown(&f);
 }
 
-/* Every bit of it. */
+/* Flip every bit of the superblock. */
 static void test_flips(void)
 {
     Fixture f;
@@ -189,7 +189,7 @@ static void test_flips(void)
     teardown(&f);
 }
 
-/* Every bit of it, and the checksum fits: what says so then? */
+/* Flip every bit and make the CRC right: the other checks must notice. */
 static void test_sealed_flips(void)
 {
     Fixture f;
@@ -197,7 +197,7 @@ static void test_sealed_flips(void)
     setup(&f, 70001);
     for (unsigned bit = 0; bit < SB_CRC * 8; bit++) {
         unsigned at = bit / 8;
-        /* The index says something else about these, or is not found. */
+        /* Only comparing with the index can reveal a change of these. */
         bool elsewhere = (at >= SB_ID && at < SB_START) ||
                          (at >= SB_END && at < SB_ZERO);
 
@@ -262,7 +262,7 @@ static void test_fields(void)
     }
 }
 
-/* It says what is not there any more. */
+/* The file was cut short, and the superblock refers to the lost part. */
 static void test_cut_short(void)
 {
     Fixture f;
@@ -277,7 +277,7 @@ static void test_cut_short(void)
     teardown(&f);
 }
 
-/* So far behind that it ends before it begins. */
+/* The index's end overflows 64 bits. */
 static void test_wrapped(void)
 {
     Fixture f;
@@ -290,7 +290,7 @@ static void test_wrapped(void)
     teardown(&f);
 }
 
-/* Encoded as the test's own encoder does it, byte by byte. */
+/* The encoder's bytes equal those of the test's own encoder. */
 static void test_encode(void)
 {
     uint8_t bytes[FIXED_RAM_SUPERBLOCK_BYTES];
@@ -304,7 +304,7 @@ static void test_encode(void)
 
     memset(f.sb, 0, IMAGE_SUPERBLOCK);
     image_cut_off(f.img);
-    /* What there will be later is not written yet. */
+    /* Offsets of the index are not known while a snapshot is written. */
     sb.state = FIXED_RAM_BEING_WRITTEN;
     fixed_ram_superblock_encode(&sb, bytes);
     g_assert_cmpmem(bytes, sizeof(bytes), f.sb, IMAGE_SUPERBLOCK);
