@@ -91,7 +91,10 @@ void frt_enter_preflight(FixedRamTest *t)
 void frt_enter_stream(FixedRamTest *t)
 {
     frt_faults_set_devices(t, FIXED_RAM_FAULTS_HANG, 0);
-    frt_load_begin(t);
+    frt_set_mode(t->to, t->load);
+    /* There is no reply if pre-flight reads the devices' state. */
+    qtest_qmp_send(t->to, "{ 'execute': 'migrate-incoming', "
+                   "'arguments': { 'uri': %s } }", t->uri);
     frt_faults_wait_hanging(1, 1);
 }
 
