@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Words that plain sentences do without, in comments, messages and documents."""
 
-from collections import Counter
 import io
 import os
 import re
@@ -22,10 +21,6 @@ WORDS = {
 PATTERN = re.compile('|'.join(rf'\b(?P<w{n}>{words})\b'
                               for n, words in enumerate(WORDS)), re.I)
 HINTS = list(WORDS.values())
-
-# Where such words are only counted, because not all sentences are plain yet.
-NOT_YET = ('include/', 'migration/', 'tests/fuzz/',
-           'tests/unit/')
 
 EXEMPT = ('COPYING', 'scripts/fixed_ram_lint/words.py')
 C_TEXT = re.compile(r'(/\*.*?\*/|//[^\n]*)|("(?:\\.|[^"\\\n])*")|'
@@ -92,9 +87,3 @@ def findings(top, files, is_python):
             words = ' '.join(found[0].split())
             yield (name, text.count('\n', 0, found.start()) + 1, words,
                    HINTS[int(found.lastgroup[1:])])
-
-
-def by_folder(names):
-    """How often each folder has a file among these"""
-    counts = Counter(os.path.dirname(name) or '.' for name in names)
-    return [f'{folder} {n}' for folder, n in sorted(counts.items())]

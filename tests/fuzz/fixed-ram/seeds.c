@@ -53,7 +53,7 @@ static const char *const caps_ours[] = {
 static const char *const caps_many[] = {
     "auto-converge", "events", "late-block-activate", "mapped-ram", "multifd",
     "pause-before-switchover", "release-ram", "validate-uuid",
-    "switchover-ack-that-has-a-name-as-long-as-nobody-has-ever-seen-one-and-"
+    "switchover-ack-that-has-a-name-as-long-as-no-capability-had-before-and-"
     "that-goes-on-and-on-until-it-fills-what-a-byte-can-count-if-not-quite",
     NULL
 };
