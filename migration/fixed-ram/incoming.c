@@ -16,7 +16,8 @@
  * An eager load goes the same way up to "wait", and then ends.
  *
  * When the engine has to stall one of its threads pauses the load and schedules
- * update_bh().  Everything in this file runs in the main thread under the BQL.
+ * update_bh().  Threads of the engine call the engine_*() callbacks.  All else
+ * in this file runs in the main thread under the BQL.
  */
 
 #include "qemu/osdep.h"

@@ -117,8 +117,9 @@ static int take_block(RAMBlock *rb, void *opaque)
 }
 
 /*
- * Pages that no saver has saved become dirty again.  @dirty_pages still counts
- * them.
+ * Mark as dirty again the pages that no saver has saved.  @dirty_pages already
+ * includes them.  A page that became dirty again meanwhile was counted twice,
+ * so it is subtracted once.
  */
 static void give_back(const SaveBulk *s, uint64_t *dirty_pages)
 {

@@ -74,7 +74,10 @@ static void outgoing_free(void)
         return;
     }
     qemu_ram_foreach_block(forget_sums, NULL);
-    /* Descriptors from one set share the lock, so closing one keeps it. */
+    /*
+     * Descriptors of one fdset share an open file description, so closing ours
+     * does not drop the lock.
+     */
     fixed_ram_lock_release(save->file.fd, save->lock_start);
     qemu_close(save->file.fd);
     object_unref(OBJECT(save->channel));

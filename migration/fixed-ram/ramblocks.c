@@ -363,7 +363,7 @@ void fixed_ram_ramblocks_relock(void)
 {
     if (should_mlock(mlock_state) &&
         os_mlock(is_mlock_on_fault(mlock_state)) < 0) {
-        /* The guest is complete; the user only loses the lock on memory. */
+        /* No data is lost: only the lock on memory is missing. */
         error_report("Could not lock the guest's memory again after the load: "
                      "%s", strerror(errno));
     }

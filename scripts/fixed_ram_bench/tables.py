@@ -120,7 +120,7 @@ def terminal(report):
 
 
 def markdown(report):
-    """The targets, for a README"""
+    """The targets, for the page of benchmarks"""
     lines = ["| # | what | target | contiguous | fragmented | holds |",
              "|---|---|---|---|---|---|"]
     for row in report["targets"]:

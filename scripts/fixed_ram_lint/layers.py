@@ -9,7 +9,6 @@ import os
 import re
 
 ROOT = 'migration/fixed-ram'
-PUBLIC = 'include/migration/fixed-ram.h'
 
 # What the files of a folder may include, besides those of their own folder.
 MAY_INCLUDE = {

@@ -36,7 +36,7 @@ void fixed_ram_map_free(FixedRamMap *map)
     }
 }
 
-/* Mark as missing the units that hold data; returns how many. */
+/* Mark as missing the units that hold data; returns their number. */
 static uint64_t block_init_units(FixedRamBlock *block)
 {
     FixedRamRun run = { };

@@ -42,12 +42,12 @@
  *      0        0       claimed: one thread reads it and will place it
  *      0        1       received: placed, or zero from the start
  *
- * missing -> claimed is one atomic fetch-and on a word of 64 units, so each
+ * missing -> claimed is one atomic operation on a word of 64 units, so each
  * unit has one owner; claimed -> received or claimed -> missing (the reader
  * failed) is the owner's alone.  No lock is taken anywhere.
  */
 
-/* An extent: as many bytes, but no more units than fit into so many words. */
+/* The bytes of an extent, and the largest number of words for its units. */
 #define FIXED_RAM_EXTENT_BYTES  (2 * MiB)
 #define FIXED_RAM_EXTENT_WORDS  8
 

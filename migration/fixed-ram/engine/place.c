@@ -15,10 +15,10 @@
 #include "worker.h"
 
 /*
- * A move that finds a page table where it should put a huge page splits the
- * page, and leaves a page table behind in the buffer, so that no huge page
- * comes there again.  The kernel does not tell, so the buffer is replaced after
- * so many moves.
+ * If the guest's memory has a page table where a huge page should go, the
+ * kernel splits the huge page of the buffer.  A page table then stays in the
+ * buffer, and the kernel makes no huge page there again.  The kernel does not
+ * report this, so the buffer is replaced after this number of moves.
  */
 #define MOVES_MAX       32
 
@@ -252,8 +252,8 @@ void fixed_ram_place_move(FixedRamWorker *w)
 {
     move_extent(w);
     /*
-     * The kernel moves no page over one that is there, because a vCPU asked
-     * for a page of zeros meanwhile, and no page that is in use.
+     * Some pages may be left: the kernel does not move a page that is in use,
+     * nor to an address that has a page already.
      */
     fixed_ram_place_rest(w);
     if (w->moves >= MOVES_MAX &&
