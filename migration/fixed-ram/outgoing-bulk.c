@@ -43,7 +43,7 @@ typedef struct SaveBulk {
     FixedRamBulkProgress told;  /* the part that migration's counters have */
 } SaveBulk;
 
-/* The migration thread updates its counters and the rate so often. */
+/* Interval at which the migration thread updates counters and the rate. */
 #define TURN_MS         BUFFER_DELAY
 
 /* NULL: there is no bulk save, or it has ended. */

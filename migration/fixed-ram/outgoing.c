@@ -32,7 +32,7 @@
 #include "trace.h"
 #include "util/io.h"
 
-/* After so many bytes of pages the kernel is told to write them to disk. */
+/* Every N bytes of pages the kernel is told to write them to disk. */
 #define WRITE_BEHIND_BYTES  (32 * MiB)
 
 /*

@@ -95,7 +95,7 @@ struct FixedRamLoad {
     unsigned reads;             /* reads under way */
     unsigned long *asked;       /* a bit an extent: faults were there */
     size_t last_asked;          /* extent of the last fault + 1; 0: none */
-    uint64_t notify_left;       /* notify when so many bytes are missing */
+    uint64_t notify_left;       /* notify when this many bytes are missing */
 
     /* Atomic; written under @lock. */
     FixedRamSource *source;     /* pages are read from here */

@@ -22,7 +22,7 @@
  */
 #define PAUSE(took)         ((took) / 4)
 #define PAUSE_URGENT(took)  ((took) / 4 * 3)
-/* A read that took longer counts as one that took so long. */
+/* The pace counts a longer read as one of this length. */
 #define READ_NS_MAX     (5 * SCALE_MS)
 #define PAUSE_STEP_US   50
 

@@ -5,9 +5,10 @@
  */
 
 /*
- * The functions below stand in this order, the last one on top:
+ * Each function calls the next; the file defines them in reverse order:
  *
- *   fixed_ram_read_claim()   a claim: all runs of units that it holds
+ *   fixed_ram_read_claim()   a claim, with the pace and errors
+ *   read_runs()              all runs of units that the claim holds
  *   read_run()               a run, widened to clusters if it is verified
  *   read_stretch()           data of a run without large gaps
  *   read_slice()             as much of a stretch as the pace allows at once

@@ -118,7 +118,7 @@ uint64_t fixed_ram_reader_le64(FixedRamReader *r);
 void fixed_ram_reader_zeros(FixedRamReader *r, size_t length);
 
 /**
- * fixed_ram_reader_name(): a byte with the length, then so many characters
+ * fixed_ram_reader_name(): a byte with the length, then the characters
  *
  * Fails if the name is empty or cannot be printed: everything that shows the
  * name later, in QEMU or in a tool, may rely on that.

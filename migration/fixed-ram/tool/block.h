@@ -11,7 +11,7 @@
 #include "file.h"
 #include "../format/sums.h"
 
-/* Commands read so many bytes at once: a multiple of clusters and of pages. */
+/* Bytes that commands read at once: a multiple of clusters and of pages. */
 #define TOOL_CHUNK_BYTES    (1 * MiB)
 
 /* Consecutive pages that all have data, or that are all zero. */
