@@ -193,10 +193,12 @@ void fixed_ram_outgoing_bitmap(RAMBlock *block);
 void fixed_ram_outgoing_finish(QEMUFile *f);
 
 /**
- * fixed_ram_drain_call_rcu(): drain_call_rcu(), unless RAM is being loaded
+ * fixed_ram_drain_call_rcu(): drain_call_rcu(), for a limited time during a load
  *
- * For a caller that waits only so that its command has ended when the user
- * reads the answer: during a load it might wait for a page.
+ * For a caller that waits only so that a device is gone when the user reads the
+ * answer to a command.  While RAM is loaded a vCPU may wait for a page inside an
+ * RCU read section, so it returns after a second at the latest.  Outside a load
+ * it is drain_call_rcu().  Main thread, which holds the big lock.
  */
 void fixed_ram_drain_call_rcu(void);
 

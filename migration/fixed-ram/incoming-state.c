@@ -8,13 +8,18 @@
 #include "migration/blocker.h"
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
+#include "qemu/atomic.h"
 #include "qemu/error-report.h"
 #include "qemu/lockable.h"
+#include "qemu/main-loop.h"
 #include "qemu/module.h"
 #include "qemu/rcu.h"
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
 #include "incoming-state.h"
+
+/* How long a failed device_add waits for its device to go. */
+#define DRAIN_MS        1000
 
 /*
  * Commands and the engine's threads take @lock while the main thread may be
@@ -225,15 +230,50 @@ bool fixed_ram_check_shareable(Error **errp)
     return true;
 }
 
+/* A callback that waits behind those that are queued already. */
+typedef struct Drain {
+    struct rcu_head rcu;
+    QemuSemaphore done;         /* posted by the callback */
+    unsigned refs;              /* of the waiter and of the callback; atomic */
+} Drain;
+
+static void drain_unref(Drain *drain)
+{
+    if (qatomic_fetch_dec(&drain->refs) == 1) {
+        qemu_sem_destroy(&drain->done);
+        g_free(drain);
+    }
+}
+
+static void drain_done(struct rcu_head *rcu)
+{
+    Drain *drain = container_of(rcu, Drain, rcu);
+
+    qemu_sem_post(&drain->done);
+    drain_unref(drain);
+}
+
 void fixed_ram_drain_call_rcu(void)
 {
-    /*
-     * A TCG vCPU that waits for a page does so inside an RCU read section, and
-     * it may wait until migrate-recover.  The callbacks run after that.
-     */
+    Drain *drain;
+
     if (!incoming) {
         drain_call_rcu();
+        return;
     }
+    /*
+     * A TCG vCPU that waits for a page does so inside an RCU read section, and
+     * if the load is paused it may wait until migrate-recover.  So do not wait
+     * for ever.  The callbacks take the big lock.
+     */
+    drain = g_new0(Drain, 1);
+    drain->refs = 2;
+    qemu_sem_init(&drain->done, 0);
+    call_rcu1(&drain->rcu, drain_done);
+    bql_unlock();
+    qemu_sem_timedwait(&drain->done, DRAIN_MS);
+    bql_lock();
+    drain_unref(drain);
 }
 
 static void fixed_ram_init(void)

@@ -129,25 +129,34 @@ static void test_share_eager_exit(void)
 }
 
 /*
- * The devices' state is read slowly, and meanwhile a page cannot be read.  With
- * an index pre-flight would have read the devices' state before.
+ * Pre-flight reads the devices' state, too.  So the load waits for its first
+ * pages before the rule for later reads of that state is set.
  */
+static void load_and_fail_devices(FixedRamTest *t, bool stays, uint32_t mode,
+                                  int error)
+{
+    frt_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
+    load_and_fail(t, stays);
+    frt_faults_wait_hanging(0, 1);
+    frt_faults_set_devices(t, mode, error);
+}
+
+/* The devices' state is read slowly, and meanwhile a page cannot be read. */
 static void test_devices_page(bool stays)
 {
     FixedRamTest args = {
         .start.hide_stderr = true,
         .save = FR_MAPPED,
         .load = FR_DEMAND,
+        .percent = 50,
     };
     uint64_t before;
 
     if (!frt_faults_begin(&args)) {
         return;
     }
-    frt_faults_set_devices(&args, FIXED_RAM_FAULTS_HANG, 0);
-    frt_faults_set_pages(&args, FIXED_RAM_FAULTS_HANG, 0);
-    load_and_fail(&args, stays);
-    frt_faults_wait_hanging(0, 1);
+    load_and_fail_devices(&args, stays, FIXED_RAM_FAULTS_HANG, 0);
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'migrate-start-postcopy' }");
     frt_faults_wait_hanging(1, 1);
     before = frt_faults_injected(0);
     frt_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
@@ -168,20 +177,21 @@ static void test_devices_page_exit(void)
     test_devices_page(false);
 }
 
-/* All pages can be read, the devices' state cannot; without an index. */
+/* All pages can be read, the devices' state no longer. */
 static void test_devices_state(bool stays)
 {
     FixedRamTest args = {
         .start.hide_stderr = true,
         .save = FR_MAPPED,
         .load = FR_DEMAND,
+        .percent = 50,
     };
 
     if (!frt_faults_begin(&args)) {
         return;
     }
-    frt_faults_set_devices(&args, FIXED_RAM_FAULTS_ERROR, EIO);
-    load_and_fail(&args, stays);
+    load_and_fail_devices(&args, stays, FIXED_RAM_FAULTS_ERROR, EIO);
+    frt_faults_off(0);
     assert_failed(&args, stays, "Input/output error");
     frt_faults_end(&args);
 }
