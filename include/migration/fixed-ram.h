@@ -193,12 +193,12 @@ void fixed_ram_outgoing_bitmap(RAMBlock *block);
 void fixed_ram_outgoing_finish(QEMUFile *f);
 
 /**
- * fixed_ram_drain_call_rcu(): drain_call_rcu(), for a limited time during a load
+ * fixed_ram_drain_call_rcu(): drain_call_rcu(), but not for ever during a load
  *
- * For a caller that waits only so that a device is gone when the user reads the
- * answer to a command.  While RAM is loaded a vCPU may wait for a page inside an
- * RCU read section, so it returns after a second at the latest.  Outside a load
- * it is drain_call_rcu().  Main thread, which holds the big lock.
+ * For a caller that waits only so that a device is gone when its command is
+ * answered.  While RAM is loaded a vCPU may wait for a page inside an RCU read
+ * section, so this function returns after a second at the latest.  Outside a
+ * load it is drain_call_rcu().  Main thread, which holds the big lock.
  */
 void fixed_ram_drain_call_rcu(void);
 

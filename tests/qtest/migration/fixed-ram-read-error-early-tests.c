@@ -156,7 +156,8 @@ static void test_devices_page(bool stays)
         return;
     }
     load_and_fail_devices(&args, stays, FIXED_RAM_FAULTS_HANG, 0);
-    qtest_qmp_assert_success(args.to, "{ 'execute': 'migrate-start-postcopy' }");
+    qtest_qmp_assert_success(args.to,
+                             "{ 'execute': 'migrate-start-postcopy' }");
     frt_faults_wait_hanging(1, 1);
     before = frt_faults_injected(0);
     frt_faults_turn(0, FIXED_RAM_FAULTS_ERROR, EIO);
