@@ -86,7 +86,10 @@ static const char *this_type(void)
     return MACHINE_GET_CLASS(current_machine)->name;
 }
 
-/* The index names the machine.  An error that both explain better says so. */
+/*
+ * The index names the machine.  This comes before the RAM blocks are compared,
+ * whose lengths differ as a consequence.
+ */
 static bool check_machine_type(const FixedRamSnapshot *s, Error **errp)
 {
     const FixedRamIndexMachine *saved = &s->index->machine;

@@ -174,7 +174,10 @@ static void *recovery_thread(void *opaque)
     return NULL;
 }
 
-/* The caller has hold of @in. */
+/*
+ * The caller has hold of @in.  The thread owns the recovery, but it needs hold
+ * of @in before it frees it, so its number can still be read here.
+ */
 static bool recovery_start(FixedRamIncoming *in, const char *uri, Error **errp)
 {
     g_autoptr(Recovery) r = recovery_new(in, uri, errp);

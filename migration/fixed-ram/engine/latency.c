@@ -9,7 +9,10 @@
 #include "qemu/host-utils.h"
 #include "latency.h"
 
-/* Below 8 each value has a bucket; above, three bits after the first one. */
+/*
+ * Each value below 8 has a bucket of its own.  Above, each power of two has 8
+ * buckets: the three bits after the leading one select one of them.
+ */
 static unsigned latency_bucket(uint64_t ns)
 {
     unsigned shift;

@@ -136,9 +136,9 @@ bool fixed_ram_map_claim_around(FixedRamBlock *block, uint64_t unit,
     unsigned long old = qatomic_read(&block->pending[word]);
 
     /*
-     * A fetch-and could claim the neighbours but not the unit itself.  To
-     * return them would not do: a thread that faulted on one of them meanwhile
-     * would have to be woken.
+     * Another thread may claim the unit meanwhile; a fetch-and would then claim
+     * the neighbours only.  Returning them is not enough: a fault thread may
+     * have seen them claimed, and relies on this thread to place them.
      */
     do {
         unsigned long seen;

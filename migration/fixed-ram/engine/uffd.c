@@ -29,7 +29,10 @@ static bool uffd_handshake(FixedRamUffd *uffd)
     if (!getenv(FIXED_RAM_NO_MOVE)) {
         wanted |= UFFD_FEATURE_MOVE | UFFD_FEATURE_POISON;
     }
-    /* With an event feature a thread that discards memory waits for readers. */
+    /*
+     * Ask for no event features: with one, madvise(MADV_DONTNEED) in a vCPU or
+     * device would not return before a fault thread has read the event.
+     */
     api.features = offered & wanted;
     uffd->thread_id = api.features & UFFD_FEATURE_THREAD_ID;
     uffd->can_move = api.features & UFFD_FEATURE_MOVE;
@@ -167,7 +170,10 @@ int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
         if (!ioctl(uffd->fd, UFFDIO_COPY, &copy)) {
             *done += copy.len;
         } else if (errno == EEXIST) {
-            /* A thread whose fault comes late waits for it all the same. */
+            /*
+             * The page is there, but a thread that faulted just before that may
+             * still wait.
+             */
             fixed_ram_uffd_wake(uffd, (uint8_t *)dst + *done, unit);
             *done += unit;
         } else if (errno == EAGAIN && may_try_again(copy.copy > 0, &tries)) {
