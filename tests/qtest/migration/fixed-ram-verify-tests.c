@@ -164,20 +164,18 @@ static void test_machine(void)
     }
     frt_restart_target(&args, "defer", "-m 96M");
     frt_set_mode(args.to, args.load);
-    frt_assert_refused(args.to, "was saved from pc-|MiB of RAM, this is "
-                       "pc-|with 96 MiB|the sizes of RAM differ",
-                       incoming, args.uri);
+    frt_assert_refused(args.to, "was saved with 150 MiB of RAM, this machine "
+                       "has 96 MiB", incoming, args.uri);
 
     frt_restart_target(&args, "defer", "-machine isapc");
     frt_set_mode(args.to, args.load);
-    frt_assert_refused(args.to, "was saved from pc-|this is isapc|the "
-                       "machine types differ", incoming, args.uri);
+    frt_assert_refused(args.to, "was saved from machine type pc-|, this is "
+                       "isapc", incoming, args.uri);
 
     /* The same machine with one more RAM block. */
     frt_restart_target(&args, "defer", "-device isa-vga");
     frt_set_mode(args.to, args.load);
-    frt_assert_refused(args.to, "was saved from pc-|RAM block", incoming,
-                       args.uri);
+    frt_assert_refused(args.to, "RAM block", incoming, args.uri);
 
     frt_restart_target(&args, "defer", "");
     frt_load(&args);
