@@ -193,6 +193,73 @@ static void test_percent_global(void)
 }
 
 /*
+ * The parameters of working sets
+ */
+
+static void assert_working_set(QTestState *qts, int record, bool pack,
+                               bool use)
+{
+    QDict *rsp = qtest_qmp_assert_success_ref(
+        qts, "{ 'execute': 'query-migrate-parameters' }");
+
+    g_assert_cmpint(qdict_get_int(rsp, "fixed-ram-record"), ==, record);
+    g_assert_cmpint(qdict_get_bool(rsp, "fixed-ram-record-pack"), ==, pack);
+    g_assert_cmpint(qdict_get_bool(rsp, "fixed-ram-working-set"), ==, use);
+    qobject_unref(rsp);
+}
+
+static void test_working_set(void)
+{
+    QTestState *qts = qtest_init(NO_MACHINE);
+
+    assert_working_set(qts, 0, true, true);
+    migrate_set_parameter_int(qts, "fixed-ram-record", 65535);
+    migrate_set_parameter_bool(qts, "fixed-ram-record-pack", false);
+    assert_working_set(qts, 65535, false, true);
+    migrate_set_parameter_bool(qts, "fixed-ram-working-set", false);
+    assert_working_set(qts, 65535, false, false);
+    for (int bad = -1; bad <= 65536; bad += 65537) {
+        frt_assert_refused(qts, "fixed-ram-record",
+                           "{ 'execute': 'migrate-set-parameters', "
+                           "'arguments': { 'fixed-ram-record': %d } }", bad);
+    }
+    migrate_set_parameter_bool(qts, "fixed-ram-record-pack", true);
+    migrate_set_parameter_int(qts, "fixed-ram-record", 0);
+    assert_working_set(qts, 0, true, false);
+    qtest_quit(qts);
+}
+
+static void test_working_set_hmp(void)
+{
+    QTestState *qts = qtest_init(NO_MACHINE);
+
+    frt_hmp_silent(qts, "migrate_set_parameter fixed-ram-record 40");
+    frt_hmp_silent(qts, "migrate_set_parameter fixed-ram-record-pack off");
+    frt_hmp_says(qts, "migrate_set_parameter fixed-ram-record 65536",
+                 "fixed-ram-record");
+    frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-record: 40");
+    frt_hmp_says(qts, "info migrate_parameters",
+                 "fixed-ram-record-pack: off");
+    frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-working-set: on");
+    frt_hmp_silent(qts, "migrate_set_parameter fixed-ram-working-set off");
+    frt_hmp_says(qts, "info migrate_parameters",
+                 "fixed-ram-working-set: off");
+    assert_working_set(qts, 40, false, false);
+    qtest_quit(qts);
+}
+
+static void test_working_set_global(void)
+{
+    QTestState *qts = qtest_init(
+        NO_MACHINE "-global migration.fixed-ram-record=7 "
+        "-global migration.fixed-ram-record-pack=off "
+        "-global migration.fixed-ram-working-set=off");
+
+    assert_working_set(qts, 7, false, false);
+    qtest_quit(qts);
+}
+
+/*
  * What does not go together, in both orders
  */
 
@@ -429,6 +496,9 @@ static const FixedRamCase cases[] = {
     { "percent/qmp", test_percent },
     { "percent/hmp", test_percent_hmp, true },
     { "percent/global", test_percent_global, true },
+    { "working-set/qmp", test_working_set },
+    { "working-set/hmp", test_working_set_hmp },
+    { "working-set/global", test_working_set_global, true },
     { "refused/xbzrle", test_xbzrle },
     { "refused/x-colo", test_colo, true },
     { "refused/x-ignore-shared", test_ignore_shared },
