@@ -15,13 +15,15 @@
  *
  * Reads go through the kernel's page cache, and there is no readahead: the
  * kernel asks only for pages that a process reads.  A process that waits
- * for such a page can be killed.
+ * for such a page can be killed: the kernel gives up most requests by itself,
+ * and has us interrupt one that has failed before and is repeated.
  */
 
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -40,10 +42,17 @@ static int result(ssize_t ret)
     return ret < 0 ? -errno : ret;
 }
 
+/* The signal has ended the system call that hangs. */
+static void interrupted(int number)
+{
+}
+
 static void *faultfs_init(struct fuse_conn_info *conn, struct fuse_config *cfg)
 {
     conn->max_readahead = 0;
     cfg->attr_timeout = 0;
+    cfg->intr = 1;
+    cfg->intr_signal = SIGUSR1;
     return NULL;
 }
 
@@ -126,9 +135,10 @@ static const struct fuse_operations operations = {
 static int serve(struct fuse *fuse, const char *mountpoint)
 {
     struct fuse_loop_config *config = fuse_loop_cfg_create();
+    const struct sigaction action = { .sa_handler = interrupted };
     int ret;
 
-    if (fuse_mount(fuse, mountpoint)) {
+    if (fuse_mount(fuse, mountpoint) || sigaction(SIGUSR1, &action, NULL)) {
         return 1;
     }
     fuse_loop_cfg_set_max_threads(config, 100);

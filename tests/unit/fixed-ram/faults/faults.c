@@ -115,15 +115,18 @@ static Rule *find_rule(Operation op, const struct stat *file, size_t length,
     return NULL;
 }
 
-static void hang(Rule *rule, uint32_t mode)
+/* Returns false if a signal has interrupted it. */
+static bool hang(Rule *rule, uint32_t mode)
 {
     const struct timespec moment = { .tv_nsec = 2 * 1000 * 1000 };
+    bool ok = true;
 
     add(rule->hanging, 1);
-    while (get(rule->mode) == mode) {
-        nanosleep(&moment, NULL);
+    while (ok && get(rule->mode) == mode) {
+        ok = !nanosleep(&moment, NULL);
     }
     add(rule->hanging, -1);
+    return ok;
 }
 
 /*
@@ -153,7 +156,9 @@ static int judge(Operation op, const struct stat *file, size_t *length,
         case FIXED_RAM_FAULTS_OFF:
             break;
         default:
-            hang(rule, mode);
+            if (!hang(rule, mode)) {
+                return EINTR;
+            }
         }
     }
     return 0;
