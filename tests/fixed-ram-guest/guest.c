@@ -18,6 +18,11 @@
  *                          LOCALITY (100 without it) goes to a new one; print
  *                          every 100 ms how many units were done and how long
  *                          the longest one took; 0 ends it
+ *   touch-local MIB [LOCALITY]
+ *                          the same, but print it after each 2,000 touches
+ *   touch-random MIB [N]   keep touching one page in N (64 without it) of the
+ *                          area's first MIB MiB, in no order; print the same
+ *                          after each 2,000 touches; 0 ends it
  *   touch N SEED MIB       read N random pages of the area's first MIB MiB
  *   quit                   power off
  *
@@ -350,6 +355,16 @@ static bool fill_command(char *const *word, int n)
     return true;
 }
 
+/* "work" and what else keeps the area in use until it is told to end */
+static bool work_command(char *const *word, int n)
+{
+    uint64_t mib, detail = 0;
+
+    return (n == 2 || n == 3) && number(word[1], &mib) &&
+           (n == 2 || (number(word[2], &detail) && detail > 0)) &&
+           do_work(word[0], mib, detail);
+}
+
 static void run_command(char *line)
 {
     char *word[5] = { NULL };
@@ -362,7 +377,8 @@ static void run_command(char *line)
     if (n == 0) {
         return;
     }
-    if (!strcmp(word[0], "fill") && fill_command(word + 1, n - 1)) {
+    if ((!strcmp(word[0], "fill") && fill_command(word + 1, n - 1)) ||
+        work_command(word, n)) {
         return;
     }
     if (!strcmp(word[0], "verify") && n == 1) {
@@ -371,11 +387,6 @@ static void run_command(char *line)
         do_tick(20);
     } else if (!strcmp(word[0], "tick") && n == 2 && number(word[1], &a)) {
         do_tick(a);
-    } else if (!strcmp(word[0], "work") && n == 2 && number(word[1], &a)) {
-        do_work(a, WORK_LOCALITY);
-    } else if (!strcmp(word[0], "work") && n == 3 && number(word[1], &a) &&
-               number(word[2], &b)) {
-        do_work(a, b);
     } else if (!strcmp(word[0], "touch") && n == 4 && number(word[1], &a) &&
                number(word[2], &b) && number(word[3], &c)) {
         do_touch(a, b, c);

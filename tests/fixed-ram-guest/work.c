@@ -1,62 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest's work: a thread that reads in a working set with locality, like
- * a program that is busy, and says every 100 ms how it gets on.
+ * The guest's work: a thread that reads in the area like a program that is
+ * busy, checks what it reads, and says how it gets on: every 100 ms, or after
+ * each round of touches.
  *
- * A unit of work reads some pages of a neighbourhood, one word of each, and
- * writes a page of an area of its own.  Now and then a unit goes to a new
- * neighbourhood, anywhere in the working set, and forgets an old one.
+ * local.c and random.c know which pages a unit of work reads.
  */
 
 #include <pthread.h>
+#include <string.h>
 
 #include "guest.h"
 
-#define HOOD_MIN        64UL        /* pages of a neighbourhood */
-#define HOOD_MAX        256UL
-#define HOODS           16UL        /* how many of them work stays in */
-#define UNIT_PAGES      16UL        /* that a unit of work reads */
-#define OWN_PAGES       256UL       /* that work writes, one a unit */
 #define REPORT_US       100000UL
+#define ROUND_UNITS     125UL       /* 2,000 touches */
 
-typedef struct Hood {
-    uint64_t first;
-    uint64_t pages;
-} Hood;
+typedef struct Job {
+    const char *name;
+    void (*begin)(uint64_t detail);
+    bool (*unit)(void);
+    uint64_t detail;                /* for begin(), where none was given */
+    bool in_rounds;
+} Job;
 
-typedef struct Work {
-    /* Protected by the lock */
-    uint64_t wanted_pages;          /* of the area; 0: no work */
-    uint64_t wanted_locality;
-    bool changed;                   /* the thread has not seen it yet */
-    bool busy;
+static const Job jobs[] = {
+    { "work", local_begin, local_unit, 100, false },
+    { "touch-local", local_begin, local_unit, 100, true },
+    { "touch-random", random_begin, random_unit, 64, true },
+};
 
-    /* The thread's own */
-    uint64_t pages;
-    uint64_t locality;
-    Hood hoods[HOODS];
-    uint64_t random;
-    uint64_t units;
-    uint64_t *own;
-} Work;
+typedef struct Wanted {
+    const Job *job;
+    uint64_t pages;                 /* of the area; 0: no work */
+    uint64_t detail;
+} Wanted;
 
-static Work work;
+Work work;
+
+static Wanted wanted;               /* protected by the lock, with the rest */
+static bool changed;                /* the thread has not seen it yet */
+static bool busy;
 static pthread_mutex_t work_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t work_changed = PTHREAD_COND_INITIALIZER;
 
-static uint64_t work_random(uint64_t limit)
+uint64_t work_random(uint64_t limit)
 {
     return mix64(work.random += GOLDEN) % limit;
 }
 
-static void choose_hood(Hood *hood)
-{
-    hood->pages = HOOD_MIN + work_random(HOOD_MAX - HOOD_MIN + 1);
-    hood->first = work_random(work.pages - hood->pages + 1);
-}
-
 /* One word of a page of the area */
-static bool word_is_good(uint64_t page)
+bool word_is_good(uint64_t page)
 {
     uint64_t first, step, i = work_random(PAGE_WORDS);
 
@@ -64,103 +57,95 @@ static bool word_is_good(uint64_t page)
     return area.words[page * PAGE_WORDS + i] == first + i * step;
 }
 
-/* All words of this page say how often it had its turn */
-static bool write_own(uint64_t n)
+static bool is_over(const Job *job, uint64_t us, uint64_t units)
 {
-    uint64_t *w = work.own + n % OWN_PAGES * PAGE_WORDS;
-    uint64_t wrong = 0;
-
-    for (unsigned i = 0; i < PAGE_WORDS; i++) {
-        wrong |= w[i]++ ^ n / OWN_PAGES;
-    }
-    return wrong == 0;
-}
-
-/* Reads in one neighbourhood, in order or not; returns if all was as it must */
-static bool work_unit(void)
-{
-    Hood *hood = &work.hoods[work_random(HOODS)];
-    bool in_order = work_random(2), good = true;
-    uint64_t at;
-
-    if (work_random(work.locality) == 0) {
-        choose_hood(hood);
-    }
-    at = work_random(hood->pages);
-    for (unsigned i = 0; i < UNIT_PAGES; i++) {
-        good &= word_is_good(hood->first + at);
-        at = in_order ? (at + 1) % hood->pages : work_random(hood->pages);
-    }
-    return good & write_own(work.units++);
+    return job->in_rounds ? units == ROUND_UNITS : us >= REPORT_US;
 }
 
 /* Works for as long as one report says, and reports */
-static void work_and_report(void)
+static void work_and_report(const Job *job)
 {
     uint64_t start = now_us(), now = start, longest = 0, n = 0;
     bool good = true;
 
-    while (now - start < REPORT_US) {
+    while (!is_over(job, now - start, n)) {
         uint64_t before = now;
 
-        good &= work_unit();
+        good &= job->unit();
         n++;
         now = now_us();
         longest = now - before > longest ? now - before : longest;
     }
-    say("work%s %llu t=%llu stall=%llu", good ? "" : " BAD",
+    say("%s%s %llu t=%llu stall=%llu us=%llu", job->name, good ? "" : " BAD",
         (unsigned long long)n, (unsigned long long)now,
-        (unsigned long long)longest);
+        (unsigned long long)longest, (unsigned long long)(now - start));
 }
 
 /* Waits while there is no work; says so when it was told to end */
-static void get_work(void)
+static const Job *get_work(void)
 {
+    static const Job *job;
+
     pthread_mutex_lock(&work_lock);
-    while (work.changed || !work.busy) {
-        if (work.changed) {
-            work.changed = false;
-            work.pages = work.wanted_pages;
-            work.locality = work.wanted_locality;
-            work.busy = work.pages != 0;
-            for (unsigned i = 0; work.busy && i < HOODS; i++) {
-                choose_hood(&work.hoods[i]);
-            }
-            if (!work.busy) {
-                say("work off");
+    while (changed || !busy) {
+        if (changed) {
+            changed = false;
+            job = wanted.job;
+            busy = wanted.pages != 0;
+            work.pages = wanted.pages;
+            if (busy) {
+                job->begin(wanted.detail);
+            } else {
+                say("%s off", job->name);
             }
         } else {
             pthread_cond_wait(&work_changed, &work_lock);
         }
     }
     pthread_mutex_unlock(&work_lock);
+    return job;
 }
 
 static void *work_thread(void *own)
 {
     work.own = own;
     for (;;) {
-        get_work();
-        work_and_report();
+        work_and_report(get_work());
     }
     return NULL;
 }
 
-void do_work(uint64_t mib, uint64_t locality)
+static const Job *find_job(const char *name)
 {
+    for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+        if (!strcmp(name, jobs[i].name)) {
+            return &jobs[i];
+        }
+    }
+    return NULL;
+}
+
+bool do_work(const char *name, uint64_t mib, uint64_t detail)
+{
+    const Job *job = find_job(name);
     uint64_t pages = mib * PAGES_PER_MIB;
 
-    if (pages > area.pages || locality == 0) {
-        say("error work: the area has %llu MiB",
+    if (!job) {
+        return false;
+    }
+    if (pages > area.pages) {
+        say("error %s: the area has %llu MiB", name,
             (unsigned long long)(area.pages / PAGES_PER_MIB));
-        return;
+        return true;
     }
     pthread_mutex_lock(&work_lock);
-    work.wanted_pages = pages;
-    work.wanted_locality = locality;
-    work.changed = true;
+    wanted.job = job;
+    wanted.pages = pages;
+    wanted.detail = detail ? detail : job->detail;
+    changed = true;
     pthread_cond_signal(&work_changed);
     pthread_mutex_unlock(&work_lock);
+    return true;
 }
 
 bool is_working(void)
@@ -168,7 +153,7 @@ bool is_working(void)
     bool answer;
 
     pthread_mutex_lock(&work_lock);
-    answer = work.busy || work.changed;
+    answer = busy || changed;
     pthread_mutex_unlock(&work_lock);
     return answer;
 }
