@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "index.h"
 #include "sums.h"
 #include "../util/bytes.h"
@@ -26,6 +27,7 @@ void fixed_ram_index_free(FixedRamIndex *index)
         g_free(index->machine.name);
         g_array_unref(index->blocks);
         g_array_unref(index->table.chunk_sums);
+        error_free(index->set_problem);
         g_free(index);
     }
 }

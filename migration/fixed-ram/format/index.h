@@ -7,6 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_FORMAT_INDEX_H
 #define MIGRATION_FIXED_RAM_FORMAT_INDEX_H
 
+#include "qapi/qapi-types-fixed-ram.h"
 #include "ramsection.h"
 #include "superblock.h"
 
@@ -58,6 +59,21 @@ typedef struct FixedRamIndexTable {
     GArray *chunk_sums;         /* of uint64_t */
 } FixedRamIndexTable;
 
+/*
+ * The section WORKING_SET: where the list of the pages that the guest touches
+ * first lies, and the packed copy of those pages.  working-set.h reads both.
+ */
+typedef struct FixedRamIndexSet {
+    FixedRamWorkingSetKind kind;
+    uint64_t time;              /* of the record: seconds since 1970, UTC */
+    uint64_t pages;             /* pages in the set */
+    uint64_t runs;              /* entries of the list */
+    uint64_t list_offset;       /* in the file; a multiple of 8 */
+    uint64_t list_sum;          /* of the list's bytes */
+    uint64_t pack_offset;       /* in the file; 0: there is no packed copy */
+    uint64_t pack_length;       /* bytes */
+} FixedRamIndexSet;
+
 typedef struct FixedRamIndex {
     uint8_t id[FIXED_RAM_ID_BYTES];
     bool has_machine;
@@ -67,6 +83,9 @@ typedef struct FixedRamIndex {
     FixedRamIndexPart tail;     /* from the last page to the stream's end */
     bool has_sums;              /* else the content cannot be verified */
     FixedRamIndexTable table;
+    bool has_set;
+    FixedRamIndexSet set;
+    Error *set_problem;         /* why the set is ignored; NULL: it is not */
 } FixedRamIndex;
 
 /** fixed_ram_index_new(): an empty index; the caller frees it */
