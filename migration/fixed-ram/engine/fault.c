@@ -14,6 +14,7 @@
 #include "place.h"
 #include "read.h"
 #include "../trace.h"
+#include "worker.h"
 
 /* The guest is likely to touch the neighbours of a page next. */
 #define FAULT_BYTES     (64 * KiB)
@@ -68,13 +69,43 @@ static void load_claim(FixedRamWorker *w, uint64_t unit)
     fixed_ram_claim_next(&w->claim, 0, UINT64_MAX, &all);
     fixed_ram_pace_fault(&load->pace);
     ok = fixed_ram_read_claim(w, false);
-    fixed_ram_pace_fault_end(&load->pace);
+    fixed_ram_pace_fault_end(&load->pace, fixed_ram_map_left(load->map));
     if (ok && fixed_ram_place_run(w, &first)) {
         fixed_ram_latency_add(&load->stats.latency,
                               get_clock() - w->fault_begun);
         fixed_ram_place_rest(w);
         fixed_ram_place_wake(w, block, &all);
     }
+}
+
+/*
+ * At full effort: have one huge page back the extent in which @unit lies, if
+ * that is still possible.  The guest will fault there again and again, and one
+ * large read costs the disk less than many small ones.
+ */
+static bool load_extent(FixedRamWorker *w, FixedRamBlock *block, uint64_t unit)
+{
+    FixedRamLoad *load = w->load;
+    FixedRamRun extent;
+    bool move, ok;
+
+    if (fixed_ram_pace_effort(&load->pace) != FIXED_RAM_EFFORT_FULL ||
+        !fixed_ram_worker_grow(w) ||
+        !fixed_ram_map_claim_intact(block, unit, &w->claim)) {
+        return false;
+    }
+    extent = fixed_ram_claim_extent(&w->claim);
+    move = fixed_ram_place_can_move(w);
+    fixed_ram_pace_fault(&load->pace);
+    ok = fixed_ram_read_claim(w, false);
+    fixed_ram_pace_fault_end(&load->pace, fixed_ram_map_left(load->map));
+    if (ok) {
+        move ? fixed_ram_place_move(w) : fixed_ram_place_rest(w);
+        fixed_ram_latency_add(&load->stats.latency,
+                              get_clock() - w->fault_begun);
+        fixed_ram_place_wake(w, block, &extent);
+    }
+    return true;
 }
 
 /* Have loaders go on where the guest is. */
@@ -106,6 +137,8 @@ static void serve_missing(FixedRamWorker *w, FixedRamBlock *block,
         if (fixed_ram_load_state(load) == FIXED_RAM_LOAD_FAILED) {
             place_zero(load, block, offset);
         }
+    } else if (load_extent(w, block, unit)) {
+        /* If another worker has claimed the unit, that one will place it. */
     } else if (fixed_ram_map_claim_around(block, unit, fault_span(block, unit),
                                           &w->claim)) {
         ask_loaders(load, block, unit);

@@ -18,7 +18,8 @@
  *   worker                  a thread's buffer, claim, and read under way
  *   state                   errors, stalls and notifications
  *   verify ranges collapse
- *   map uffd pace latency numa   know nothing of the others
+ *   pace                    uses effort
+ *   map uffd effort latency numa   know nothing of the others
  *
  * load.h and this header only declare: every file from state upwards may
  * include them.  state.c defines those functions of load.h that ask for the
@@ -41,7 +42,6 @@ typedef struct FixedRamWorker {
     /* Do not change after fixed_ram_worker_new(). */
     FixedRamLoad *load;
     bool fault;                 /* a fault thread, not a loader */
-    size_t buf_size;            /* bytes in @buf, a power of two */
 
     /* Only for the thread that starts, retires and joins workers. */
     QemuThread thread;
@@ -52,6 +52,7 @@ typedef struct FixedRamWorker {
 
     /* Only for the worker's own thread. */
     FixedRamBuffer buf;         /* claims are put together here */
+    size_t buf_size;            /* bytes in @buf, a power of two */
     unsigned moves;             /* huge pages taken from @buf */
     const FixedRamBlock *like;  /* @buf has the NUMA policy of this block */
     FixedRamCursor cursor;      /* a loader's place in the file's order */

@@ -25,6 +25,12 @@ static size_t scan_start(FixedRamWorker *w)
     return last ? last - 1 : w->near;
 }
 
+/* At full effort the guest waits for faults anyway: claim what there is. */
+static bool claims_all(const FixedRamLoad *load)
+{
+    return fixed_ram_pace_effort(&load->pace) == FIXED_RAM_EFFORT_FULL;
+}
+
 /* Claim in one of the extents [@from, @end) in which there were faults. */
 static bool claim_asked(FixedRamWorker *w, size_t from, size_t end)
 {
@@ -33,7 +39,8 @@ static bool claim_asked(FixedRamWorker *w, size_t from, size_t end)
     for (size_t i = find_next_bit(load->asked, end, from); i < end;
          i = find_next_bit(load->asked, end, i)) {
         w->near = i;
-        if (fixed_ram_map_claim_in(load->map, i, &w->claim)) {
+        if (fixed_ram_map_claim_in(load->map, i, claims_all(load),
+                                   &w->claim)) {
             return true;
         }
         clear_bit_atomic(i, load->asked);
@@ -59,8 +66,8 @@ static void load_claim(FixedRamWorker *w)
     FixedRamBlock *block = w->claim.block;
     FixedRamRun extent = fixed_ram_claim_extent(&w->claim);
     bool on_demand = w->load->config.on_demand;
-    bool whole = fixed_ram_claim_is_whole(&w->claim) &&
-                 (!on_demand || fixed_ram_place_can_move(w));
+    bool whole = on_demand ? fixed_ram_place_can_move(w)
+                           : fixed_ram_claim_is_whole(&w->claim);
     bool ok = (on_demand || fixed_ram_place_prepare(w)) &&
               fixed_ram_read_claim(w, whole && !on_demand);
 
@@ -88,7 +95,8 @@ void *fixed_ram_loader_thread(void *opaque)
     while (fixed_ram_state_wait_for_work(load, exhausted, &rewinds)) {
         fixed_ram_pace_enter(&load->pace, &w->turn);
         exhausted = !claim_near(w) &&
-                    !fixed_ram_map_claim_next(load->map, &w->cursor, &w->claim);
+                    !fixed_ram_map_claim_next(load->map, &w->cursor,
+                                              claims_all(load), &w->claim);
         if (exhausted) {
             fixed_ram_pace_leave(&load->pace, &w->turn);
         } else {

@@ -8,6 +8,7 @@
 #include "qemu/atomic.h"
 #include "qemu/host-utils.h"
 #include "map.h"
+#include "../format/sums.h"
 
 static void block_free(void *opaque)
 {
@@ -220,16 +221,15 @@ static bool extent_is_intact(const FixedRamBlock *block, size_t extent)
     return true;
 }
 
-bool fixed_ram_map_claim_in(FixedRamMap *map, size_t extent,
-                            FixedRamClaim *claim)
+/* Claim in extent number @extent of @block: @all of it, or one word of it. */
+static bool claim_extent(FixedRamBlock *block, size_t extent, bool all,
+                         FixedRamClaim *claim)
 {
-    FixedRamBlock *block = map_extent_block(map, extent);
-    uint64_t unit = (extent - block->first_extent) * block->extent_units;
+    uint64_t unit = extent * block->extent_units;
     uint64_t end = MIN(unit + block->extent_units, block->units);
-    bool all = extent_is_intact(block, extent - block->first_extent);
     bool any = false;
 
-    claim_init(claim, block, extent - block->first_extent);
+    claim_init(claim, block, extent);
     for (size_t i = 0; unit < end && (all || !any); i++) {
         unsigned bit = unit % BITS_PER_LONG;
         unsigned count = MIN(end - unit, BITS_PER_LONG - bit);
@@ -240,11 +240,30 @@ bool fixed_ram_map_claim_in(FixedRamMap *map, size_t extent,
     return any;
 }
 
+bool fixed_ram_map_claim_intact(FixedRamBlock *block, uint64_t unit,
+                                FixedRamClaim *claim)
+{
+    size_t extent = unit / block->extent_units;
+
+    return extent_is_intact(block, extent) &&
+           claim_extent(block, extent, true, claim);
+}
+
+bool fixed_ram_map_claim_in(FixedRamMap *map, size_t extent, bool all,
+                            FixedRamClaim *claim)
+{
+    FixedRamBlock *block = map_extent_block(map, extent);
+
+    extent -= block->first_extent;
+    return claim_extent(block, extent,
+                        all || extent_is_intact(block, extent), claim);
+}
+
 bool fixed_ram_map_claim_next(FixedRamMap *map, FixedRamCursor *cursor,
-                              FixedRamClaim *claim)
+                              bool all, FixedRamClaim *claim)
 {
     while (!cursor->valid ||
-           !fixed_ram_map_claim_in(map, cursor->extent, claim)) {
+           !fixed_ram_map_claim_in(map, cursor->extent, all, claim)) {
         cursor->valid = false;
         /* Without this check the cursor would grow for ever. */
         if (qatomic_read(&map->cursor) >= map->extents) {
@@ -270,7 +289,7 @@ void fixed_ram_map_return(const FixedRamClaim *claim)
 }
 
 bool fixed_ram_map_receive(FixedRamMap *map, FixedRamBlock *block,
-                           const FixedRamRun *run)
+                           const FixedRamRun *run, uint64_t bytes)
 {
     uint64_t unit = run->offset / block->unit;
     uint64_t end = unit + run->length / block->unit;
@@ -284,7 +303,7 @@ bool fixed_ram_map_receive(FixedRamMap *map, FixedRamBlock *block,
                    MAKE_64BIT_MASK(bit, count));
         unit += count;
     }
-    return qatomic_fetch_sub(&map->left, run->length) == run->length;
+    return qatomic_fetch_sub(&map->left, bytes) == bytes && bytes;
 }
 
 void fixed_ram_map_rewind(FixedRamMap *map)
@@ -339,11 +358,25 @@ uint64_t fixed_ram_claim_bytes(const FixedRamClaim *claim)
            claim->block->unit;
 }
 
+/* Where in the mask of @claim the unit at @offset of the block has its bit. */
+static size_t claim_bit(const FixedRamClaim *claim, uint64_t offset)
+{
+    return offset / claim->block->unit - claim->word * BITS_PER_LONG;
+}
+
+uint64_t fixed_ram_claim_bytes_in(const FixedRamClaim *claim,
+                                  const FixedRamRun *run)
+{
+    uint64_t unit = claim->block->unit;
+
+    return bitmap_count_one_with_offset(claim->mask,
+                                        claim_bit(claim, run->offset),
+                                        run->length / unit) * unit;
+}
+
 bool fixed_ram_claim_has(const FixedRamClaim *claim, uint64_t offset)
 {
-    size_t bit = offset / claim->block->unit - claim->word * BITS_PER_LONG;
-
-    return test_bit(bit, claim->mask);
+    return test_bit(claim_bit(claim, offset), claim->mask);
 }
 
 bool fixed_ram_claim_is_whole(const FixedRamClaim *claim)
@@ -393,13 +426,44 @@ bool fixed_ram_claim_next(const FixedRamClaim *claim, uint64_t pos,
     return true;
 }
 
+/* With units of one page: has the page at @offset no data? */
+static bool page_is_zero(const FixedRamBlock *block, uint64_t offset)
+{
+    return !test_bit(offset / block->page_size, block->data);
+}
+
+bool fixed_ram_claim_next_padded(const FixedRamClaim *claim, FixedRamRun *run)
+{
+    const FixedRamBlock *block = claim->block;
+    FixedRamRun extent = fixed_ram_claim_extent(claim);
+    uint64_t size = block->page_size;
+    uint64_t pos, end;
+
+    if (!fixed_ram_claim_next(claim, 0, 0, run)) {
+        return false;
+    }
+    if (!extent_is_huge(block, claim->extent)) {
+        return true;
+    }
+    pos = run->offset;
+    while (pos % FIXED_RAM_CLUSTER_BYTES && page_is_zero(block, pos - size)) {
+        pos -= size;
+    }
+    end = run->offset + run->length;
+    while (end < extent.offset + extent.length &&
+           (fixed_ram_claim_has(claim, end) ||
+            (end % FIXED_RAM_CLUSTER_BYTES && page_is_zero(block, end)))) {
+        end += size;
+    }
+    run->offset = pos;
+    run->length = end - pos;
+    return true;
+}
+
 void fixed_ram_claim_drop(FixedRamClaim *claim, const FixedRamRun *run)
 {
-    uint64_t unit = claim->block->unit;
-
-    bitmap_clear(claim->mask,
-                 run->offset / unit - claim->word * BITS_PER_LONG,
-                 run->length / unit);
+    bitmap_clear(claim->mask, claim_bit(claim, run->offset),
+                 run->length / claim->block->unit);
 }
 
 bool fixed_ram_block_next_data(const FixedRamBlock *block, uint64_t pos,

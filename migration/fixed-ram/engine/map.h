@@ -166,15 +166,28 @@ bool fixed_ram_map_claim_around(FixedRamBlock *block, uint64_t unit,
                                 unsigned span, FixedRamClaim *claim);
 
 /**
+ * fixed_ram_map_claim_intact(): claim the extent in which @unit lies, if one
+ * huge page could still back it
+ *
+ * Another thread may claim some of it at the same time, and @unit too; then
+ * @claim has what is left.
+ *
+ * Returns false, and claims nothing, if the extent is broken up.  Any thread.
+ */
+bool fixed_ram_map_claim_intact(FixedRamBlock *block, uint64_t unit,
+                                FixedRamClaim *claim);
+
+/**
  * fixed_ram_map_claim_in(): claim some of what is missing of extent @extent
  * of the map
  *
- * All of it if a huge page could still back the extent.  Else no more than one
- * word of units: the guest uses the extent, and would wait for all of them.
+ * @all: claim all of it.  Else all of it only if a huge page could still back
+ *       the extent, and otherwise no more than one word of units: the guest
+ *       uses the extent, and would wait for all of them.
  *
  * Returns false if nothing is missing.  Any thread.
  */
-bool fixed_ram_map_claim_in(FixedRamMap *map, size_t extent,
+bool fixed_ram_map_claim_in(FixedRamMap *map, size_t extent, bool all,
                             FixedRamClaim *claim);
 
 /**
@@ -186,18 +199,20 @@ bool fixed_ram_map_claim_in(FixedRamMap *map, size_t extent,
  * last fixed_ram_map_rewind().  Any thread.
  */
 bool fixed_ram_map_claim_next(FixedRamMap *map, FixedRamCursor *cursor,
-                              FixedRamClaim *claim);
+                              bool all, FixedRamClaim *claim);
 
 /** fixed_ram_map_return(): end @claim: its units are missing again */
 void fixed_ram_map_return(const FixedRamClaim *claim);
 
 /**
- * fixed_ram_map_receive(): the units at @run, claimed before, are in place
+ * fixed_ram_map_receive(): the units at @run are in place
+ *
+ * @bytes: of those that had been claimed; the others hold no data
  *
  * Returns true if every unit of the map is received now; one call does so.
  */
 bool fixed_ram_map_receive(FixedRamMap *map, FixedRamBlock *block,
-                           const FixedRamRun *run);
+                           const FixedRamRun *run, uint64_t bytes);
 
 /** fixed_ram_map_rewind(): have loaders look at every extent once more */
 void fixed_ram_map_rewind(FixedRamMap *map);
@@ -224,6 +239,10 @@ FixedRamRun fixed_ram_claim_extent(const FixedRamClaim *claim);
 /** fixed_ram_claim_bytes(): bytes in the units of @claim */
 uint64_t fixed_ram_claim_bytes(const FixedRamClaim *claim);
 
+/** fixed_ram_claim_bytes_in(): the same for those of its units at @run */
+uint64_t fixed_ram_claim_bytes_in(const FixedRamClaim *claim,
+                                  const FixedRamRun *run);
+
 /** fixed_ram_claim_has(): is the byte at @offset of the block claimed? */
 bool fixed_ram_claim_has(const FixedRamClaim *claim, uint64_t offset);
 
@@ -244,6 +263,16 @@ bool fixed_ram_claim_is_whole(const FixedRamClaim *claim);
  */
 bool fixed_ram_claim_next(const FixedRamClaim *claim, uint64_t pos,
                           uint64_t gap, FixedRamRun *run);
+
+/**
+ * fixed_ram_claim_next_padded(): the same without gaps, but with the zero pages
+ * beside it
+ *
+ * If a huge page should back the extent later, all of its pages must be
+ * present.  So the pages that hold no data come with those of their cluster
+ * that do.
+ */
+bool fixed_ram_claim_next_padded(const FixedRamClaim *claim, FixedRamRun *run);
 
 /** fixed_ram_claim_drop(): take the units at @run out of @claim */
 void fixed_ram_claim_drop(FixedRamClaim *claim, const FixedRamRun *run);

@@ -10,6 +10,7 @@
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "pace.h"
+#include "../trace.h"
 
 #define ACTIVE_NS       (1 * SCALE_MS)
 #define RECENT_NS       (20 * SCALE_MS)
@@ -28,10 +29,18 @@
 
 typedef enum FaultActivity { ACTIVE, RECENT, IDLE } FaultActivity;
 
+FixedRamEffort fixed_ram_pace_effort(const FixedRamPace *pace)
+{
+    return qatomic_read(&pace->effort);
+}
+
 static FaultActivity fault_activity(FixedRamPace *pace)
 {
     int64_t since = get_clock() - qatomic_read(&pace->last_fault);
 
+    if (fixed_ram_pace_effort(pace) == FIXED_RAM_EFFORT_FULL) {
+        return IDLE;
+    }
     if (qatomic_read(&pace->urgent) || since < ACTIVE_NS) {
         return ACTIVE;
     }
@@ -56,15 +65,35 @@ void fixed_ram_pace_destroy(FixedRamPace *pace)
     qemu_mutex_destroy(&pace->lock);
 }
 
+/* Called with @lock held. */
+static void update_effort_locked(FixedRamPace *pace, int64_t now,
+                                 uint64_t left)
+{
+    FixedRamEffort before = pace->meter.effort;
+    FixedRamEffort after = fixed_ram_meter_effort(&pace->meter, now, left);
+
+    if (after != before) {
+        trace_fixed_ram_effort(before, after, pace->meter.faults.ns, left);
+        qatomic_set(&pace->effort, after);
+    }
+}
+
 void fixed_ram_pace_fault(FixedRamPace *pace)
 {
     qatomic_inc(&pace->urgent);
+    QEMU_LOCK_GUARD(&pace->lock);
+    fixed_ram_meter_fault(&pace->meter, get_clock());
 }
 
-void fixed_ram_pace_fault_end(FixedRamPace *pace)
+void fixed_ram_pace_fault_end(FixedRamPace *pace, uint64_t left)
 {
-    qatomic_set(&pace->last_fault, get_clock());
+    int64_t now = get_clock();
+
+    qatomic_set(&pace->last_fault, now);
     qatomic_dec(&pace->urgent);
+    QEMU_LOCK_GUARD(&pace->lock);
+    fixed_ram_meter_fault_end(&pace->meter, now);
+    update_effort_locked(pace, now, left);
 }
 
 void fixed_ram_pace_hurry(FixedRamPace *pace, uintptr_t addr)
@@ -75,7 +104,7 @@ void fixed_ram_pace_hurry(FixedRamPace *pace, uintptr_t addr)
 
 void fixed_ram_pace_enter(FixedRamPace *pace, FixedRamTurn *turn)
 {
-    turn->held = false;
+    *turn = (FixedRamTurn) { };
     if (fault_activity(pace) == IDLE) {
         return;
     }
@@ -105,34 +134,62 @@ static bool pause_is_over(FixedRamPace *pace)
     int64_t took = MIN(pace->read_end - pace->read_begin, READ_NS_MAX);
     int64_t since = get_clock() - pace->read_end;
 
-    return fault_activity(pace) != ACTIVE || since >= PAUSE_URGENT(took) ||
+    return fixed_ram_pace_effort(pace) != FIXED_RAM_EFFORT_POLITE ||
+           fault_activity(pace) != ACTIVE || since >= PAUSE_URGENT(took) ||
            (since >= PAUSE(took) && !qatomic_read(&pace->urgent));
 }
 
-uint64_t fixed_ram_pace_begin(FixedRamPace *pace, const FixedRamTurn *turn,
-                              uintptr_t addr, uint64_t length, uint64_t want)
+/* Wait until the loader may read, and return how much at once. */
+static uint64_t wait_for_room(FixedRamPace *pace, uintptr_t addr,
+                              uint64_t length)
 {
-    uint64_t most;
-
-    if (!turn->held) {
-        return want;
-    }
     while (qatomic_read(&pace->hurry) - addr >= length &&
            !pause_is_over(pace)) {
         g_usleep(PAUSE_STEP_US);
     }
     if (qatomic_read(&pace->hurry) - addr < length) {
-        most = want;
-    } else {
-        most = fault_activity(pace) == ACTIVE ? ACTIVE_BYTES : RECENT_BYTES;
+        return UINT64_MAX;
     }
-    pace->read_begin = get_clock();
-    return MIN(want, most);
+    switch (fault_activity(pace)) {
+    case ACTIVE:
+        return ACTIVE_BYTES;
+    case RECENT:
+        return RECENT_BYTES;
+    default:
+        return UINT64_MAX;
+    }
 }
 
-void fixed_ram_pace_end(FixedRamPace *pace, const FixedRamTurn *turn)
+uint64_t fixed_ram_pace_begin(FixedRamPace *pace, FixedRamTurn *turn,
+                              uintptr_t addr, uint64_t length, uint64_t want)
 {
+    int64_t now;
+
     if (turn->held) {
-        pace->read_end = get_clock();
+        want = MIN(want, wait_for_room(pace, addr, length));
     }
+    now = get_clock();
+    if (turn->held) {
+        pace->read_begin = now;
+    }
+    turn->reads = want;
+    QEMU_LOCK_GUARD(&pace->lock);
+    fixed_ram_meter_read(&pace->meter, now);
+    return want;
+}
+
+void fixed_ram_pace_end(FixedRamPace *pace, FixedRamTurn *turn, uint64_t left)
+{
+    int64_t now = get_clock();
+
+    if (!turn->reads) {
+        return;
+    }
+    if (turn->held) {
+        pace->read_end = now;
+    }
+    QEMU_LOCK_GUARD(&pace->lock);
+    fixed_ram_meter_read_end(&pace->meter, now, turn->reads);
+    update_effort_locked(pace, now, left);
+    turn->reads = 0;
 }

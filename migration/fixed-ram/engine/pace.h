@@ -8,6 +8,7 @@
 #define MIGRATION_FIXED_RAM_ENGINE_PACE_H
 
 #include "qemu/thread.h"
+#include "effort.h"
 
 /*
  * A disk serves one request after the other, so the time that a fault takes
@@ -20,6 +21,10 @@
  *   recent  a moment ago: one loader at a time, larger reads, no pause
  *   idle    long ago: all loaders, an extent in one read
  *
+ * Once faults have cost the guest a share of what all the rest would cost,
+ * loaders leave out the pauses, and then read as if faults were idle: see
+ * effort.h.
+ *
  * Any thread may call any of these functions.
  */
 typedef struct FixedRamPace {
@@ -27,6 +32,7 @@ typedef struct FixedRamPace {
     unsigned urgent;            /* faults for which a read is under way */
     int64_t last_fault;         /* get_clock() at the last fault */
     uintptr_t hurry;            /* address of fixed_ram_pace_hurry() */
+    FixedRamEffort effort;      /* written under @lock */
 
     /*
      * get_clock() at the start and the end of the last read of the loader that
@@ -38,6 +44,7 @@ typedef struct FixedRamPace {
     QemuMutex lock;             /* guards what follows */
     QemuCond turn_free;         /* @taken has become false */
     bool taken;                 /* a loader holds the turn */
+    FixedRamMeter meter;
 } FixedRamPace;
 
 /*
@@ -47,6 +54,7 @@ typedef struct FixedRamPace {
  */
 typedef struct FixedRamTurn {
     bool held;                  /* false: all loaders may read now */
+    uint64_t reads;             /* bytes of the read under way; 0: none */
 } FixedRamTurn;
 
 /**
@@ -62,8 +70,15 @@ void fixed_ram_pace_destroy(FixedRamPace *pace);
 /** fixed_ram_pace_fault(): a fault thread is about to read. */
 void fixed_ram_pace_fault(FixedRamPace *pace);
 
-/** fixed_ram_pace_fault_end(): the fault thread's read has ended. */
-void fixed_ram_pace_fault_end(FixedRamPace *pace);
+/**
+ * fixed_ram_pace_fault_end(): the fault thread's read has ended
+ *
+ * @left: bytes that are missing
+ */
+void fixed_ram_pace_fault_end(FixedRamPace *pace, uint64_t left);
+
+/** fixed_ram_pace_effort(): how hard loaders work now, see effort.h */
+FixedRamEffort fixed_ram_pace_effort(const FixedRamPace *pace);
 
 /**
  * fixed_ram_pace_hurry(): a thread waits for @addr, which a loader has claimed
@@ -96,10 +111,15 @@ void fixed_ram_pace_leave(FixedRamPace *pace, FixedRamTurn *turn);
  *
  * Returns how many bytes it may read at once, @want at most.
  */
-uint64_t fixed_ram_pace_begin(FixedRamPace *pace, const FixedRamTurn *turn,
+uint64_t fixed_ram_pace_begin(FixedRamPace *pace, FixedRamTurn *turn,
                               uintptr_t addr, uint64_t length, uint64_t want);
 
-/** fixed_ram_pace_end(): the loader's read has ended. */
-void fixed_ram_pace_end(FixedRamPace *pace, const FixedRamTurn *turn);
+/**
+ * fixed_ram_pace_end(): the loader's read has ended, if there was one
+ *
+ * @left: bytes that are missing
+ */
+void fixed_ram_pace_end(FixedRamPace *pace, FixedRamTurn *turn,
+                        uint64_t left);
 
 #endif

@@ -69,14 +69,15 @@ static void receive_run(FixedRamWorker *w, const FixedRamRun *run)
 {
     FixedRamLoad *load = w->load;
     FixedRamBlock *block = w->claim.block;
+    uint64_t bytes = fixed_ram_claim_bytes_in(&w->claim, run);
     bool complete;
 
     trace_fixed_ram_place(block->name, run->offset, run->length);
     fixed_ram_claim_drop(&w->claim, run);
     /* Before the last page is received: the figures are final then. */
     qatomic_add(w->fault ? &load->stats.fault_bytes
-                         : &load->stats.loader_bytes, run->length);
-    complete = fixed_ram_map_receive(load->map, block, run);
+                         : &load->stats.loader_bytes, bytes);
+    complete = fixed_ram_map_receive(load->map, block, run, bytes);
     end_waits(load, block, run);
     notify_progress(load, complete);
 }
@@ -201,7 +202,7 @@ void fixed_ram_place_rest(FixedRamWorker *w)
 {
     FixedRamRun run;
 
-    while (fixed_ram_claim_next(&w->claim, 0, 0, &run) &&
+    while (fixed_ram_claim_next_padded(&w->claim, &run) &&
            fixed_ram_place_run(w, &run)) {
         /* the next one */
     }
@@ -220,6 +221,9 @@ bool fixed_ram_place_can_move(FixedRamWorker *w)
 {
     const FixedRamBlock *block = w->claim.block;
 
+    if (!fixed_ram_claim_is_whole(&w->claim)) {
+        return false;
+    }
     if (w->like != block &&
         fixed_ram_numa_follow(w->buf.mem, w->buf_size, block->host)) {
         w->like = block;

@@ -27,9 +27,9 @@ bool fixed_ram_place_prepare(FixedRamWorker *w);
 
 /**
  * fixed_ram_place_can_move(): on demand: before reading, make ready to move the
- * buffer's pages to the claim's block
+ * buffer's pages to the claim's extent
  *
- * Returns false if they must be copied.
+ * Returns false if they must be copied, or if the claim is not a whole extent.
  */
 bool fixed_ram_place_can_move(FixedRamWorker *w);
 
@@ -40,7 +40,12 @@ bool fixed_ram_place_can_move(FixedRamWorker *w);
  */
 bool fixed_ram_place_run(FixedRamWorker *w, const FixedRamRun *run);
 
-/** fixed_ram_place_rest(): place all units left in the claim. */
+/**
+ * fixed_ram_place_rest(): place all units left in the claim
+ *
+ * Zero pages of their clusters come with them, see
+ * fixed_ram_claim_next_padded().
+ */
 void fixed_ram_place_rest(FixedRamWorker *w);
 
 /**

@@ -76,7 +76,7 @@ static bool poison_claim(FixedRamLoad *load, const FixedRamClaim *claim,
         return false;
     }
     qatomic_add(&load->stats.lost_bytes, run->length);
-    fixed_ram_map_receive(load->map, block, run);
+    fixed_ram_map_receive(load->map, block, run, run->length);
     return true;
 }
 

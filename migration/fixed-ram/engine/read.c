@@ -127,7 +127,8 @@ static bool read_stretch(Reading *r, FixedRamRun run, Error **errp)
                                                extent.length, run.length);
 
         ok = read_slice(r, run.offset, length, errp);
-        fixed_ram_pace_end(pace, &r->w->turn);
+        fixed_ram_pace_end(pace, &r->w->turn,
+                           fixed_ram_map_left(r->w->load->map));
         run.offset += length;
         run.length -= length;
     }

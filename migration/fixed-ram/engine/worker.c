@@ -40,6 +40,18 @@ FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
     return w;
 }
 
+bool fixed_ram_worker_grow(FixedRamWorker *w)
+{
+    if (w->buf_size < FIXED_RAM_EXTENT_BYTES) {
+        if (!fixed_ram_buffer_map(&w->buf, FIXED_RAM_EXTENT_BYTES, NULL)) {
+            return false;
+        }
+        w->buf_size = FIXED_RAM_EXTENT_BYTES;
+        w->like = NULL;
+    }
+    return true;
+}
+
 void fixed_ram_worker_free(FixedRamWorker *w)
 {
     fixed_ram_buffer_unmap(&w->buf);
@@ -98,6 +110,7 @@ bool fixed_ram_worker_reads(FixedRamWorker *w)
 bool fixed_ram_worker_retire(FixedRamWorker *w)
 {
     FixedRamLoad *load = w->load;
+    uint64_t left = fixed_ram_map_left(load->map);
 
     QEMU_LOCK_GUARD(&w->lock);
     if (!w->reading) {
@@ -109,9 +122,9 @@ bool fixed_ram_worker_retire(FixedRamWorker *w)
     w->sums = fixed_ram_sumtable_ref(load->config.sums);
     fixed_ram_map_return(&w->claim);
     if (w->fault) {
-        fixed_ram_pace_fault_end(&load->pace);
+        fixed_ram_pace_fault_end(&load->pace, left);
     } else {
-        fixed_ram_pace_end(&load->pace, &w->turn);
+        fixed_ram_pace_end(&load->pace, &w->turn, left);
         fixed_ram_pace_leave(&load->pace, &w->turn);
     }
     qatomic_dec(&load->reads);

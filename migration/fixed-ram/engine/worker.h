@@ -18,6 +18,14 @@
 FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
                                      size_t buf_size, Error **errp);
 
+/**
+ * fixed_ram_worker_grow(): have a buffer for the claim of a whole extent
+ *
+ * Only for the worker's own thread, between claims.  Returns false if there is
+ * no memory; then the buffer is as before.
+ */
+bool fixed_ram_worker_grow(FixedRamWorker *w);
+
 /** fixed_ram_worker_free(): free @w; its thread has ended or never began. */
 void fixed_ram_worker_free(FixedRamWorker *w);
 

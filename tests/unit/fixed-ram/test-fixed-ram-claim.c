@@ -83,7 +83,7 @@ static void expect_claim(FixedRamMap *map, size_t extent, uint64_t first,
     FixedRamBlock *block;
     FixedRamRun run;
 
-    g_assert_true(fixed_ram_map_claim_in(map, extent, &claim));
+    g_assert_true(fixed_ram_map_claim_in(map, extent, false, &claim));
     block = claim.block;
     g_assert_cmpuint(block->first_extent + claim.extent, ==, extent);
     g_assert_true(fixed_ram_claim_next(&claim, 0, 0, &run));
@@ -120,7 +120,7 @@ static void expect_extent(FixedRamMap *map, size_t extent,
         expect_claim(map, extent, unit, count);
         unit += count;
     }
-    g_assert_false(fixed_ram_map_claim_in(map, extent, &claim));
+    g_assert_false(fixed_ram_map_claim_in(map, extent, false, &claim));
     fixed_ram_map_return(&claim);               /* of nothing */
     g_assert_cmpuint(bitmap_count_one(block->pending, block->units), ==,
                      block->units - units);
@@ -177,13 +177,13 @@ static void test_extent_holes(void)
     fixed_ram_map_add(map, block);
     claim_around(block, 62, 1, 0, BIT_ULL(62));
 
-    g_assert_true(fixed_ram_map_claim_in(map, 0, &claim));
+    g_assert_true(fixed_ram_map_claim_in(map, 0, false, &claim));
     g_assert_cmphex(claim.mask[0], ==, 0xbULL << 60);
     g_assert_cmpuint(fixed_ram_claim_bytes(&claim), ==, 3 * PAGE);
     expect_claim(map, 0, 64, 6);
     expect_claim(map, 0, 300, 1);
     expect_claim(map, 0, 511, 1);
-    g_assert_false(fixed_ram_map_claim_in(map, 0, &claim));
+    g_assert_false(fixed_ram_map_claim_in(map, 0, false, &claim));
     g_assert_true(test_bit(512, block->pending));
     expect_claim(map, 1, 512, 1);
 }
@@ -197,7 +197,7 @@ static void test_extent_not_intact(void)
 
     block->huge = true;
     claim_around(block, 703, 1, 10, BIT_ULL(63));
-    fixed_ram_map_receive(map, block, &run);
+    fixed_ram_map_receive(map, block, &run, run.length);
     expect_claim(map, 1, 512, 64);
     expect_claim(map, 1, 576, 64);
     expect_claim(map, 1, 640, 63);
@@ -222,12 +222,12 @@ static void test_extent_other_pages(void)
 
         block->huge = true;
         g_assert_true(fixed_ram_map_claim_around(block, per, 1, &other));
-        g_assert_true(fixed_ram_map_claim_in(map, 1, &claim));
+        g_assert_true(fixed_ram_map_claim_in(map, 1, false, &claim));
         g_assert_cmphex(claim.mask[0], ==, ~1ULL);
         g_assert_cmpuint(fixed_ram_claim_bytes(&claim), ==, 63 * sizes[i]);
         g_assert_false(fixed_ram_claim_is_whole(&claim));
         for (size_t extent = 0; extent < 16; extent++) {
-            while (fixed_ram_map_claim_in(map, extent, &claim)) {
+            while (fixed_ram_map_claim_in(map, extent, false, &claim)) {
                 g_assert_cmpuint(claim.extent, ==, extent);
             }
         }
@@ -243,25 +243,25 @@ static void test_shared_word(void)
     FixedRamClaim low, high, again;
     FixedRamRun run;
 
-    g_assert_true(fixed_ram_map_claim_in(map, 1, &high));
+    g_assert_true(fixed_ram_map_claim_in(map, 1, false, &high));
     g_assert_cmpuint(high.word, ==, 0);
     g_assert_cmphex(high.mask[0], ==, 0xffffffffULL << 32);
     g_assert_cmphex(large->pending[0], ==, 0xffffffffULL);
     g_assert_cmphex(large->pending[1], ==, 0x3f);
-    g_assert_true(fixed_ram_map_claim_in(map, 0, &low));
+    g_assert_true(fixed_ram_map_claim_in(map, 0, false, &low));
     g_assert_cmphex(large->pending[0], ==, 0);
 
     run = (FixedRamRun) { .offset = 40 * large->unit, .length = large->unit };
     fixed_ram_claim_drop(&high, &run);
     g_assert_cmphex(high.mask[0], ==, (0xffffffffULL << 32) & ~BIT_ULL(40));
-    fixed_ram_map_receive(map, large, &run);
+    fixed_ram_map_receive(map, large, &run, run.length);
     g_assert_cmphex(large->received[0], ==, BIT_ULL(40));
 
     fixed_ram_map_return(&high);
     g_assert_cmphex(large->pending[0], ==,
                     (0xffffffffULL << 32) & ~BIT_ULL(40));
-    g_assert_false(fixed_ram_map_claim_in(map, 0, &again));
-    g_assert_true(fixed_ram_map_claim_in(map, 1, &again));
+    g_assert_false(fixed_ram_map_claim_in(map, 0, false, &again));
+    g_assert_true(fixed_ram_map_claim_in(map, 1, false, &again));
     g_assert_cmphex(again.mask[0], ==, high.mask[0]);
     fixed_ram_map_return(&low);
     g_assert_cmphex(large->pending[0], ==, 0xffffffffULL);
@@ -286,7 +286,7 @@ static void test_next(void)
     add_full(map, "huge", 1100, PAGE)->huge = true;
     add_full(map, "large", 16 * 65, 16 * PAGE);
 
-    while (fixed_ram_map_claim_next(map, &cursor, &claim)) {
+    while (fixed_ram_map_claim_next(map, &cursor, false, &claim)) {
         FixedRamRun run = { };
 
         claimed += fixed_ram_claim_bytes(&claim);
@@ -298,7 +298,7 @@ static void test_next(void)
 
             g_assert_true(!before || place > before);
             before = place;
-            fixed_ram_map_receive(map, claim.block, &run);
+            fixed_ram_map_receive(map, claim.block, &run, run.length);
         }
     }
     g_assert_cmpuint(claimed, ==, map->wanted);
@@ -310,7 +310,7 @@ static void expect_next(FixedRamMap *map, FixedRamCursor *cursor,
 {
     FixedRamClaim claim;
 
-    g_assert_true(fixed_ram_map_claim_next(map, cursor, &claim));
+    g_assert_true(fixed_ram_map_claim_next(map, cursor, false, &claim));
     g_assert_cmpuint(claim.extent, ==, extent);
     for (size_t i = 0; i < WORDS; i++) {
         g_assert_cmphex(claim.mask[i], ==, i == word ? ~0ULL : 0);
@@ -335,11 +335,11 @@ static void test_cursors(void)
     }
     expect_next(map, &a, 2, 0);
     expect_next(map, &a, 2, 1);
-    g_assert_false(fixed_ram_map_claim_next(map, &a, &claim));
+    g_assert_false(fixed_ram_map_claim_next(map, &a, false, &claim));
     for (size_t word = 3; word < 8; word++) {
         expect_next(map, &b, 1, word);
     }
-    g_assert_false(fixed_ram_map_claim_next(map, &b, &claim));
+    g_assert_false(fixed_ram_map_claim_next(map, &b, false, &claim));
     g_assert_true(bitmap_empty(block->pending, block->units));
 }
 
@@ -349,7 +349,7 @@ static void test_no_blocks(void)
     FixedRamCursor cursor = { };
     FixedRamClaim claim;
 
-    g_assert_false(fixed_ram_map_claim_next(map, &cursor, &claim));
+    g_assert_false(fixed_ram_map_claim_next(map, &cursor, false, &claim));
     g_assert_null(fixed_ram_map_find(map, 0x1000));
 }
 
@@ -364,25 +364,25 @@ static void test_return(void)
     FixedRamClaim first, second, again;
 
     block->huge = true;
-    g_assert_true(fixed_ram_map_claim_next(map, &cursor, &first));
-    g_assert_true(fixed_ram_map_claim_next(map, &cursor, &second));
-    g_assert_false(fixed_ram_map_claim_next(map, &cursor, &again));
+    g_assert_true(fixed_ram_map_claim_next(map, &cursor, false, &first));
+    g_assert_true(fixed_ram_map_claim_next(map, &cursor, false, &second));
+    g_assert_false(fixed_ram_map_claim_next(map, &cursor, false, &again));
     g_assert_true(bitmap_empty(block->pending, 513));
 
     /* What comes back is seen by a fault at once, by loaders after rewind. */
     fixed_ram_claim_drop(&first, &middle);
     fixed_ram_map_return(&first);
     g_assert_cmpuint(bitmap_count_one(block->pending, 513), ==, 12);
-    g_assert_false(fixed_ram_map_claim_next(map, &cursor, &again));
+    g_assert_false(fixed_ram_map_claim_next(map, &cursor, false, &again));
     g_assert_true(fixed_ram_map_claim_around(block, 5, 1, &again));
     fixed_ram_map_rewind(map);
-    g_assert_true(fixed_ram_map_claim_next(map, &cursor, &again));
+    g_assert_true(fixed_ram_map_claim_next(map, &cursor, false, &again));
     g_assert_cmphex(again.mask[0], ==, 0xdf);
     g_assert_cmphex(again.mask[7], ==, 0);
-    g_assert_true(fixed_ram_map_claim_next(map, &cursor, &again));
+    g_assert_true(fixed_ram_map_claim_next(map, &cursor, false, &again));
     g_assert_cmphex(again.mask[0], ==, 0);
     g_assert_cmphex(again.mask[7], ==, 0xfULL << 60);
-    g_assert_false(fixed_ram_map_claim_next(map, &cursor, &again));
+    g_assert_false(fixed_ram_map_claim_next(map, &cursor, false, &again));
     g_assert_cmpuint(fixed_ram_map_left(map), ==, 513 * PAGE);
 }
 
@@ -398,13 +398,13 @@ static void test_receive(void)
         FixedRamRun run = { .offset = unit * PAGE, .length = PAGE };
 
         g_assert_false(fixed_ram_map_received(block, unit));
-        last += fixed_ram_map_receive(map, block, &run);
+        last += fixed_ram_map_receive(map, block, &run, run.length);
         g_assert_true(fixed_ram_map_received(block, unit));
         g_assert_cmpuint(fixed_ram_map_left(map), ==,
                          (65 - unit + 32) * PAGE);
     }
     g_assert_cmpuint(last, ==, 0);
-    g_assert_true(fixed_ram_map_receive(map, large, &both));
+    g_assert_true(fixed_ram_map_receive(map, large, &both, both.length));
     g_assert_cmpuint(fixed_ram_map_left(map), ==, 0);
 }
 
@@ -415,7 +415,7 @@ static void test_receive_words(void)
     FixedRamBlock *block = add_full(map, "block", 600, PAGE);
     FixedRamRun run = { .offset = 63 * PAGE, .length = 450 * PAGE };
 
-    g_assert_false(fixed_ram_map_receive(map, block, &run));
+    g_assert_false(fixed_ram_map_receive(map, block, &run, run.length));
     for (uint64_t unit = 0; unit < 600; unit++) {
         g_assert_cmpint(fixed_ram_map_received(block, unit), ==,
                         unit >= 63 && unit < 513);
@@ -513,7 +513,7 @@ static void test_drop(void)
     FixedRamClaim claim;
 
     block->huge = true;
-    g_assert_true(fixed_ram_map_claim_in(map, 1, &claim));
+    g_assert_true(fixed_ram_map_claim_in(map, 1, false, &claim));
     fixed_ram_claim_drop(&claim, &run);
     g_assert_cmpuint(fixed_ram_claim_bytes(&claim), ==, 312 * PAGE);
     expect_run(&claim, 0, 0, 512, 58);
@@ -523,7 +523,7 @@ static void test_drop(void)
     fixed_ram_claim_drop(&claim, &(FixedRamRun) { 770 * PAGE, 254 * PAGE });
     expect_no_run(&claim, 0, 0);
     fixed_ram_map_return(&claim);
-    g_assert_false(fixed_ram_map_claim_in(map, 1, &claim));
+    g_assert_false(fixed_ram_map_claim_in(map, 1, false, &claim));
     g_assert_cmpuint(bitmap_count_one(block->pending, 1100), ==, 588);
 }
 

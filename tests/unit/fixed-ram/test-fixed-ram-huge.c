@@ -266,7 +266,7 @@ static void test_hurry(void)
     for (unsigned i = 0; i < TOUCHERS; i++) {
         rig_join(&t[i]);
     }
-    fixed_ram_pace_fault_end(pace);
+    fixed_ram_pace_fault_end(pace, UINT64_MAX);
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     if (block->huge) {
         /* The one that was under way, and all the rest. */

@@ -95,7 +95,7 @@ static void test_large_units(void)
     g_assert_cmpuint(map->wanted, ==, 5 * 64 * KiB);
 
     g_assert_true(fixed_ram_map_claim_around(block, 69, 1, &claim));
-    g_assert_false(fixed_ram_map_receive(map, block, &run));
+    g_assert_false(fixed_ram_map_receive(map, block, &run, run.length));
     g_assert_true(fixed_ram_map_received(block, 69));
     g_assert_false(fixed_ram_map_received(block, 64));
     g_assert_cmpuint(fixed_ram_map_left(map), ==, 4 * 64 * KiB);
@@ -150,7 +150,7 @@ static void test_fetched(void)
     g_assert_true(fixed_ram_map_was_claimed(block, 64));    /* claimed */
     g_assert_false(fixed_ram_map_was_claimed(block, 63));
     g_assert_false(fixed_ram_map_was_claimed(block, 65));
-    fixed_ram_map_receive(map, block, &run);
+    fixed_ram_map_receive(map, block, &run, run.length);
     g_assert_true(fixed_ram_map_was_claimed(block, 64));    /* received */
 
     g_assert_true(fixed_ram_map_claim_around(block, 129, 1, &claim));
@@ -296,7 +296,7 @@ static bool extent_is_whole(FixedRamMap *map, size_t extent)
     FixedRamClaim claim;
     bool whole;
 
-    g_assert_true(fixed_ram_map_claim_in(map, extent, &claim));
+    g_assert_true(fixed_ram_map_claim_in(map, extent, false, &claim));
     whole = fixed_ram_claim_is_whole(&claim);
     fixed_ram_map_return(&claim);
     return whole;
@@ -374,7 +374,7 @@ static void set_whole(FixedRamMap *map, size_t extent)
 {
     FixedRamClaim claim;
 
-    g_assert_true(fixed_ram_map_claim_in(map, extent, &claim));
+    g_assert_true(fixed_ram_map_claim_in(map, extent, false, &claim));
     fixed_ram_map_set_whole(&claim);
     fixed_ram_map_return(&claim);
 }

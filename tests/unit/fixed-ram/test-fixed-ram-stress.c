@@ -79,7 +79,7 @@ static void stress_receive(Stress *s, FixedRamBlock *block,
     for (uint64_t i = 0; i < run->length; i += block->unit) {
         qatomic_inc(&times[(run->offset + i) / block->unit]);
     }
-    if (fixed_ram_map_receive(s->map, block, run)) {
+    if (fixed_ram_map_receive(s->map, block, run, run->length)) {
         qatomic_inc(&s->last);
     }
 }
@@ -91,12 +91,14 @@ static bool stress_claim(Stress *s, GRand *rand, FixedRamCursor *cursor,
     switch (g_rand_int_range(rand, 0, 4)) {
     case 0:
         return fixed_ram_map_claim_in(
-            s->map, g_rand_int_range(rand, 0, s->map->extents), claim);
+            s->map, g_rand_int_range(rand, 0, s->map->extents),
+            g_rand_boolean(rand), claim);
     case 1:
         if (g_rand_int_range(rand, 0, 16) < s->kind->rewind) {
             fixed_ram_map_rewind(s->map);
         }
-        if (fixed_ram_map_claim_next(s->map, cursor, claim)) {
+        if (fixed_ram_map_claim_next(s->map, cursor, g_rand_boolean(rand),
+                                     claim)) {
             return true;
         }
         fixed_ram_map_rewind(s->map);

@@ -115,18 +115,18 @@ static Rule *find_rule(Operation op, const struct stat *file, size_t length,
     return NULL;
 }
 
-/* Returns false if a signal has interrupted it. */
-static bool hang(Rule *rule, uint32_t mode)
+/* Returns 0, or the errno if a signal has interrupted it. */
+static int hang(Rule *rule, uint32_t mode)
 {
     const struct timespec moment = { .tv_nsec = 2 * 1000 * 1000 };
-    bool ok = true;
+    int error = 0;
 
     add(rule->hanging, 1);
-    while (ok && get(rule->mode) == mode) {
-        ok = !nanosleep(&moment, NULL);
+    while (!error && get(rule->mode) == mode) {
+        error = nanosleep(&moment, NULL) ? errno : 0;
     }
     add(rule->hanging, -1);
-    return ok;
+    return error;
 }
 
 /*
@@ -137,6 +137,7 @@ static int judge(Operation op, const struct stat *file, size_t *length,
                  off_t offset)
 {
     Rule *rule;
+    int error;
 
     while ((rule = find_rule(op, file, *length, offset))) {
         uint64_t first = get(rule->first);
@@ -156,8 +157,9 @@ static int judge(Operation op, const struct stat *file, size_t *length,
         case FIXED_RAM_FAULTS_OFF:
             break;
         default:
-            if (!hang(rule, mode)) {
-                return EINTR;
+            error = hang(rule, mode);
+            if (error) {
+                return error;
             }
         }
     }
