@@ -9,6 +9,7 @@
 #include "qemu/host-utils.h"
 #include "qapi/error.h"
 #include "index.h"
+#include "index-set.h"
 #include "sums.h"
 
 /* The payload of one section. */
@@ -22,7 +23,7 @@ typedef struct IndexParser {
     FixedRamReader *r;          /* its buffer holds all of the index */
     const FixedRamRamSection *ram;
     const FixedRamSuperblock *sb;
-    Section sections[SECTION_KNOWN];
+    Section sections[SECTION_TYPES];    /* those that are known */
 } IndexParser;
 
 /* Fields and sections begin at multiples of INDEX_PADDING. */
@@ -38,6 +39,12 @@ static void read_padding(FixedRamReader *r)
  * Sections
  */
 
+static bool is_known(uint32_t type)
+{
+    return (type >= SECTION_MACHINE && type <= SECTION_SUMS) ||
+           type == SECTION_WORKING_SET;
+}
+
 static void check_section(IndexParser *p, uint64_t offset, uint32_t type,
                           uint32_t flags)
 {
@@ -51,13 +58,13 @@ static void check_section(IndexParser *p, uint64_t offset, uint32_t type,
     if (!type) {
         fixed_ram_reader_fail(r, offset, "found a section of type 0");
     }
-    if (type >= SECTION_KNOWN && flags & SECTION_REQUIRED) {
+    if (!is_known(type) && flags & SECTION_REQUIRED) {
         fixed_ram_reader_fail_unknown(r, offset, "section type %" PRIu32 " is "
                                       "not known to this version, and the "
                                       "snapshot cannot be loaded without it",
                                       type);
     }
-    if (type < SECTION_KNOWN && p->sections[type].at) {
+    if (is_known(type) && p->sections[type].at) {
         fixed_ram_reader_fail(r, offset, "section type %" PRIu32 " is there "
                               "twice", type);
     }
@@ -74,7 +81,7 @@ static void read_section_header(IndexParser *p)
     QEMU_BUILD_BUG_ON(offsetof(SectionHeader, flags) != 4);
     QEMU_BUILD_BUG_ON(offsetof(SectionHeader, length) != 8);
     check_section(p, offset, type, flags);
-    if (!r->error && type < SECTION_KNOWN) {
+    if (!r->error && is_known(type)) {
         p->sections[type] = (Section) {
             .at = fixed_ram_reader_offset(r), .length = length,
         };
@@ -460,6 +467,24 @@ static void read_sums(IndexParser *p, FixedRamIndex *index)
     close_section(p);
 }
 
+/*
+ * The working set
+ */
+
+/* A load does without a set that is damaged, so that is no failure. */
+static void read_set(IndexParser *p, FixedRamIndex *index)
+{
+    FixedRamReader *r = p->r;
+
+    if (!open_section(p, SECTION_WORKING_SET)) {
+        return;
+    }
+    fixed_ram_index_set_read(r, p->sb, index);
+    close_section(p);
+    index->has_set = !r->error;
+    index->set_problem = g_steal_pointer(&r->error);
+}
+
 /* Have @r read all of the index at once and compare its CRC. */
 static void read_bytes(FixedRamReader *r, const FixedRamSuperblock *sb)
 {
@@ -499,6 +524,7 @@ FixedRamIndex *fixed_ram_index_read(FixedRamSource *source,
     read_blocks(&p, index);
     read_stream(&p, index);
     read_sums(&p, index);
+    read_set(&p, index);
     if (r->error) {
         if (verdict) {
             *verdict = r->verdict;

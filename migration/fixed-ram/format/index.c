@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "index.h"
+#include "index-set.h"
 #include "sums.h"
 #include "../util/bytes.h"
 
@@ -169,12 +170,23 @@ static void put_sums(GByteArray *out, const FixedRamIndex *index)
     end_section(out, at);
 }
 
+static void put_set(GByteArray *out, const FixedRamIndexSet *set)
+{
+    guint at = begin_section(out, SECTION_WORKING_SET, 0);
+    SetFields fields;
+
+    fixed_ram_index_set_encode(set, &fields);
+    fixed_ram_bytes_put(out, &fields, sizeof(fields));
+    end_section(out, at);
+}
+
 GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
 {
     GByteArray *out = g_byte_array_new();
     IndexHeader header = {
         .version = cpu_to_le32(INDEX_VERSION),
-        .sections = cpu_to_le32(2 + index->has_machine + index->has_sums),
+        .sections = cpu_to_le32(2 + index->has_machine + index->has_sums +
+                                index->has_set),
     };
 
     memcpy(header.magic, INDEX_MAGIC, sizeof(header.magic));
@@ -187,6 +199,9 @@ GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
     put_stream(out, index);
     if (index->has_sums) {
         put_sums(out, index);
+    }
+    if (index->has_set) {
+        put_set(out, &index->set);
     }
     return out;
 }

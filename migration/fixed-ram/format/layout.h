@@ -72,7 +72,10 @@ typedef enum SectionType {
     SECTION_BLOCKS,
     SECTION_STREAM,
     SECTION_SUMS,
-    SECTION_KNOWN,              /* from here on no type has a meaning yet */
+    SECTION_BASE,               /* reserved */
+    SECTION_WORKING_SET,
+    SECTION_TYPES,
+    SECTION_FILL = 8,           /* bytes without a meaning */
 } SectionType;
 
 /* A reader that does not know the section's type must refuse the snapshot. */
@@ -141,6 +144,36 @@ typedef struct QEMU_PACKED SumsFields {
 } SumsFields;
 
 QEMU_BUILD_BUG_ON(sizeof(SumsFields) != 32);
+
+#define SET_RECORDED    1
+#define SET_GUESSED     2
+
+typedef struct QEMU_PACKED SetFields {
+    uint32_t kind;
+    uint32_t zero;
+    uint64_t time;
+    uint64_t pages;
+    uint64_t runs;
+    uint64_t list_offset;
+    uint64_t list_sum;
+    uint64_t pack_offset;
+    uint64_t pack_length;
+} SetFields;
+
+QEMU_BUILD_BUG_ON(sizeof(SetFields) != 64);
+
+/* The pages of the run have data, and are in the packed copy. */
+#define RUN_DATA    1
+
+/* An entry of the list; the checksums of the packed copy follow the last. */
+typedef struct QEMU_PACKED RunFields {
+    uint16_t block;
+    uint16_t flags;
+    uint32_t pages;
+    uint64_t first;
+} RunFields;
+
+QEMU_BUILD_BUG_ON(sizeof(RunFields) != 16);
 
 /* The CRC-32C of iSCSI: that of "123456789" is 0xe3069283. */
 static inline uint32_t fixed_ram_layout_crc32c(const void *buf, size_t length)

@@ -34,11 +34,15 @@ typedef struct FixedRamSetRun {
     uint64_t packed;            /* pages with data in all runs before it */
 } FixedRamSetRun;
 
-/* A list has at most 64 MiB; a wrong count must not cost memory. */
-#define FIXED_RAM_SET_RUNS_MAX  (1u << 22)
-
 /* What one checksum of the packed copy is of. */
 #define FIXED_RAM_PACK_CHUNK_BYTES  FIXED_RAM_CLUSTER_BYTES
+
+/*
+ * A wrong number in a file must not cost memory: with these limits a list has
+ * at most 32 MiB.
+ */
+#define FIXED_RAM_SET_RUNS_MAX  (1u << 20)
+#define FIXED_RAM_PACK_MAX      (128 * GiB)
 
 /* Does not change once it has been read, so threads may share it. */
 typedef struct FixedRamWorkingSet {

@@ -100,6 +100,47 @@ static void put_table(Image *img, ImageIndex *at)
     at->table_length = img->bytes->len - at->table;
 }
 
+const uint8_t *image_page(const Image *img, unsigned i, uint64_t page)
+{
+    return img->bytes->data + pages_at(img, i) + page * IMAGE_PAGE;
+}
+
+static void put_pack(Image *img, const ImageIndexOptions *o, ImageIndex *at)
+{
+    align(img, IMAGE_CLUSTER);
+    at->pack = img->bytes->len;
+    for (size_t i = 0; i < o->run_count; i++) {
+        const ImageRun *run = &o->runs[i];
+
+        for (uint32_t j = 0; j < run->pages && run->flags & 1; j++) {
+            g_autofree uint8_t *page = g_memdup2(
+                image_page(img, run->block, run->first + j), IMAGE_PAGE);
+
+            put(img, page, IMAGE_PAGE);
+        }
+    }
+    at->pack_length = img->bytes->len - at->pack;
+}
+
+static void put_list(Image *img, const ImageIndexOptions *o, ImageIndex *at)
+{
+    uint64_t end = at->pack + at->pack_length;
+
+    align(img, 8);
+    at->list = img->bytes->len;
+    for (size_t i = 0; i < o->run_count; i++) {
+        put_le(img, 2, o->runs[i].block);
+        put_le(img, 2, o->runs[i].flags);
+        put_le(img, 4, o->runs[i].pages);
+        put_le(img, 8, o->runs[i].first);
+        at->set_pages += o->runs[i].pages;
+    }
+    for (uint64_t from = at->pack; from < end; from += IMAGE_CLUSTER) {
+        put_le(img, 8, bytes_sum(img, from, MIN(from + IMAGE_CLUSTER, end)));
+    }
+    at->list_length = img->bytes->len - at->list;
+}
+
 /*
  * Sections
  */
@@ -172,6 +213,21 @@ static void put_sums(Image *img, const ImageIndex *at)
     put_le(img, 8, bytes_sum(img, at->table, at->table + at->table_length));
 }
 
+static void put_set(Image *img, const ImageIndex *at)
+{
+    uint64_t sums = DIV_ROUND_UP(at->pack_length, IMAGE_CLUSTER);
+
+    put_le(img, 4, 1);
+    put_le(img, 4, 0);
+    put_le(img, 8, IMAGE_SET_TIME);
+    put_le(img, 8, at->set_pages);
+    put_le(img, 8, (at->list_length - sums * 8) / 16);
+    put_le(img, 8, at->list);
+    put_le(img, 8, bytes_sum(img, at->list, at->list + at->list_length));
+    put_le(img, 8, at->pack);
+    put_le(img, 8, at->pack_length);
+}
+
 static void put_section(Image *img, ImageIndex *at, uint32_t type,
                         uint32_t flags,
                         void (*put_payload)(Image *img, const ImageIndex *at))
@@ -185,7 +241,7 @@ static void put_section(Image *img, ImageIndex *at, uint32_t type,
     put_payload(img, at);
     stq_le_p(img->bytes->data + payload - 8, img->bytes->len - payload);
     align(img, 8);
-    if (type < SECTIONS) {
+    if (type < TYPES) {
         at->payload[type] = payload;
     }
 }
@@ -220,6 +276,10 @@ static void put_index(Image *img, const ImageIndexOptions *o, ImageIndex *at)
             put_section(img, at, type, required, payloads[type]);
             sections++;
         }
+    }
+    if (o->runs) {
+        put_section(img, at, WORKING_SET, 0, put_set);
+        sections++;
     }
     if (o->extra && !o->extra_first) {
         put_section(img, at, o->extra, o->extra_flags, put_nonsense);
@@ -266,6 +326,13 @@ void image_seal(Image *img, const ImageIndex *at)
     image_seal_superblock(img, at);
 }
 
+void image_seal_list(Image *img, const ImageIndex *at)
+{
+    stq_le_p(img->bytes->data + at->payload[WORKING_SET] + 40,
+             bytes_sum(img, at->list, at->list + at->list_length));
+    image_seal(img, at);
+}
+
 void image_add_index(Image *img, const ImageIndexOptions *o, ImageIndex *at)
 {
     bool has_sums = !o->no_sums && o->without != SUMS &&
@@ -278,6 +345,12 @@ void image_add_index(Image *img, const ImageIndexOptions *o, ImageIndex *at)
     };
     if (has_sums) {
         put_table(img, at);
+    }
+    if (o->pack) {
+        put_pack(img, o, at);
+    }
+    if (o->runs) {
+        put_list(img, o, at);
     }
     put_index(img, o, at);
     img->parent.size = img->bytes->len;

@@ -22,10 +22,19 @@
 #define IMAGE_VM            "gr\xc3\xbc\xc3\x9f" "e"
 #define IMAGE_UUID          "0123456789abcdef"
 #define IMAGE_TIME          1700000000
+#define IMAGE_SET_TIME      1700001000
 #define IMAGE_RAM           (100 * IMAGE_PAGE)
 
-/* Types of sections. */
-enum { MACHINE = 1, BLOCKS, STREAM, SUMS, SECTIONS };
+/* Types of sections; each file has those before SECTIONS. */
+enum { MACHINE = 1, BLOCKS, STREAM, SUMS, SECTIONS, WORKING_SET, TYPES };
+
+/* An entry of a working set's list. */
+typedef struct ImageRun {
+    uint16_t block;
+    uint16_t flags;             /* 1: its pages are in the packed copy */
+    uint32_t pages;
+    uint64_t first;
+} ImageRun;
 
 typedef struct ImageIndexOptions {
     bool no_sums;               /* as a build without libxxhash writes it */
@@ -33,6 +42,9 @@ typedef struct ImageIndexOptions {
     uint32_t extra;             /* one more section of this type, or 0 */
     uint32_t extra_flags;
     bool extra_first;           /* before all others */
+    const ImageRun *runs;       /* of a working set; NULL: there is none */
+    size_t run_count;
+    bool pack;                  /* with a packed copy */
 } ImageIndexOptions;
 
 /* Where things lie in the file. */
@@ -41,9 +53,14 @@ typedef struct ImageIndex {
     uint64_t stream_end;
     uint64_t table;
     uint64_t table_length;      /* bytes; 0: there are no checksums */
+    uint64_t pack;              /* 0: there is none */
+    uint64_t pack_length;
+    uint64_t list;              /* of the working set */
+    uint64_t list_length;       /* 0: there is none */
+    uint64_t set_pages;         /* in the list */
     uint64_t index;
     uint64_t index_length;
-    uint64_t payload[SECTIONS]; /* of a section; 0: there is none */
+    uint64_t payload[TYPES];    /* of a section; 0: there is none */
 } ImageIndex;
 
 /** image_fill(): fill all pages, also those whose bit is clear. */
@@ -64,6 +81,12 @@ void image_seal(Image *img, const ImageIndex *at);
 
 /** image_seal_superblock(): make the superblock's CRC right again. */
 void image_seal_superblock(Image *img, const ImageIndex *at);
+
+/** image_seal_list(): make the sum of the working set's list right again. */
+void image_seal_list(Image *img, const ImageIndex *at);
+
+/** image_page(): the bytes of this page of block @i, zeros or not. */
+const uint8_t *image_page(const Image *img, unsigned i, uint64_t page);
 
 /** image_cluster_sum(): the sum of a cluster of block @i. */
 uint64_t image_cluster_sum(const Image *img, unsigned i, uint64_t cluster);
