@@ -15,8 +15,9 @@ static void block_free(void *opaque)
     FixedRamBlock *block = opaque;
 
     g_free(block->data);
+    g_free(block->parts);
     g_free(block->pending);
-    g_free(block->received);
+    g_free(block->absent);
     g_free(block->whole);
     g_free(block);
 }
@@ -37,48 +38,63 @@ void fixed_ram_map_free(FixedRamMap *map)
     }
 }
 
-/* Mark as missing the units that hold data; returns their number. */
-static uint64_t block_init_units(FixedRamBlock *block)
+/* With units of one page the bitmaps have the same shape: copy what is set. */
+static void copy_pages(FixedRamBlock *block)
 {
-    FixedRamRun run = { };
+    uint64_t parts = fixed_ram_sparse_parts(block->units);
+    uint64_t words = BITS_TO_LONGS(block->units);
+
+    for (uint64_t part = find_first_bit(block->parts, parts); part < parts;
+         part = find_next_bit(block->parts, parts, part + 1)) {
+        uint64_t first = part * FIXED_RAM_PART_WORDS;
+        size_t n = MIN(words - first, FIXED_RAM_PART_WORDS);
+
+        memcpy(block->pending + first, block->data + first, n * sizeof(long));
+        memcpy(block->absent + first, block->data + first, n * sizeof(long));
+        block->wanted += bitmap_count_one(block->data + first,
+                                          n * BITS_PER_LONG) * block->unit;
+    }
+}
+
+static void set_units(FixedRamBlock *block)
+{
+    FixedRamRun run;
     uint64_t pos = 0;
 
-    if (block->unit == block->page_size) {
-        /* The guest waits for this, and the bitmaps have the same shape. */
-        bitmap_copy(block->pending, block->data, block->units);
-        bitmap_complement(block->received, block->data, block->units);
-        pos = block->length;
-    }
     while (fixed_ram_block_next_data(block, pos, block->length, 0, &run)) {
         uint64_t first = run.offset / block->unit;
         uint64_t end = DIV_ROUND_UP(run.offset + run.length, block->unit);
 
         bitmap_set(block->pending, first, end - first);
-        bitmap_clear(block->received, first, end - first);
+        bitmap_set(block->absent, first, end - first);
+        block->wanted += (end - first) * block->unit;
         pos = MIN(end * block->unit, block->length);
     }
-    return bitmap_count_one(block->pending, block->units);
 }
 
 void fixed_ram_map_add(FixedRamMap *map, FixedRamBlock *block)
 {
-    uint64_t wanted;
-
+    if (!block->parts) {
+        block->parts = fixed_ram_sparse_scan(block->data, block->length /
+                                                          block->page_size);
+    }
     block->units = block->length / block->unit;
     block->extent_units = MIN(MAX(FIXED_RAM_EXTENT_BYTES / block->unit, 1),
                               FIXED_RAM_EXTENT_WORDS * BITS_PER_LONG);
     block->extents = DIV_ROUND_UP(block->units, block->extent_units);
     block->first_extent = map->extents;
     block->pending = bitmap_new(block->units);
-    block->received = bitmap_new(block->units);
+    block->absent = bitmap_new(block->units);
     block->whole = bitmap_new(block->extents);
-    bitmap_set(block->received, 0, block->units);
-
-    wanted = block_init_units(block) * block->unit;
+    if (block->unit == block->page_size) {
+        copy_pages(block);
+    } else {
+        set_units(block);
+    }
     map->extents += block->extents;
     map->total += block->length;
-    map->wanted += wanted;
-    map->left += wanted;
+    map->wanted += block->wanted;
+    map->left += block->wanted;
     g_ptr_array_add(map->blocks, block);
 }
 
@@ -96,9 +112,9 @@ FixedRamBlock *fixed_ram_map_find(const FixedRamMap *map, uintptr_t addr)
 
 bool fixed_ram_map_received(const FixedRamBlock *block, uint64_t unit)
 {
-    unsigned long word = qatomic_load_acquire(&block->received[BIT_WORD(unit)]);
+    unsigned long word = qatomic_load_acquire(&block->absent[BIT_WORD(unit)]);
 
-    return word & BIT_MASK(unit);
+    return !(word & BIT_MASK(unit));
 }
 
 bool fixed_ram_map_was_claimed(const FixedRamBlock *block, uint64_t unit)
@@ -259,21 +275,58 @@ bool fixed_ram_map_claim_in(FixedRamMap *map, size_t extent, bool all,
                         all || extent_is_intact(block, extent), claim);
 }
 
+/* The first extent of @block from extent @from on that has data. */
+static size_t next_extent(const FixedRamBlock *block, size_t from)
+{
+    uint64_t extent_pages = block->extent_units * block->unit /
+                            block->page_size;
+    uint64_t pages = block->length / block->page_size;
+    uint64_t page = fixed_ram_sparse_next(block->data, block->parts, pages,
+                                          from * extent_pages);
+
+    return page < pages ? page / extent_pages : block->extents;
+}
+
+/*
+ * The first extent of the map from extent @from on that has data, or the first
+ * one of the next block.
+ */
+static size_t map_next_extent(const FixedRamMap *map, size_t from)
+{
+    const FixedRamBlock *block;
+
+    if (from >= map->extents) {
+        return map->extents;
+    }
+    block = map_extent_block(map, from);
+    return block->first_extent + next_extent(block, from - block->first_extent);
+}
+
+/* Move the map's cursor behind the next extent; false if there is none. */
+static bool take_extent(FixedRamMap *map, size_t *extent)
+{
+    size_t from, seen = qatomic_read(&map->cursor);
+
+    do {
+        from = seen;
+        *extent = map_next_extent(map, from);
+        if (*extent == map->extents) {
+            return false;
+        }
+        seen = qatomic_cmpxchg(&map->cursor, from, *extent + 1);
+    } while (seen != from);
+    return true;
+}
+
 bool fixed_ram_map_claim_next(FixedRamMap *map, FixedRamCursor *cursor,
                               bool all, FixedRamClaim *claim)
 {
     while (!cursor->valid ||
            !fixed_ram_map_claim_in(map, cursor->extent, all, claim)) {
-        cursor->valid = false;
-        /* Without this check the cursor would grow for ever. */
-        if (qatomic_read(&map->cursor) >= map->extents) {
+        cursor->valid = take_extent(map, &cursor->extent);
+        if (!cursor->valid) {
             return false;
         }
-        cursor->extent = qatomic_fetch_inc(&map->cursor);
-        if (cursor->extent >= map->extents) {
-            return false;
-        }
-        cursor->valid = true;
     }
     return true;
 }
@@ -298,9 +351,9 @@ bool fixed_ram_map_receive(FixedRamMap *map, FixedRamBlock *block,
         unsigned bit = unit % BITS_PER_LONG;
         unsigned count = MIN(end - unit, BITS_PER_LONG - bit);
 
-        /* A full barrier: the page is in place before the bit is set. */
-        qatomic_or(&block->received[BIT_WORD(unit)],
-                   MAKE_64BIT_MASK(bit, count));
+        /* A full barrier: the page is in place before the bit is clear. */
+        qatomic_and(&block->absent[BIT_WORD(unit)],
+                    ~MAKE_64BIT_MASK(bit, count));
         unit += count;
     }
     return qatomic_fetch_sub(&map->left, bytes) == bytes && bytes;
@@ -329,7 +382,8 @@ GPtrArray *fixed_ram_map_split_extents(const FixedRamMap *map)
     for (size_t i = 0; i < map->blocks->len; i++) {
         FixedRamBlock *block = fixed_ram_map_block(map, i);
 
-        for (size_t extent = 0; extent < block->extents; extent++) {
+        for (size_t extent = next_extent(block, 0); extent < block->extents;
+             extent = next_extent(block, extent + 1)) {
             if (!test_bit(extent, block->whole) &&
                 extent_is_huge(block, extent)) {
                 g_ptr_array_add(split, block->host +
@@ -386,20 +440,28 @@ bool fixed_ram_claim_is_whole(const FixedRamClaim *claim)
                    sizeof(claim->mask));
 }
 
+static uint64_t next_bit(const unsigned long *map, const unsigned long *parts,
+                         uint64_t bits, uint64_t from)
+{
+    return parts ? fixed_ram_sparse_next(map, parts, bits, from)
+                 : find_next_bit(map, bits, from);
+}
+
 /*
  * The next run of set bits from @from on, with up to @gap clear ones between
- * two of them.  Returns @bits if there is none.
+ * two of them.  Returns @bits if there is none.  @parts: of @map, or NULL.
  */
-static uint64_t next_run(const unsigned long *map, uint64_t bits,
-                         uint64_t from, uint64_t gap, uint64_t *end)
+static uint64_t next_run(const unsigned long *map, const unsigned long *parts,
+                         uint64_t bits, uint64_t from, uint64_t gap,
+                         uint64_t *end)
 {
-    uint64_t first = find_next_bit(map, bits, from);
+    uint64_t first = next_bit(map, parts, bits, from);
     uint64_t next = first;
 
     *end = bits;
     while (next < bits) {
         *end = find_next_zero_bit(map, bits, next);
-        next = find_next_bit(map, bits, *end);
+        next = next_bit(map, parts, bits, *end);
         if (next - *end > gap) {
             break;
         }
@@ -414,7 +476,7 @@ bool fixed_ram_claim_next(const FixedRamClaim *claim, uint64_t pos,
     uint64_t unit = claim->block->unit;
     uint64_t base = claim->word * BITS_PER_LONG * unit;
     uint64_t end;
-    uint64_t first = next_run(claim->mask, bits,
+    uint64_t first = next_run(claim->mask, NULL, bits,
                               pos > base ? DIV_ROUND_UP(pos - base, unit) : 0,
                               gap / unit, &end);
 
@@ -471,7 +533,8 @@ bool fixed_ram_block_next_data(const FixedRamBlock *block, uint64_t pos,
 {
     uint64_t size = block->page_size;
     uint64_t last = end / size, to;
-    uint64_t from = next_run(block->data, last, pos / size, gap / size, &to);
+    uint64_t from = next_run(block->data, block->parts, last, pos / size,
+                             gap / size, &to);
 
     if (from >= last) {
         return false;

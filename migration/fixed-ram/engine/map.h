@@ -7,9 +7,9 @@
 #ifndef MIGRATION_FIXED_RAM_ENGINE_MAP_H
 #define MIGRATION_FIXED_RAM_ENGINE_MAP_H
 
-#include "qemu/bitmap.h"
 #include "qemu/units.h"
 #include "../format/reader.h"
+#include "../util/sparse.h"
 
 /*
  * The words of this folder, each with one meaning:
@@ -36,11 +36,14 @@
  *
  * Each unit is in one of three states:
  *
- *   pending  received   state
- *   -------  --------   -------------------------------------------------
- *      1        0       missing: no thread reads it
- *      0        0       claimed: one thread reads it and will place it
- *      0        1       received: placed, or zero from the start
+ *   pending  absent   state
+ *   -------  ------   -------------------------------------------------
+ *      1       1      missing: no thread reads it
+ *      0       1      claimed: one thread reads it and will place it
+ *      0       0      received: placed, or zero from the start
+ *
+ * So no bit is set for memory without data, and the parts of these bitmaps that
+ * belong to such memory are never touched, see util/sparse.h.
  *
  * missing -> claimed is one atomic operation on a word of 64 units, so each
  * unit has one owner; claimed -> received or claimed -> missing (the reader
@@ -59,6 +62,7 @@ typedef struct FixedRamBlock {
     uint64_t page_size;         /* bytes in a page */
     uint64_t unit;              /* bytes in a unit, at least @page_size */
     unsigned long *data;        /* a bit a page: the file holds it */
+    unsigned long *parts;       /* of @data; NULL: see fixed_ram_map_add() */
     uint64_t first_cluster;     /* number of its first checksum, see sums.h */
     bool huge;                  /* the host may back an extent by one page */
     bool readonly;              /* eager: the memory cannot be written, it */
@@ -72,9 +76,10 @@ typedef struct FixedRamBlock {
     uint64_t extent_units;      /* units of an extent; a power of two */
     size_t extents;             /* number of extents, the last may be short */
     size_t first_extent;        /* number of its first extent in the map */
+    uint64_t wanted;            /* bytes of its units that hold data */
     unsigned long *whole;       /* a bit an extent: placed as one huge page */
     unsigned long *pending;     /* a bit a unit */
-    unsigned long *received;    /* a bit a unit */
+    unsigned long *absent;      /* a bit a unit */
 } FixedRamBlock;
 
 typedef struct FixedRamMap {
@@ -117,7 +122,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamMap, fixed_ram_map_free)
  * fixed_ram_map_add(): add a block before any thread uses the map
  *
  * @block: the caller has set all fields down to @readonly; the block and its
- *         bitmap @data, both from g_malloc(), belong to the map from now on
+ *         bitmaps, all from g_malloc(), belong to the map from now on.  If the
+ *         caller does not know the parts of @data, they are found out here.
  *
  * Units that hold data begin as missing, all others as received.
  */

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/host-utils.h"
 #include "ranges.h"
 
 /*
@@ -13,6 +14,9 @@
  * process about 65,000 of them.
  */
 #define RANGES_MAX      1024
+
+/* Lengths of gaps: 2 MiB, 4 MiB and so on, as far as an address can count. */
+#define GAPS            43
 
 /*
  * The next range of @block from @pos on that holds data, in whole extents.
@@ -38,30 +42,38 @@ static bool next_range(const FixedRamBlock *block, uint64_t pos, uint64_t gap,
     return true;
 }
 
-static size_t count_ranges(const FixedRamMap *map, uint64_t gap)
+/*
+ * Count the ranges of @block by the length of the gap before them: @counts[N]
+ * is for gaps from 2^N extents on.  The first range is always one of its own.
+ */
+static void count_ranges(const FixedRamBlock *block, size_t counts[GAPS])
 {
-    size_t count = 0;
+    unsigned n = GAPS - 1;
+    FixedRamRun range;
+    uint64_t end = 0;
 
-    for (size_t i = 0; i < map->blocks->len; i++) {
-        FixedRamRun range = { };
-
-        while (next_range(fixed_ram_map_block(map, i),
-                          range.offset + range.length, gap, &range)) {
-            count++;
+    while (next_range(block, end, FIXED_RAM_EXTENT_BYTES, &range)) {
+        if (end) {
+            n = 63 - clz64((range.offset - end) / FIXED_RAM_EXTENT_BYTES);
         }
+        counts[n]++;
+        end = range.offset + range.length;
     }
-    return count;
 }
 
 /* The smallest gap between ranges for which there are not too many of them. */
 static uint64_t choose_gap(const FixedRamMap *map)
 {
-    uint64_t gap = FIXED_RAM_EXTENT_BYTES;
+    size_t counts[GAPS] = { }, sum = 0;
+    unsigned n = GAPS;
 
-    while (count_ranges(map, gap) > RANGES_MAX && gap < map->total) {
-        gap *= 2;
+    for (size_t i = 0; i < map->blocks->len; i++) {
+        count_ranges(fixed_ram_map_block(map, i), counts);
     }
-    return gap;
+    while (n && sum + counts[n - 1] <= RANGES_MAX) {
+        sum += counts[--n];
+    }
+    return FIXED_RAM_EXTENT_BYTES << MIN(n, GAPS - 1);
 }
 
 static bool register_block(const FixedRamBlock *block, uint64_t gap,

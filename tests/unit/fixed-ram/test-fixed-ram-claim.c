@@ -255,7 +255,7 @@ static void test_shared_word(void)
     fixed_ram_claim_drop(&high, &run);
     g_assert_cmphex(high.mask[0], ==, (0xffffffffULL << 32) & ~BIT_ULL(40));
     fixed_ram_map_receive(map, large, &run, run.length);
-    g_assert_cmphex(large->received[0], ==, BIT_ULL(40));
+    g_assert_cmphex(large->absent[0], ==, ~BIT_ULL(40));
 
     fixed_ram_map_return(&high);
     g_assert_cmphex(large->pending[0], ==,

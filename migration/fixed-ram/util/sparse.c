@@ -1,0 +1,40 @@
+/*
+ * fixed-ram: bitmaps of which large parts are zero
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "sparse.h"
+
+unsigned long *fixed_ram_sparse_scan(const unsigned long *bits, uint64_t size)
+{
+    unsigned long *parts = bitmap_new(fixed_ram_sparse_parts(size));
+    uint64_t at = 0;
+
+    while ((at = find_next_bit(bits, size, at)) < size) {
+        set_bit(at / FIXED_RAM_PART_BITS, parts);
+        at = ROUND_UP(at + 1, FIXED_RAM_PART_BITS);
+    }
+    return parts;
+}
+
+uint64_t fixed_ram_sparse_next(const unsigned long *bits,
+                               const unsigned long *parts, uint64_t size,
+                               uint64_t from)
+{
+    uint64_t count = fixed_ram_sparse_parts(size);
+
+    while (from < size) {
+        uint64_t part = find_next_bit(parts, count, from / FIXED_RAM_PART_BITS);
+        uint64_t begin = part * FIXED_RAM_PART_BITS;
+        uint64_t end = MIN(begin + FIXED_RAM_PART_BITS, size);
+        uint64_t at = find_next_bit(bits, end, MAX(from, begin));
+
+        if (at < end) {
+            return at;
+        }
+        from = end;
+    }
+    return size;
+}

@@ -1,0 +1,43 @@
+/*
+ * fixed-ram: bitmaps of which large parts are zero
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef MIGRATION_FIXED_RAM_UTIL_SPARSE_H
+#define MIGRATION_FIXED_RAM_UTIL_SPARSE_H
+
+#include "qemu/bitmap.h"
+
+/*
+ * The bitmap of a guest with 1 TiB of RAM has 32 MiB.  The kernel needs longer
+ * to provide so much memory, even if it is only read, than a small guest needs
+ * to start.  So a sparse bitmap is a pair: its bits, and its *parts*, a bitmap
+ * with a bit for each 4 KiB of the bits, which is clear if these are zero.
+ * Where it is clear the bits are not touched, and the kernel provides nothing.
+ */
+#define FIXED_RAM_PART_BYTES    4096
+#define FIXED_RAM_PART_BITS     (FIXED_RAM_PART_BYTES * 8ULL)
+#define FIXED_RAM_PART_WORDS    (FIXED_RAM_PART_BYTES / sizeof(unsigned long))
+
+/** fixed_ram_sparse_parts(): how many parts a bitmap of @bits bits has */
+static inline uint64_t fixed_ram_sparse_parts(uint64_t bits)
+{
+    return DIV_ROUND_UP(bits, FIXED_RAM_PART_BITS);
+}
+
+/**
+ * fixed_ram_sparse_scan(): find out which parts of a bitmap are not zero
+ *
+ * Reads all of the @size bits at @bits.  The caller frees the result.
+ */
+unsigned long *fixed_ram_sparse_scan(const unsigned long *bits, uint64_t size);
+
+/**
+ * fixed_ram_sparse_next(): like find_next_bit(), but skips parts that are zero
+ */
+uint64_t fixed_ram_sparse_next(const unsigned long *bits,
+                               const unsigned long *parts, uint64_t size,
+                               uint64_t from);
+
+#endif

@@ -1,0 +1,228 @@
+/*
+ * fixed-ram: unit tests of bitmaps of which large parts are zero
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "blocks.h"
+#include "migration/fixed-ram/util/sparse.h"
+
+#define PARTS       7
+#define BITS        (PARTS * FIXED_RAM_PART_BITS - 100)
+#define HUGE_UNITS  (FIXED_RAM_EXTENT_BYTES / PAGE)
+
+/* A bitmap whose zero parts cannot be read. */
+typedef struct Guarded {
+    unsigned long *bits;
+    unsigned long *parts;
+} Guarded;
+
+static Guarded guarded_new(const uint64_t *set, size_t n)
+{
+    Guarded g;
+
+    g.bits = mmap(NULL, PARTS * FIXED_RAM_PART_BYTES, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    g_assert_true(g.bits != MAP_FAILED);
+    for (size_t i = 0; i < n; i++) {
+        set_bit(set[i], g.bits);
+    }
+    g.parts = fixed_ram_sparse_scan(g.bits, BITS);
+    for (size_t i = 0; i < PARTS; i++) {
+        if (!test_bit(i, g.parts)) {
+            mprotect((uint8_t *)g.bits + i * FIXED_RAM_PART_BYTES,
+                     FIXED_RAM_PART_BYTES, PROT_NONE);
+        }
+    }
+    return g;
+}
+
+static void guarded_free(Guarded *g)
+{
+    munmap(g->bits, PARTS * FIXED_RAM_PART_BYTES);
+    g_free(g->parts);
+}
+
+/* Each bit is found once, in order, and no part without bits is touched. */
+static void check_walk(const uint64_t *set, size_t n)
+{
+    Guarded g = guarded_new(set, n);
+    uint64_t at = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        at = fixed_ram_sparse_next(g.bits, g.parts, BITS, at);
+        g_assert_cmpuint(at, ==, set[i]);
+        g_assert_cmpuint(fixed_ram_sparse_next(g.bits, g.parts, BITS, at), ==,
+                         at);
+        /* The end of a search is the end of what is looked at. */
+        g_assert_cmpuint(fixed_ram_sparse_next(g.bits, g.parts, at, 0), ==,
+                         i ? set[0] : at);
+        at++;
+    }
+    g_assert_cmpuint(fixed_ram_sparse_next(g.bits, g.parts, BITS, at), ==,
+                     BITS);
+    g_assert_cmpuint(fixed_ram_sparse_next(g.bits, g.parts, BITS, BITS), ==,
+                     BITS);
+    guarded_free(&g);
+}
+
+static void test_walk(void)
+{
+    static const uint64_t part = FIXED_RAM_PART_BITS;
+    const uint64_t borders[] = {
+        0, 1, part - 1, part, 3 * part - 1, 5 * part + 77, BITS - 1,
+    };
+    const uint64_t inner[] = { 2 * part, 2 * part + 1, 4 * part - 1 };
+    const uint64_t adjoining[] = { 10, part };
+    const uint64_t last[] = { BITS - 1 };
+
+    check_walk(NULL, 0);
+    check_walk(last, 1);
+    check_walk(inner, ARRAY_SIZE(inner));
+    check_walk(adjoining, ARRAY_SIZE(adjoining));
+    check_walk(borders, ARRAY_SIZE(borders));
+}
+
+static void test_scan(void)
+{
+    g_autofree unsigned long *bits = bitmap_new(BITS);
+    g_autofree unsigned long *none = fixed_ram_sparse_scan(bits, BITS);
+    g_autofree unsigned long *some = NULL;
+
+    g_assert_cmpuint(fixed_ram_sparse_parts(BITS), ==, PARTS);
+    g_assert_true(bitmap_empty(none, PARTS));
+    set_bit(FIXED_RAM_PART_BITS - 1, bits);
+    bitmap_set(bits, 4 * FIXED_RAM_PART_BITS, 2 * FIXED_RAM_PART_BITS);
+    some = fixed_ram_sparse_scan(bits, BITS);
+    g_assert_cmphex(*some, ==, BIT(0) | BIT(4) | BIT(5));
+}
+
+/* The same answers as those of QEMU's own functions. */
+static void test_random(void)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(g_test_rand_int());
+
+    for (unsigned round = 0; round < 50; round++) {
+        g_autofree unsigned long *bits = bitmap_new(BITS);
+        g_autofree unsigned long *parts = NULL;
+
+        for (int i = g_rand_int_range(rand, 0, 40); i; i--) {
+            uint64_t at = g_rand_int_range(rand, 0, BITS);
+            uint64_t most = g_rand_boolean(rand) ? 3 : 2 * FIXED_RAM_PART_BITS;
+
+            bitmap_set(bits, at, MIN(g_rand_int_range(rand, 1, most),
+                                     BITS - at));
+        }
+        parts = fixed_ram_sparse_scan(bits, BITS);
+        for (unsigned i = 0; i < 1000; i++) {
+            uint64_t size = g_rand_int_range(rand, 0, BITS + 1);
+            uint64_t from = g_rand_int_range(rand, 0, BITS + 1);
+
+            g_assert_cmpuint(fixed_ram_sparse_next(bits, parts, size, from),
+                             ==, find_next_bit(bits, size, from));
+        }
+    }
+}
+
+/* --- a page map for much memory and little data --- */
+
+/* How many bytes of the bitmap does the host have memory for? */
+static size_t resident(const unsigned long *bits, uint64_t count)
+{
+    size_t page = qemu_real_host_page_size();
+    uint8_t *begin = QEMU_ALIGN_PTR_UP((uint8_t *)bits, page);
+    size_t pages = count / 8 / page - 1;
+    g_autofree unsigned char *in = g_malloc(pages);
+    size_t n = 0;
+
+    g_assert_cmpint(mincore(begin, pages * page, in), ==, 0);
+    for (size_t i = 0; i < pages; i++) {
+        n += in[i] & 1;
+    }
+    return n * page;
+}
+
+/* Have two loaders take all that is missing, and a third one look again. */
+static void load_all(FixedRamMap *map)
+{
+    FixedRamCursor cursors[2] = { };
+    uint64_t claims = 0;
+    FixedRamClaim claim;
+
+    while (fixed_ram_map_claim_next(map, &cursors[claims++ % 2], false,
+                                    &claim)) {
+        FixedRamRun run = { };
+
+        while (fixed_ram_claim_next(&claim, run.offset + run.length, 0,
+                                    &run)) {
+            fixed_ram_map_receive(map, claim.block, &run, run.length);
+        }
+    }
+    g_assert_cmpuint(fixed_ram_map_left(map), ==, 0);
+    fixed_ram_map_rewind(map);
+    g_assert_false(fixed_ram_map_claim_next(map, &cursors[0], false,
+                                            &claim));
+}
+
+static uint64_t data_bytes(const FixedRamBlock *block)
+{
+    FixedRamRun run = { };
+    uint64_t sum = 0;
+
+    while (fixed_ram_block_next_data(block, run.offset + run.length,
+                                     block->length, 0, &run)) {
+        sum += run.length;
+    }
+    return sum;
+}
+
+/*
+ * What a map of 1 TiB costs depends on the data: with the memory that belongs
+ * to RAM without data the kernel would be busy for longer than the guest may
+ * wait.
+ */
+static void test_tera(void)
+{
+    const uint64_t pages = TiB / PAGE;
+    const uint64_t places[] = { 0, 1, pages / 2 - 1, pages / 2, pages - 1 };
+    g_autoptr(FixedRamMap) map = fixed_ram_map_new();
+    FixedRamBlock *block = block_new("pc.ram", pages, PAGE);
+    g_autoptr(GPtrArray) split = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        set_bit(places[i], block->data);
+    }
+    block->parts = bitmap_new(fixed_ram_sparse_parts(pages));
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        set_bit(places[i] / FIXED_RAM_PART_BITS, block->parts);
+    }
+    block->huge = true;
+    bitmap_set(block->data, pages / 4, HUGE_UNITS);
+    set_bit(pages / 4 / FIXED_RAM_PART_BITS, block->parts);
+    fixed_ram_map_add(map, block);
+    g_assert_cmpuint(map->wanted, ==, (5 + HUGE_UNITS) * PAGE);
+
+    g_assert_cmpuint(data_bytes(block), ==, map->wanted);
+    load_all(map);
+    split = fixed_ram_map_split_extents(map);
+    g_assert_cmpuint(split->len, ==, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        g_assert_true(fixed_ram_map_received(block, places[i]));
+    }
+    /* Five parts have data; the end of a run is looked for in the next one. */
+    g_assert_cmpuint(resident(block->data, pages), <=, 10 * 4096);
+    g_assert_cmpuint(resident(block->pending, pages), <=, 10 * 4096);
+    g_assert_cmpuint(resident(block->absent, pages), <=, 10 * 4096);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/fixed-ram/sparse/walk", test_walk);
+    g_test_add_func("/fixed-ram/sparse/scan", test_scan);
+    g_test_add_func("/fixed-ram/sparse/random", test_random);
+    g_test_add_func("/fixed-ram/sparse/tera", test_tera);
+    return g_test_run();
+}
