@@ -131,27 +131,27 @@ static FixedRamBlock *map_block(const FixedRamRamSection *ram,
                                 const FixedRamBlockInfo *info, bool on_demand,
                                 Error **errp)
 {
-    unsigned long *data = fixed_ram_ramsection_read_bitmap(ram, source, info,
-                                                       errp);
     RAMBlock *rb = qemu_ram_block_by_name(info->name);
-    FixedRamBlock *block;
+    FixedRamBlock *block = g_new0(FixedRamBlock, 1);
 
-    if (!data) {
+    block->data = fixed_ram_ramsection_read_bitmap(ram, source, info,
+                                                   &block->parts, errp);
+    if (!block->data) {
+        g_free(block);
         return NULL;
     }
-    block = g_new0(FixedRamBlock, 1);
     pstrcpy(block->name, sizeof(block->name), info->name);
     block->length = info->length;
     block->pages_offset = info->pages_offset;
     block->page_size = ram->page_size;
     block->unit = on_demand ? qemu_ram_pagesize(rb) : ram->page_size;
-    block->data = data;
     if (!QEMU_IS_ALIGNED(block->length, block->unit)) {
         error_setg(errp, "snapshot '%s': offset 0x%" PRIx64 ": block '%s': "
                    "length 0x%" PRIx64 " is not a multiple of its memory's "
                    "page size %" PRIu64, source->name, info->header_offset,
                    info->name, info->length, block->unit);
-        g_free(data);
+        g_free(block->data);
+        g_free(block->parts);
         g_free(block);
         return NULL;
     }
@@ -310,13 +310,6 @@ bool fixed_ram_ramblocks_zero(const FixedRamMap *map, Error **errp)
     return true;
 }
 
-/* Bytes of @block that the snapshot's pages fill. */
-static uint64_t block_data_bytes(const FixedRamBlock *block)
-{
-    return block->page_size *
-           bitmap_count_one(block->data, block->length / block->page_size);
-}
-
 /*
  * A shared mapping of a file takes room in its file system when it is written,
  * and a store raises SIGBUS if there is none.  What the file has allocated is
@@ -352,7 +345,7 @@ bool fixed_ram_ramblocks_check_room(const FixedRamMap *map,
         const FixedRamBlock *block = fixed_ram_map_block(map, i);
         RAMBlock *rb = qemu_ram_block_by_name(block->name);
 
-        if (!check_room(rb, block_data_bytes(block), name, errp)) {
+        if (!check_room(rb, block->wanted, name, errp)) {
             return false;
         }
     }

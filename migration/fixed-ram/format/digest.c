@@ -12,14 +12,16 @@
 #include "sums.h"
 
 /* Bytes that are read at once. */
-#define PIECE_BYTES     (1 * MiB)
+#define PIECE_BYTES     (256 * KiB)
+
+/* So few that they stay in the CPU's cache. */
+static const uint8_t zeros[64 * KiB];
 
 struct FixedRamDigest {
     FixedRamSource *source;     /* belongs to the caller */
     FixedRamSumStream *sum;     /* NULL in a build without libxxhash */
     uint32_t crc;               /* used in such a build */
     uint64_t *buf;              /* PIECE_BYTES */
-    uint8_t *zeros;             /* PIECE_BYTES; NULL until there is a hole */
 };
 
 FixedRamDigest *fixed_ram_digest_new(FixedRamSource *source)
@@ -36,7 +38,6 @@ void fixed_ram_digest_free(FixedRamDigest *digest)
 {
     fixed_ram_sums_stream_free(digest->sum);
     g_free(digest->buf);
-    g_free(digest->zeros);
     g_free(digest);
 }
 
@@ -60,15 +61,22 @@ static void add_bytes(FixedRamDigest *digest, const void *bytes,
 
 static void add_zeros(FixedRamDigest *digest, uint64_t length)
 {
-    if (!digest->zeros) {
-        digest->zeros = g_malloc0(PIECE_BYTES);
-    }
     while (length) {
-        size_t n = MIN(length, PIECE_BYTES);
+        size_t n = MIN(length, sizeof(zeros));
 
-        add_bytes(digest, digest->zeros, n);
+        add_bytes(digest, zeros, n);
         length -= n;
     }
+}
+
+static uint64_t count_bits(const uint64_t *words, size_t n)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        count += words[i] ? ctpop64(words[i]) : 0;
+    }
+    return count;
 }
 
 static bool add_data(FixedRamDigest *digest, uint64_t offset, size_t length,
@@ -85,8 +93,8 @@ static bool add_data(FixedRamDigest *digest, uint64_t offset, size_t length,
                                errp)) {
         return false;
     }
-    for (size_t i = 0; bits && i < words; i++) {
-        *bits += ctpop64(digest->buf[i]);
+    if (bits) {
+        *bits += count_bits(digest->buf, words);
     }
     add_bytes(digest, digest->buf, length);
     return true;

@@ -5,10 +5,12 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/cutils.h"
 #include "qemu/host-utils.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "ramsection.h"
+#include "../util/sparse.h"
 
 #define RAM_FLAG_MEM_SIZE       0x04
 #define RAM_FLAG_EOS            0x10
@@ -16,6 +18,9 @@
 
 /* A live save writes a section for each of its rounds, day and night. */
 #define MAX_RAM_SECTIONS        (16 * MiB)
+
+/* Bytes of a bitmap that are read at once. */
+#define PIECE_BYTES             (64 * KiB)
 
 FixedRamRamSection *fixed_ram_ramsection_new(uint64_t start,
                                              uint64_t page_size)
@@ -308,33 +313,82 @@ FixedRamRamSection *fixed_ram_ramsection_read(FixedRamReader *r,
     return r->error ? NULL : g_steal_pointer(&ram);
 }
 
+/* A bitmap in memory that begins as zeros, and its parts. */
+typedef struct Bitmap {
+    unsigned long *bits;
+    unsigned long *parts;
+} Bitmap;
+
+/* Copy what is not zero; the memory of all other parts is not touched. */
+static void copy_parts(const Bitmap *bitmap, uint64_t at, const uint8_t *piece,
+                       size_t length)
+{
+    for (size_t i = 0; i < length; i += FIXED_RAM_PART_BYTES) {
+        size_t n = MIN(length - i, FIXED_RAM_PART_BYTES);
+
+        if (!buffer_is_zero(piece + i, n)) {
+            memcpy((uint8_t *)bitmap->bits + at + i, piece + i, n);
+            set_bit((at + i) / FIXED_RAM_PART_BYTES, bitmap->parts);
+        }
+    }
+}
+
+/* Read @length bytes at @offset of the file, except for holes. */
+static bool read_bitmap(const Bitmap *bitmap, FixedRamSource *source,
+                        uint64_t offset, uint64_t length, Error **errp)
+{
+    g_autofree uint8_t *piece = g_malloc(PIECE_BYTES);
+    uint64_t at = 0;
+
+    QEMU_BUILD_BUG_ON(PIECE_BYTES % FIXED_RAM_PART_BYTES);
+    while (at < length) {
+        uint64_t data = fixed_ram_source_next_data(source, offset + at);
+        size_t n;
+
+        /* A part may begin in a hole. */
+        at = MIN(ROUND_DOWN(data - offset, FIXED_RAM_PART_BYTES), length);
+        n = MIN(length - at, PIECE_BYTES);
+        if (!fixed_ram_source_read(source, piece, n, offset + at, errp)) {
+            return false;
+        }
+        copy_parts(bitmap, at, piece, n);
+        at += n;
+    }
+    return true;
+}
+
 unsigned long *
 fixed_ram_ramsection_read_bitmap(const FixedRamRamSection *ram,
                                  FixedRamSource *source,
-                                 const FixedRamBlockInfo *info, Error **errp)
+                                 const FixedRamBlockInfo *info,
+                                 unsigned long **parts, Error **errp)
 {
     uint64_t pages = info->length / ram->page_size;
     uint64_t bytes = fixed_ram_ramsection_bitmap_bytes(info->length,
                                                        ram->page_size);
-    g_autofree unsigned long *bitmap = g_try_malloc(bytes);
+    g_autofree unsigned long *bits = g_try_malloc0(bytes);
+    g_autofree unsigned long *found = bitmap_new(fixed_ram_sparse_parts(pages));
 
     QEMU_BUILD_BUG_ON(sizeof(unsigned long) != sizeof(uint64_t));
 
-    if (!bitmap) {
+    if (!bits) {
         error_setg(errp, "snapshot '%s': block '%s': cannot allocate a bitmap "
                    "of %" PRIu64 " bytes", source->name, info->name, bytes);
         return NULL;
     }
-    if (!fixed_ram_source_read(source, bitmap, bytes, info->bitmap_offset,
-                               errp)) {
+    if (!read_bitmap(&(Bitmap) { bits, found }, source, info->bitmap_offset,
+                     bytes, errp)) {
         error_prepend(errp, "block '%s': ", info->name);
         return NULL;
     }
-    if (pages % 64 && bitmap[pages / 64] >> (pages % 64)) {
+    if (pages % 64 && bits[pages / 64] >> (pages % 64)) {
         error_setg(errp, "snapshot '%s': block '%s': the bitmap at offset 0x%"
                    PRIx64 " has bits set beyond the block's end",
                    source->name, info->name, info->bitmap_offset);
         return NULL;
     }
-    return g_steal_pointer(&bitmap);
+    if (parts) {
+        *parts = g_steal_pointer(&found);
+    }
+    return g_steal_pointer(&bits);
 }

@@ -112,12 +112,16 @@ FixedRamBlockInfo *fixed_ram_ramsection_find(const FixedRamRamSection *ram,
 /**
  * fixed_ram_ramsection_read_bitmap(): read and check a block's bitmap
  *
- * Returns a bitmap with a bit for each page, to be freed by g_free(), or NULL.
- * Any thread.
+ * @parts: receives the parts of the bitmap, see util/sparse.h; may be NULL
+ *
+ * Returns a bitmap with a bit for each page, or NULL.  The caller frees both by
+ * g_free().  Holes of the file are not read, and no memory is taken for parts
+ * that are zero.  Any thread.
  */
 unsigned long *
 fixed_ram_ramsection_read_bitmap(const FixedRamRamSection *ram,
                                  FixedRamSource *source,
-                                 const FixedRamBlockInfo *info, Error **errp);
+                                 const FixedRamBlockInfo *info,
+                                 unsigned long **parts, Error **errp);
 
 #endif

@@ -104,7 +104,7 @@ static void add_mapped_blocks(ToolFile *file)
         FixedRamBlockInfo *info = fixed_ram_ramsection_block(s->ram, i);
         Error *err = NULL;
         unsigned long *data = fixed_ram_ramsection_read_bitmap(
-            s->ram, s->source, info, &err);
+            s->ram, s->source, info, NULL, &err);
 
         if (!data) {
             fixed_ram_snapshot_fail(s, FIXED_RAM_VERDICT_CORRUPT, err);

@@ -21,7 +21,7 @@ static bool read_bitmaps(FixedRamSource *source, const FixedRamRamSection *ram,
     for (size_t i = 0; i < ram->blocks->len; i++) {
         Error *err = NULL;
         g_autofree unsigned long *bitmap = fixed_ram_ramsection_read_bitmap(
-            ram, source, fixed_ram_ramsection_block(ram, i), &err);
+            ram, source, fixed_ram_ramsection_block(ram, i), NULL, &err);
 
         if (!bitmap) {
             check_error(err);

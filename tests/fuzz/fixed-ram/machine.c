@@ -64,8 +64,9 @@ static FixedRamBlock *map_block(const Machine *m,
                                 FixedRamSource *source, uint64_t unit,
                                 const FixedRamBlockInfo *info, Error **errp)
 {
+    unsigned long *parts = NULL;
     unsigned long *data = fixed_ram_ramsection_read_bitmap(ram, source, info,
-                                                       errp);
+                                                           &parts, errp);
     FixedRamBlock *block;
 
     if (!data) {
@@ -79,6 +80,7 @@ static FixedRamBlock *map_block(const Machine *m,
     block->page_size = ram->page_size;
     block->unit = info->length % unit ? ram->page_size : unit;
     block->data = data;
+    block->parts = parts;
     block->huge = true;
     return block;
 }

@@ -64,7 +64,7 @@ static void check_block(Image *img, const FixedRamSnapshot *s, unsigned i)
     g_assert_cmpuint(info->pages_offset, ==,
                      ROUND_UP(info->bitmap_offset, MiB));
     bitmap = fixed_ram_ramsection_read_bitmap(s->ram, &img->parent, info,
-                                              &error_abort);
+                                              NULL, &error_abort);
     for (uint64_t page = 0; page < image_block_pages[i]; page++) {
         g_assert_cmpint(test_bit(page, bitmap), ==, image_holds_page(i, page));
     }
@@ -419,7 +419,7 @@ static void test_read_error(void)
     expect_refused(img, NULL, "Input/output error");
     g_assert_null(fixed_ram_ramsection_read_bitmap(
                       s->ram, &img->parent,
-                      fixed_ram_ramsection_block(s->ram, 0), &err));
+                      fixed_ram_ramsection_block(s->ram, 0), NULL, &err));
     check_error(err, words, ARRAY_SIZE(words));
 }
 
@@ -437,7 +437,7 @@ static void expect_bad_bitmap(Image *img, unsigned i, const char *what)
     }
     g_assert_null(fixed_ram_ramsection_read_bitmap(
                       s->ram, &img->parent,
-                      fixed_ram_ramsection_block(s->ram, i), &err));
+                      fixed_ram_ramsection_block(s->ram, i), NULL, &err));
     check_error(err, words, ARRAY_SIZE(words));
 }
 
@@ -475,7 +475,7 @@ static void check_bounds(Image *img, const FixedRamSnapshot *s)
         end = info->pages_offset + info->length;
         g_assert_cmpuint(end, <=, img->parent.size);
         g_free(fixed_ram_ramsection_read_bitmap(s->ram, &img->parent, info,
-                                                &err));
+                                                NULL, &err));
         error_free(err);
     }
 }
