@@ -3,7 +3,9 @@
 """Draw what scripts/bench measured: a guest's rate of work over time, by the
 way it is loaded. The tables have all other figures.
 
-Needs Debian's python3-matplotlib. The output is work.svg and work.png.
+Needs Debian's python3-matplotlib. The output is two pictures, each as SVG and
+as PNG: work, of a guest that was saved at work, against base; and sets, of two
+guests that touch memory in rounds, with and without a working set.
 """
 
 import argparse
@@ -27,8 +29,16 @@ LABELS = {
     "percent-10": "on demand, a tenth loaded first",
     "on-demand": "on demand",
 }
-COLOURS = {"base-plain": BASE, "base-direct": BASE, "percent-10": OTHER,
+EAGER = "fixed-ram-direct"
+SETS = {EAGER: "eager", "on-demand": "on demand",
+        "on-demand-set": "on demand, working set"}
+GUESTS = (("storms", "full_ms", "full rate", "pages touched at random"),
+          ("sets", "ninety_ms", "90 % of full rate", "with locality"))
+COLOURS = {EAGER: BASE, "on-demand-set": OURS, "base-plain": BASE, "base-direct": BASE, "percent-10": OTHER,
            "on-demand": OURS}
+# where there are three of ours
+SETS_COLOURS = {**COLOURS, "on-demand": OTHER}
+
 
 def gib(mib):
     return f"{mib / 1024:g} GiB"
@@ -39,6 +49,12 @@ def guest_text(report):
     return f"guest of {gib(guest['memory_mib'])}"
 
 
+def inner(data, *path):
+    for key in path:
+        data = (data or {}).get(key)
+    return data or {}
+
+
 def best_base(modes, key):
     """That of base's modes with the best median"""
     known = [name for name in BASE_MODES
@@ -47,36 +63,42 @@ def best_base(modes, key):
                key=lambda name: modes[name]["summary"][key]["median"])
 
 
-def typical(data):
+def typical(data, key="ninety_ms"):
     """The run in the middle, by when it worked at full rate"""
-    runs = [run for run in data["runs"] if run.get("full_rate")]
-    runs.sort(key=lambda run: run["ninety_ms"] or float("inf"))
+    runs = [run for run in data.get("runs", ()) if run.get("full_rate")]
+    runs.sort(key=lambda run: run[key] or float("inf"))
     return runs[(len(runs) - 1) // 2] if runs else None
 
 
-def work_panel(axes, name, run, end):
+def draw_rate(axes, run, start, end, colour):
+    """The work of a run's intervals, of which the first begins at start"""
     series = [entry for entry in run["series"] if entry[0] / 1000 < end + 0.2]
-    start = series[0][0] - 100
     edges = [start / 1000] + [entry[0] / 1000 for entry in series]
     share = [100 * entry[1] / run["full_rate"] for entry in series]
-    colour = COLOURS[name]
-
     axes.stairs(share, edges, fill=True, color=colour, alpha=0.35)
     axes.stairs(share, edges, color=colour, linewidth=1.2)
-    axes.set_title(LABELS[name], loc="left", color=colour,
-                   fontweight="bold", fontsize=12, pad=24)
+    mark_loaded(axes, run["loaded_ms"] / 1000, end)
+    if start / 1000 > 0.25 * end:
+        axes.text(start / 2000, 50, "the guest waits", color=FAINT,
+                  ha="center", va="center")
+    axes.set_ylim(0, 145)
+    axes.set_yticks((0, 50, 100))
+    axes.set_xlim(0, end)
+
+
+def label(axes, title, texts, colour):
+    axes.set_title(title, loc="left", color=colour, fontweight="bold",
+                   fontsize=12, pad=24)
+    axes.text(0, 1.06, "   ·   ".join(texts), transform=axes.transAxes)
+
+
+def work_panel(axes, name, run, end):
     texts = [f"first output after {duration(run['first_output_ms'])}"]
     if run["ninety_ms"]:
         texts.append(f"90 % of full rate after {duration(run['ninety_ms'])}")
     texts.append(f"all loaded after {duration(run['loaded_ms'])}")
-    axes.text(0, 1.06, "   ·   ".join(texts), transform=axes.transAxes)
-    mark_loaded(axes, run["loaded_ms"] / 1000, end)
-    if run["first_output_ms"] / 1000 > 0.25 * end:
-        axes.text(run["first_output_ms"] / 2000, 50, "the guest waits",
-                  color=FAINT, ha="center", va="center")
-    axes.set_ylim(0, 145)
-    axes.set_yticks((0, 50, 100))
-    axes.set_xlim(0, end)
+    label(axes, LABELS[name], texts, COLOURS[name])
+    draw_rate(axes, run, run["series"][0][0] - 100, end, COLOURS[name])
 
 
 def mark_loaded(axes, at, end):
@@ -112,15 +134,64 @@ def draw_work(report, filling):
     return figure
 
 
+def set_runs(report, filling):
+    """Of each guest that was measured: its texts, and (name, run, when it
+    worked at full rate) of each way to load it
+    """
+    for section, key, what, text in GUESTS:
+        modes = inner(report, section, filling, "modes")
+        runs = [(name, typical(modes.get(name, {}), key)) for name in SETS]
+        runs = [(name, run, run[key]) for name, run in runs if run]
+        if runs:
+            yield what, text, runs
+
+
+def last_second(runs):
+    """A little after all is loaded"""
+    return max(max(run["loaded_ms"], full or 0)
+               for _, run, full in runs) / 1000 * 1.15 + 0.2
+
+
+def set_column(column, what, runs):
+    end = last_second(runs)
+    for axes, (name, run, full) in zip(column, runs):
+        label(axes, SETS[name],
+              [f"{what} after {duration(full)}" if full
+               else f"{what} not reached"], SETS_COLOURS[name])
+        # it was told to begin when it ran, or was at work when it was saved
+        start = min(run["running_ms"], run["first_output_ms"])
+        draw_rate(axes, run, start, end, SETS_COLOURS[name])
+    column[-1].set_xlabel("seconds since migrate-incoming")
+
+
+def draw_sets(report, filling):
+    guests = list(set_runs(report, filling))
+    if not guests:
+        return None
+    rows = max(len(runs) for _, _, runs in guests)
+    figure, panels = pyplot.subplots(
+        rows, len(guests), sharex="col", sharey=True, squeeze=False,
+        figsize=(8.6, 1.3 + 1.75 * rows))
+    for column, (what, text, runs) in enumerate(guests):
+        set_column(panels[:, column], what, runs)
+        panels[0, column].text(0, 1.62, f"{guest_text(report)}, {text}",
+                               fontsize=12,
+                               transform=panels[0, column].transAxes)
+    figure.supylabel("guest's work, % of its full rate", fontsize=11, x=0.015)
+    figure.tight_layout(h_pad=1.2)
+    return figure
+
+
 def draw(report, output, filling):
     output.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
-        figure = draw_work(report, filling)
-        for suffix in (".png", ".svg"):
-            path = output / ("work" + suffix)
-            path.unlink(missing_ok=True)    # not an earlier report's
-            if figure:
-                save(figure, path)
+        for name, figure in (("work", draw_work(report, filling)),
+                             ("sets", draw_sets(report, filling))):
+            for suffix in (".png", ".svg"):
+                path = output / (name + suffix)
+                path.unlink(missing_ok=True)    # not an earlier report's
+                if figure:
+                    save(figure, path)
 
 
 def main():

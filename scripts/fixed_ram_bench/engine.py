@@ -7,7 +7,7 @@ from fixed_ram.child import run_json
 from fixed_ram.session import temporary_file
 
 from .disk import file_rate, random_reads
-from .stats import measured
+from .turns import alternate
 
 MODES = ("engine", "naive", "mapping")
 LOADERS = 4
@@ -43,16 +43,6 @@ def warm(plan, files, **options):
     return touch(plan, files.warm, plan.scale.warm_mib, **options)
 
 
-def alternate(plan, title, things):
-    """things: name -> what measures it; each of them once a round"""
-    runs = {name: [] for name in things}
-    for number in range(plan.rounds):
-        for name in plan.in_turns(list(things), number):
-            plan.progress.update(f"{number + 1}/{plan.rounds} {title}: {name}")
-            runs[name].append({"round": number, **things[name]()})
-    return {name: measured(each) for name, each in runs.items()}
-
-
 # ---- what is measured ----
 
 SCALING = {
@@ -72,7 +62,7 @@ def scaling(plan, files):
                 options = {"mode": mode, "touchers": count,
                            "loaders": LOADERS, **SCALING[cache](plan.scale)}
                 things[f"{cache.__name__}-{mode}-{count}"] = (
-                    lambda cache=cache, options=options:
+                    lambda _, cache=cache, options=options:
                     cache(plan, files, **options))
     return alternate(plan, "touching threads", things)
 
@@ -84,8 +74,8 @@ def loaders_in_the_way(plan, files, holes):
                "span": min(SPAN_MIB, plan.scale.cold_mib),
                "zero_every": holes}
     return alternate(plan, "loaders on and off", {
-        "off": lambda: cold(plan, files, loaders=0, **options),
-        "on": lambda: cold(plan, files, loaders=LOADERS, **options)})
+        "off": lambda _: cold(plan, files, loaders=0, **options),
+        "on": lambda _: cold(plan, files, loaders=LOADERS, **options)})
 
 
 def storm(plan, files, holes):
@@ -95,13 +85,13 @@ def storm(plan, files, holes):
                "finish": True, "zero_every": holes}
     data = 1 - 1 / holes if holes else 1
 
-    def engine():
+    def engine(_):
         result = cold(plan, files, **options)
         return {**result, "data_mib_s": result["mib_per_s"] * data}
 
     things = {"engine": engine}
     if plan.fio:
-        things["fio"] = lambda: file_rate(plan, files.cold)
+        things["fio"] = lambda _: file_rate(plan, files.cold)
     return alternate(plan, "a storm of faults", things)
 
 
@@ -115,9 +105,9 @@ def tail(plan, files, holes):
                "touches": plan.scale.cold_touches,
                "span": plan.scale.cold_mib, "loaders": LOADERS,
                "zero_every": holes}
-    things = {"engine": lambda: cold(plan, files, **options)}
+    things = {"engine": lambda _: cold(plan, files, **options)}
     if plan.fio:
-        things["fio"] = lambda: random_reads(plan, files.cold, True)
+        things["fio"] = lambda _: random_reads(plan, files.cold, True)
     return alternate(plan, "latency", things)
 
 
@@ -128,7 +118,7 @@ def throughput(plan, files, holes):
                "span": plan.scale.warm_mib, "loaders": LOADERS,
                "zero_every": holes}
     return alternate(plan, "every page once", {
-        mode: lambda mode=mode: warm(plan, files, mode=mode, **options)
+        mode: lambda _, mode=mode: warm(plan, files, mode=mode, **options)
         for mode in ("engine", "naive")})
 
 

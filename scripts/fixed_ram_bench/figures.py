@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from .engine import HOLES
 from .engine import MODES as ENGINE_MODES
-from .modes import (FILLINGS, GROWTH, LIGHT, MODES, SAVES, SPARSE_SAVES, WORK,
-                    is_on_demand)
+from .modes import (FILLINGS, GROWTH, LIGHT, LOAD_CHOICES, MODES, SAVE_CHOICE,
+                    SAVES, SETS, SPARSE_SAVES, STORMS, WORK, is_on_demand)
 from .stats import is_figure
 
 MIB = 2**20
@@ -50,10 +50,13 @@ RUNNING = Figure("running_ms", "running")
 OUTPUT = Figure("first_output_ms", "output")
 LOADED = Figure("loaded_ms", "loaded")
 GAP = Figure("gap_ms", "gap")
+NINETY = Figure("ninety_ms", "90 %", may_be_none=True)
 FAULTS = (Figure("fault_p50_us", "p50", of=is_on_demand),
           Figure("fault_p99_us", "p99", of=is_on_demand),
           Figure("fault_max_us", "max", of=is_on_demand),
           Figure("faults", of=is_on_demand))
+# with a working set there may be no fault at all
+FEW_FAULTS = tuple(replace(figure, may_be_none=True) for figure in FAULTS)
 COST = (Figure("read_bytes", "read", MIB), Figure("cpu_s", "CPU", digits=1))
 MEMORY = (Figure("extra_mib", "extra"), Figure("resident_mib", "resident"))
 HUGE = Figure("huge_mib", "huge")
@@ -68,9 +71,12 @@ def untitled(*figures):
 LIGHT_FIGURES = (RUNNING, OUTPUT, LOADED, GAP, *FAULTS, *COST, *MEMORY, HUGE,
                  TOUCHED)
 WORK_FIGURES = (RUNNING, OUTPUT, Figure("half_ms", "50 %", may_be_none=True),
-                Figure("ninety_ms", "90 %", may_be_none=True), LOADED,
-                Figure("stall_ms", "stall"), GAP, *FAULTS, *COST,
+                NINETY, LOADED, Figure("stall_ms", "stall"), GAP, *FAULTS, *COST,
                 *untitled(*MEMORY, HUGE), TOUCHED, Figure("full_rate"))
+ROUND_FIGURES = (RUNNING, OUTPUT, Figure("first_round_ms", "round"), NINETY,
+                 Figure("full_ms", "full", may_be_none=True), LOADED,
+                 Figure("steady_us", "steady"), Figure("stall_ms", "stall"),
+                 *FEW_FAULTS, HUGE, Figure("full_rate"))
 GROWTH_FIGURES = (RUNNING, OUTPUT, LOADED, *COST, *MEMORY)
 SAVE_FIGURES = (
     Figure("saved_ms", "saved"), Figure("stable_ms", "stable"),
@@ -79,6 +85,8 @@ SAVE_FIGURES = (
     Figure("disk_bytes", "on disk", MIB), Figure("cpu_s", "CPU", digits=1),
     Figure("rss_mib", "RSS"), Figure("tables_mib", "tables"),
     Figure("issued_mib_s"), Figure("disk_share"))
+SETTINGS_FIGURES = (RUNNING, OUTPUT, LOADED, *COST)
+TERA_FIGURES = (Figure("running_ms"), Figure("saved_ms"), Figure("disk_mib"))
 RATE_FIGURES = (Figure("mib_s"),)
 LATENCY_FIGURES = (Figure("p50_us"), Figure("p99_us"))
 TOUCH_FIGURES = (Figure("pages_per_s"), *LATENCY_FIGURES, Figure("touch_s"))
@@ -99,6 +107,8 @@ class Measured:
     checked: str = ""
 
     def missing(self):
+        if "skipped" in (self.data or {}):
+            return
         runs = (self.data or {}).get("runs") or []
         if not runs:
             yield f"{self.where}: no run"
@@ -116,12 +126,38 @@ def inner(data, *path):
     return data
 
 
-def loads(section, names, figures):
-    for filling in FILLINGS:
+def loads(section, names, figures, fillings=FILLINGS):
+    for filling in fillings:
         for name in names:
             yield Measured(f"{filling} {name}",
                            inner(section, filling, "modes", name), figures,
                            name, "verified")
+
+
+def at_work(section, names):
+    """In small runs one filling has to do"""
+    return loads(section, names, ROUND_FIGURES, section or FILLINGS)
+
+
+def settings(section):
+    every = [(choice, "loads", SETTINGS_FIGURES, "verified")
+             for choice in LOAD_CHOICES.values()]
+    every.append((SAVE_CHOICE, "saves", SAVE_FIGURES, "checked"))
+    for filling in section or FILLINGS:
+        for choice, part, figures, checked in every:
+            for name in (choice.default, *choice.explicit):
+                yield Measured(f"{filling} {name}",
+                               inner(section, filling, part, name), figures,
+                               name, checked)
+
+
+def tera(section):
+    if "skipped" in (section or {}):
+        return
+    for key in ("small_mib", "large_mib"):
+        size = str(inner(section, key))
+        yield Measured(f"{size} MiB", inner(section, "sizes", size),
+                       TERA_FIGURES)
 
 
 def growth(section):
@@ -164,8 +200,12 @@ def engine(section):
 SECTIONS = {
     "light": lambda section: loads(section, LIGHT, LIGHT_FIGURES),
     "work": lambda section: loads(section, WORK, WORK_FIGURES),
+    "storms": lambda section: at_work(section, STORMS),
+    "sets": lambda section: at_work(section, SETS),
     "growth": growth,
     "save": saves,
+    "settings": settings,
+    "tera": tera,
     "disk": disk,
     "engine": engine,
 }
@@ -174,7 +214,7 @@ SECTIONS = {
 def missing(report, name):
     """What a section of the report, or a target, does not have"""
     if name == "targets":
-        return [f"row {row['row']} has no figure"
-                for row in report["targets"] if row["holds"] is None]
+        return [f"row {row['row']} has no figure" for row in report["targets"]
+                if row["holds"] is None and not row["skipped"]]
     return [text for measured in SECTIONS[name](report.get(name))
             for text in measured.missing()]

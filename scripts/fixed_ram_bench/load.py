@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One load of a snapshot, and what it is measured by."""
 
+from contextlib import contextmanager
 import re
 import time
 
@@ -112,6 +113,14 @@ def prepare(guest, mode):
         guest.qmp.execute("migrate-set-parameters", mode.parameters)
 
 
+def start_activity(guest, activity, snapshot):
+    """What was idle when it was saved begins to work"""
+    if activity.on_resume:
+        guest.qmp.wait_event("RESUME", 600)
+        guest.serial.send(f"{activity.command} "
+                          f"{activity.argument or snapshot.fill}")
+
+
 def start_touching(guest, mode, snapshot):
     guest.qmp.wait_event("RESUME", 600)
     return guest.serial.send(f"touch {mode.touches} {TOUCH_SEED} "
@@ -126,31 +135,41 @@ def touch_figures(guest, mark):
     return {"touch_s": int(got[2]) / 1e6, "touch_max_us": int(got[3])}
 
 
-def load(plan, snapshot, name, check=False, settle=True):
-    """One load; its figures"""
-    mode = MODES[name]
-    activity = ACTIVITIES[snapshot.activity]
-    progress = Prefixed(plan.progress, name)
+@contextmanager
+def loading(plan, snapshot, mode):
+    """A guest whose load has just begun: (guest, Watched)"""
     set_cache(mode, snapshot, plan)
     with Guest(plan.qemu, plan.kernel, plan.initrd, snapshot.memory,
                plan.accel, ("-incoming", "defer")) as guest:
         prepare(guest, mode)
         watched = Watched(guest, snapshot.memory)
         watched.go(snapshot.path)
+        yield guest, watched
+
+
+def start_figures(guest, watched):
+    return {"running_ms": watched.ms(guest.qmp.wait_event("RESUME", 30)[0]),
+            "first_output_ms": watched.ms(guest.serial.wait_first_byte(60))}
+
+
+def load(plan, snapshot, name, check=False, settle=True):
+    """One load; its figures"""
+    mode = MODES[name]
+    activity = ACTIVITIES[snapshot.activity]
+    progress = Prefixed(plan.progress, name)
+    with loading(plan, snapshot, mode) as (guest, watched):
         if mode.touches:
             mark = start_touching(guest, mode, snapshot)
         loaded = wait_loaded(guest, name, snapshot.data_bytes, progress)
-        result = {"loaded_ms": watched.ms(loaded), **watched.at_the_end()}
-        running = guest.qmp.wait_event("RESUME", 30)[0]
-        result["running_ms"] = watched.ms(running)
-        output = guest.serial.wait_first_byte(60)
-        result["first_output_ms"] = watched.ms(output)
+        result = {"loaded_ms": watched.ms(loaded), **watched.at_the_end(),
+                  **start_figures(guest, watched)}
         result.update(fault_figures(guest.qmp.execute("query-migrate")))
         if mode.touches:
             result.update(touch_figures(guest, mark))
         if settle:
             result.update(watched.settled_huge_pages(plan.scale))
-        watch(guest, activity, watched, max(loaded, output), plan)
+        watch(guest, activity, watched,
+              max(loaded, guest.serial.first_byte), plan)
         result.update(rates.figures(guest.serial.lines, watched, loaded,
                                     activity))
         if check:

@@ -11,6 +11,7 @@ class Mode(NamedTuple):
     parameters: dict = {}
     warm: bool = False          # the file in the page cache, on purpose
     touches: int = 0            # at random, from the moment the guest runs
+    has_set: bool = False       # the snapshot with a recorded working set
 
 
 BASE = ("mapped-ram",)
@@ -18,40 +19,72 @@ MULTIFD = BASE + ("multifd",)
 OURS = ("fixed-ram",)
 DEMAND = OURS + ("postcopy-ram",)
 DIRECT = {"direct-io": True}
+BUFFERED = {"direct-io": False}
 PERCENT = {**DIRECT, "fixed-ram-precopy-percent": 10}
 CHANNELS = {**DIRECT, "multifd-channels": 4}
 UNVERIFIED = {"fixed-ram-verify": False}
 
+# without a parameter: as it is for a user that sets none
 MODES = {
     "base-plain": Mode(BASE),
     "base-direct": Mode(MULTIFD, CHANNELS),
     "fixed-ram": Mode(OURS),
+    "fixed-ram-warm": Mode(OURS, warm=True),
     "fixed-ram-direct": Mode(OURS, DIRECT),
+    "fixed-ram-direct-warm": Mode(OURS, DIRECT, warm=True),
+    "fixed-ram-buffered": Mode(OURS, BUFFERED),
+    "fixed-ram-buffered-warm": Mode(OURS, BUFFERED, warm=True),
     "fixed-ram-unverified": Mode(OURS, {**DIRECT, **UNVERIFIED}),
     "on-demand": Mode(DEMAND, DIRECT),
+    "on-demand-direct-warm": Mode(DEMAND, DIRECT, warm=True),
     "on-demand-unverified": Mode(DEMAND, {**DIRECT, **UNVERIFIED}),
-    "on-demand-buffered": Mode(DEMAND),
+    "on-demand-default": Mode(DEMAND),
+    "on-demand-buffered": Mode(DEMAND, BUFFERED),
+    "on-demand-buffered-warm": Mode(DEMAND, BUFFERED, warm=True),
     "on-demand-warm": Mode(DEMAND, warm=True),
     "on-demand-touched": Mode(DEMAND, DIRECT, touches=5000),
+    "on-demand-set": Mode(DEMAND, DIRECT, has_set=True),
     "percent-10": Mode(DEMAND, PERCENT),
 }
 
 BASE_MODES = ("base-plain", "base-direct")
 EAGER_MODES = ("fixed-ram", "fixed-ram-direct")
-LIGHT = tuple(MODES)
+LIGHT = (*BASE_MODES, *EAGER_MODES, "fixed-ram-unverified", "on-demand",
+         "on-demand-unverified", "on-demand-buffered", "on-demand-warm",
+         "on-demand-touched", "percent-10")
 WORK = ("base-plain", "base-direct", "fixed-ram", "on-demand",
         "on-demand-warm", "percent-10")
 GROWTH = ("base-plain", "on-demand")
+STORMS = ("fixed-ram-direct", "on-demand", "on-demand-set")
+SETS = (*BASE_MODES, *STORMS)
+
+
+class Choice(NamedTuple):
+    """Settings left alone, and those that a user might have chosen"""
+    default: str
+    explicit: tuple
+
+
+LOAD_CHOICES = {
+    "eager": Choice("fixed-ram", ("fixed-ram-direct", "fixed-ram-buffered")),
+    "eager warm": Choice("fixed-ram-warm", ("fixed-ram-direct-warm",
+                                            "fixed-ram-buffered-warm")),
+    "on demand": Choice("on-demand-default", ("on-demand",
+                                              "on-demand-buffered")),
+    "on demand warm": Choice("on-demand-warm", ("on-demand-direct-warm",
+                                                "on-demand-buffered-warm")),
+}
 
 
 class Save(NamedTuple):
+    """parameters: beside SAVE_DEFAULTS; None: neither these nor those"""
     capabilities: tuple
     parameters: dict = {}
 
     @property
     def has_sums(self):
         return (self.capabilities[0] == "fixed-ram"
-                and self.parameters.get("fixed-ram-verify", True))
+                and (self.parameters or {}).get("fixed-ram-verify", True))
 
 
 # for each save, unless its mode says something else; 0: no limit
@@ -67,6 +100,9 @@ SAVES = {
     "fixed-ram-direct": Save(OURS, DIRECT),
     "fixed-ram-direct-no-sums": Save(OURS, {**DIRECT, **UNVERIFIED}),
 }
+DEFAULT_SAVE = "fixed-ram-default"
+EVERY_SAVE = {**SAVES, DEFAULT_SAVE: Save(OURS, None)}
+SAVE_CHOICE = Choice(DEFAULT_SAVE, ("fixed-ram", "fixed-ram-direct"))
 
 BASE_BUFFERED_SAVES = ("base-plain", "base-multifd")
 BASE_DIRECT_SAVES = ("base-multifd-direct",)
@@ -79,18 +115,24 @@ def is_on_demand(name):
 
 
 class Activity(NamedTuple):
-    """What the guest does while it is saved, and goes on with afterwards"""
+    """What the guest does while it is saved, and goes on with afterwards
+
+    on_resume: it is idle while it is saved, and begins when it was loaded
+    """
     command: str                # of the guest program
-    argument: str
+    argument: str               # "": all that was filled
     line: str                   # what each of its lines looks like
-    period_ms: int              # between two of them
-    lines: int                  # so many come before the guest is saved
+    lines: int = 0              # so many come before the guest is saved
+    on_resume: bool = False
 
 
+ROUND_LINE = r"^touch-\w+ (\d+) t=(\d+) stall=(\d+) us=(\d+)"
 ACTIVITIES = {
-    "light": Activity("tick", "20", r"^tick (\d+) t=(\d+)", 20, 5),
-    "work": Activity("work", "256", r"^work (\d+) t=(\d+) stall=(\d+)", 100,
-                     20),
+    "light": Activity("tick", "20", r"^tick (\d+) t=(\d+)", 5),
+    "work": Activity("work", "256", r"^work (\d+) t=(\d+) stall=(\d+)", 20),
     # a first output that hardly depends on when in its period it was saved
-    "growth": Activity("tick", "2", r"^tick (\d+) t=(\d+)", 2, 50),
+    "growth": Activity("tick", "2", r"^tick (\d+) t=(\d+)", 50),
+    # with locality, as "work"; and without any
+    "local": Activity("touch-local", "256", ROUND_LINE, 200),
+    "random": Activity("touch-random", "", ROUND_LINE, on_resume=True),
 }

@@ -15,6 +15,9 @@ from fixed_ram.qmp import Failure
 
 SMALLEST_MIB = 768
 STEP_MIB = 256
+# the sections that have snapshots of the large guest of their own
+SNAPSHOTS = {"light", "work", "storms", "sets"}
+WITH_A_SET = {"storms", "sets"}
 
 
 class Scale(NamedTuple):
@@ -26,6 +29,9 @@ class Scale(NamedTuple):
     sparse: int             # a guest of which little is ever touched
     sparse_fill: int
     watch_s: float          # how long the work is watched after the load
+    work_fillings: int      # of how many storms, sets and settings are measured
+    record_s: int           # how long a working set is recorded
+    settings_fill: int      # of guests that are saved as users save them
     settle_s: float         # how long huge pages may take to be collected
     quiet_s: float          # their number unchanged for so long: all there
     fio_s: float
@@ -40,16 +46,16 @@ class Scale(NamedTuple):
 
 FULL = Scale(memory=8192, fill=7, rounds=5,
              growth=(1024, 2048, 4096, 8192, 16384), growth_fill=512,
-             sparse=16384, sparse_fill=176,
-             watch_s=3, settle_s=60, quiet_s=1, fio_s=3, fio_mib=4096,
-             write_mib=2048, cold_mib=4096, warm_mib=1024, cold_touches=2000,
-             warm_touches=20000, touchers=(1, 2, 4, 8))
-QUICK = Scale(memory=768, fill=4, rounds=1, growth=(512, 1024),
-              growth_fill=128, sparse=2048, sparse_fill=64,
-              watch_s=1, settle_s=2, quiet_s=0.3, fio_s=0.3,
+             sparse=16384, sparse_fill=176, watch_s=3, work_fillings=2,
+             record_s=5, settings_fill=2048, settle_s=60, quiet_s=1, fio_s=3,
+             fio_mib=4096, write_mib=2048, cold_mib=4096, warm_mib=1024,
+             cold_touches=2000, warm_touches=20000, touchers=(1, 2, 4, 8))
+QUICK = Scale(memory=768, fill=4, rounds=1,
+              growth=(512, 1024), growth_fill=128,
+              sparse=2048, sparse_fill=64, watch_s=1, work_fillings=1,
+              record_s=2, settings_fill=128, settle_s=2, quiet_s=0.3, fio_s=0.3,
               fio_mib=256, write_mib=128, cold_mib=256, warm_mib=128,
-              cold_touches=300,
-              warm_touches=3000, touchers=(1, 2, 4, 8))
+              cold_touches=300, warm_touches=3000, touchers=(1, 2, 4, 8))
 
 
 @dataclass
@@ -67,6 +73,7 @@ class Plan:
     growth: tuple = ()
     sparse: int = 0
     kernel: Path = None
+    parameters: tuple = ()  # of migrations, that this QEMU has
     accel: str = "tcg"
     accel_text: str = ""
     fio: object = None
@@ -90,6 +97,11 @@ class Plan:
     @property
     def snapshot_tool(self):
         return self.build / "qemu-snapshot"
+
+    @property
+    def work_fillings(self):
+        """The last one counts most: its zero pages make it harder"""
+        return self.fillings[-self.scale.work_fillings:]
 
     def in_turns(self, things, number):
         """In a round another one is first, every other round goes backwards"""
@@ -124,7 +136,10 @@ class Plan:
         return memory + self._filled(memory) + RESERVE_MIB
 
     def _disk_for(self, memory):
-        snapshots = 2 * len(self.fillings) if self.snapshots else 1
+        kinds = max(1, len(SNAPSHOTS & set(self.sections)))
+        snapshots = kinds * len(self.fillings) if self.snapshots else 1
+        # the copies with a working set, and the packed pages of that
+        snapshots += bool(WITH_A_SET & set(self.sections))
         return (snapshots * (self._filled(memory) + GUEST_RESERVE_MIB)
                 + self.scale.write_mib + RESERVE_MIB)
 

@@ -9,7 +9,7 @@ from fixed_ram.child import finish
 from fixed_ram.qmp import Failure
 from fixed_ram.steps import capabilities
 
-from .modes import SAVE_DEFAULTS, SAVES
+from .modes import EVERY_SAVE, SAVE_DEFAULTS
 
 SAVE_S = 1800
 CHECK_S = 600
@@ -28,13 +28,14 @@ def stop(guest):
 
 def prepare(guest, mode):
     """Nothing of the mode before stays"""
-    every = {name for each in SAVES.values() for name in each.capabilities}
+    every = {name for each in EVERY_SAVE.values() for name in each.capabilities}
     guest.qmp.execute("migrate-set-capabilities",
                       capabilities(*sorted(every), state=False))
     guest.qmp.execute("migrate-set-capabilities",
                       capabilities("events", *mode.capabilities))
-    guest.qmp.execute("migrate-set-parameters",
-                      {**SAVE_DEFAULTS, **mode.parameters})
+    if mode.parameters is not None:
+        guest.qmp.execute("migrate-set-parameters",
+                          {**SAVE_DEFAULTS, **mode.parameters})
 
 
 def make_way(path):
@@ -95,7 +96,7 @@ def settle(guest):
 
 def save(guest, path, name):
     """One save; its figures"""
-    prepare(guest, SAVES[name])
+    prepare(guest, EVERY_SAVE[name])
     make_way(path)
     stop(guest)
     guest.qmp.events.clear()
@@ -133,7 +134,7 @@ def check(plan, path, name):
     if status == GOOD:
         return "good"
     if status == NOTHING_TO_VERIFY_BY:
-        if SAVES[name].has_sums:
+        if EVERY_SAVE[name].has_sums:
             plan.note(f"{name} wrote no checksums")
         return "nothing to verify by"
     said = " | ".join((err or out).strip().split("\n"))[-300:]

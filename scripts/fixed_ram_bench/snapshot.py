@@ -50,7 +50,8 @@ def make(plan, path, memory, filled, filling, activity):
                plan.accel) as guest:
         boot(guest, plan.progress)
         fill(guest, filled, plan.progress, filling == "fragmented")
-        mark = guest.serial.send(f"{doing.command} {doing.argument}")
+        if not doing.on_resume:
+            mark = guest.serial.send(f"{doing.command} {doing.argument}")
         for _ in range(doing.lines):
             guest.serial.wait_line(doing.line, 60, mark)
             mark = len(guest.serial.lines)

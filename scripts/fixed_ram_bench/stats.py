@@ -27,19 +27,22 @@ def measured(runs):
     return {"runs": runs, "summary": summarise(runs)}
 
 
-def pair_ratios(ours, theirs, key, their_key=None):
-    """One ratio a round, of runs that stand beside each other"""
+def pairs(ours, theirs, key, their_key=None):
+    """One pair a round, of runs that stand beside each other"""
     by_round = {run["round"]: run for run in theirs}
-    ratios = []
     for run in ours:
         other = by_round.get(run["round"])
         mine = run.get(key)
         yours = other and other.get(their_key or key)
-        if is_figure(mine) and is_figure(yours) and yours:
-            ratios.append(mine / yours)
-    return ratios
+        if is_figure(mine) and is_figure(yours):
+            yield mine, yours
 
 
 def median_ratio(*args):
-    ratios = pair_ratios(*args)
+    ratios = [mine / yours for mine, yours in pairs(*args) if yours]
     return median(ratios) if ratios else None
+
+
+def median_difference(*args):
+    differences = [mine - yours for mine, yours in pairs(*args)]
+    return median(differences) if differences else None

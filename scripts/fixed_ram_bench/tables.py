@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The report for people: tables on the terminal and in Markdown."""
 
-from .figures import (LIGHT_FIGURES, OUTPUT, SAVE_FIGURES, TOUCH_FIGURES,
-                      WORK_FIGURES)
+from .figures import (LIGHT_FIGURES, OUTPUT, ROUND_FIGURES, SAVE_FIGURES,
+                      SETTINGS_FIGURES, TOUCH_FIGURES, WORK_FIGURES)
 from .modes import FILLINGS
+from .targets import skipped
 
 SAVE_UNITS = (
     "Medians. saved: ms until completed; stable: until the data is on stable "
@@ -13,7 +14,13 @@ SAVE_UNITS = (
 UNITS = ("Medians. Times in ms, since migrate-incoming; p50, p99, max: faults, "
          "in µs; CPU in s;\n  the rest in MiB: read from the disk, most memory "
          "beyond the guest's, guest memory\n  resident and in huge pages. "
-         "gap: between two of the guest's lines; stall: of its work.")
+         "gap: between two of the guest's lines; stall: of its work.\n  "
+         "round: the first 2,000 touches; full: three rounds at full rate; "
+         "steady: a round\n  at full rate, in µs.")
+ACTIVITIES = (("light", "light", LIGHT_FIGURES),
+              ("work", "work", WORK_FIGURES),
+              ("storms", "random", ROUND_FIGURES),
+              ("sets", "local", ROUND_FIGURES))
 
 
 def cell(summary, figure):
@@ -29,14 +36,16 @@ def mode_table(modes, figures):
     yield " " * (2 + width) + "".join(f"{figure.title:>9}"
                                       for figure in columns)
     for name, data in modes.items():
+        if "skipped" in data:
+            yield f"  {name:<{width}}  skipped: {data['skipped']}"
+            continue
         yield f"  {name:<{width}}" + "".join(
             f"{cell(data['summary'], figure):>9}" for figure in columns)
 
 
 def load_tables(report):
-    for activity, figures in (("light", LIGHT_FIGURES),
-                              ("work", WORK_FIGURES)):
-        for filling, data in (report.get(activity) or {}).items():
+    for section, activity, figures in ACTIVITIES:
+        for filling, data in (report.get(section) or {}).items():
             fio = data.get("fio", {}).get("summary", {}).get("mib_s")
             yield ""
             yield (f"  {activity}, {filling}: {data['data_mib']:,} MiB of data"
@@ -56,6 +65,14 @@ def save_tables(report):
     if report.get("save"):
         yield ""
         yield f"  {SAVE_UNITS}"
+
+
+def settings_tables(report):
+    for filling, data in (report.get("settings") or {}).items():
+        yield ""
+        yield f"  settings, {filling}"
+        yield from mode_table(data["loads"], SETTINGS_FIGURES)
+        yield from mode_table(data["saves"], SAVE_FIGURES)
 
 
 def growth_table(report):
@@ -112,10 +129,12 @@ def terminal(report):
     lines = [*load_tables(report)]
     if lines:
         lines += ["", f"  {UNITS}"]
-    lines += [*growth_table(report), *save_tables(report),
-              *scaling_table(report), *target_table(report)]
-    if report["notes"]:
-        lines += ["", *(f"  note: {note}" for note in report["notes"])]
+    lines += [*settings_tables(report), *growth_table(report),
+              *save_tables(report), *scaling_table(report),
+              *target_table(report)]
+    notes = [*report["notes"], *skipped(report)]
+    if notes:
+        lines += ["", *(f"  note: {note}" for note in notes)]
     return "\n".join(lines)
 
 
@@ -132,5 +151,6 @@ def markdown(report):
               f"Linux {machine['kernel']}, {machine['accelerator']}; guest of "
               f"{guest['memory_mib']:,} MiB with {guest['fill_mib']:,} MiB "
               f"filled; {report['rounds']} rounds, medians."]
-    lines += [f"Note: {note}." for note in report["notes"]]
+    lines += [f"Note: {note}."
+              for note in [*report["notes"], *skipped(report)]]
     return "\n".join(lines) + "\n"

@@ -12,13 +12,17 @@ def name_of(test):
 
 
 class TapResult(unittest.TestResult):
-    """Prints a line as soon as a test has ended"""
+    """Prints a line as soon as a test has ended; names() has its name"""
+
+    def __init__(self, names=name_of):
+        super().__init__()
+        self._name_of = names
 
     def _line(self, result, test, directive=""):
         if result == "not ok":
             for line in (self.errors + self.failures)[-1][1].splitlines():
                 print(f"# {line}")
-        print(f"{result} {self.testsRun} {name_of(test)}{directive}",
+        print(f"{result} {self.testsRun} {self._name_of(test)}{directive}",
               flush=True)
 
     def addSuccess(self, test):
