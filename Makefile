@@ -22,7 +22,7 @@ MAKEFLAGS += --no-print-directory
 help:
 	@echo "make run            build, save a guest, load it eagerly and on demand, compare"
 	@echo "make check          lint, unit tests, our scenarios, QEMU's migration tests"
-	@echo "make bench          the benchmarks, about an hour (BENCH_QUICK=1: some minutes)"
+	@echo "make bench          the benchmarks, about two hours (BENCH_QUICK=1: some minutes)"
 	@echo "make fuzz           hostile snapshots for ten minutes (FUZZ_SECONDS=N)"
 	@echo "make soak           random commands, guests, loads and failures for MINUTES=3"
 	@echo "                    (SEED=N repeats a run; SANITIZE=1 uses a QEMU with ASan and UBSan)"

@@ -139,16 +139,20 @@ def at_work(section, names):
     return loads(section, names, ROUND_FIGURES, section or FILLINGS)
 
 
+CHECKED = {"loads": "verified", "saves": "checked"}
+
+
 def settings(section):
-    every = [(choice, "loads", SETTINGS_FIGURES, "verified")
+    every = [(choice, "loads", SETTINGS_FIGURES)
              for choice in LOAD_CHOICES.values()]
-    every.append((SAVE_CHOICE, "saves", SAVE_FIGURES, "checked"))
+    every.append((SAVE_CHOICE, "saves", SAVE_FIGURES))
     for filling in section or FILLINGS:
-        for choice, part, figures, checked in every:
+        for choice, part, figures in every:
             for name in (choice.default, *choice.explicit):
                 yield Measured(f"{filling} {name}",
                                inner(section, filling, part, name), figures,
-                               name, checked)
+                               name, "" if name in choice.explicit
+                               else CHECKED[part])
 
 
 def tera(section):
