@@ -10,8 +10,8 @@
 #include "effort.h"
 
 /* The share of the price at which an effort begins, as a divisor. */
-#define STEADY_SHARE    32
-#define FULL_SHARE      5
+#define STEADY_SHARE    64
+#define FULL_SHARE      8
 /* An effort ends when the rent has fallen to this part of where it began. */
 #define END_PART        2
 /* Time that passes pays this part of itself back, as a divisor. */

@@ -7,12 +7,14 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "qemu/lockable.h"
 #include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
 #include "fault.h"
 #include "place.h"
 #include "read.h"
+#include "remake.h"
 #include "../trace.h"
 #include "worker.h"
 
@@ -148,6 +150,20 @@ static void serve_missing(FixedRamWorker *w, FixedRamBlock *block,
     }
 }
 
+/*
+ * A thread waits for a unit that has been received: it was zero from the start,
+ * or the guest has discarded it since, or a loader has taken it out for a
+ * moment and will wake all threads that wait.
+ */
+static void serve_received(FixedRamLoad *load, const FixedRamBlock *block,
+                           uint64_t unit)
+{
+    QEMU_LOCK_GUARD(&load->remake_lock);
+    if (!fixed_ram_remake_under_way(load, block, unit)) {
+        place_zero(load, block, unit * block->unit);
+    }
+}
+
 static void begin_wait(FixedRamLoad *load, uintptr_t addr, uint32_t thread_id)
 {
     const FixedRamLoadOps *ops = load->config.ops;
@@ -189,8 +205,7 @@ static void serve_fault(FixedRamWorker *w, const FixedRamFault *fault)
     qatomic_inc(&load->stats.faults);
     begin_wait(load, addr, fault->thread_id);
     if (fixed_ram_map_received(block, unit)) {
-        /* Zero from the start, or discarded by the guest since. */
-        place_zero(load, block, offset);
+        serve_received(load, block, unit);
         fixed_ram_latency_add(&load->stats.latency,
                               get_clock() - w->fault_begun);
     } else {

@@ -14,6 +14,7 @@
  *   load poison             what load.h offers to the engine's user
  *   threads                 workers start, are replaced, and end
  *   fault loader            what a worker's thread does
+ *   remake                  a huge page for an extent that was broken up
  *   read place              a claim: from the source to the guest's memory
  *   worker                  a thread's buffer, claim, and read under way
  *   state                   errors, stalls and notifications
@@ -54,6 +55,7 @@ typedef struct FixedRamWorker {
     FixedRamBuffer buf;         /* claims are put together here */
     size_t buf_size;            /* bytes in @buf, a power of two */
     unsigned moves;             /* huge pages taken from @buf */
+    FixedRamBuffer spare;       /* pages that are taken out, see remake.c */
     const FixedRamBlock *like;  /* @buf has the NUMA policy of this block */
     FixedRamCursor cursor;      /* a loader's place in the file's order */
     size_t near;                /* a loader's place in the load's @asked */
@@ -103,6 +105,9 @@ struct FixedRamLoad {
     unsigned source_number;     /* sources that were in use before */
     bool stalled;               /* no read may begin */
     bool guest_runs;            /* errors stall the load from now on */
+
+    QemuMutex remake_lock;      /* guards @remaking */
+    unsigned long *remaking;    /* a bit an extent: see remake.c */
 
     QemuMutex lock;             /* guards what follows */
     QemuCond cond;              /* something that loaders wait for changed */

@@ -28,6 +28,8 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
                             config->opaque);
     fixed_ram_pace_init(&load->pace, config->on_demand);
     load->asked = bitmap_new(map->extents);
+    qemu_mutex_init(&load->remake_lock);
+    load->remaking = bitmap_new(map->extents);
     if (config->on_demand) {
         fixed_ram_source_expect_faults(source);
     }
@@ -105,6 +107,8 @@ void fixed_ram_load_free(FixedRamLoad *load)
     }
     fixed_ram_threads_free(load);
     g_free(load->asked);
+    g_free(load->remaking);
+    qemu_mutex_destroy(&load->remake_lock);
     fixed_ram_sumtable_unref(load->config.sums);
     fixed_ram_source_unref(load->source);
     g_slist_free_full(load->old_sources, source_unref);

@@ -9,6 +9,7 @@
 #include "loader.h"
 #include "place.h"
 #include "read.h"
+#include "remake.h"
 #include "state.h"
 
 /*
@@ -25,10 +26,10 @@ static size_t scan_start(FixedRamWorker *w)
     return last ? last - 1 : w->near;
 }
 
-/* At full effort the guest waits for faults anyway: claim what there is. */
+/* Once faults are many, claim all that is left: see remake.c. */
 static bool claims_all(const FixedRamLoad *load)
 {
-    return fixed_ram_pace_effort(&load->pace) == FIXED_RAM_EFFORT_FULL;
+    return fixed_ram_pace_effort(&load->pace) != FIXED_RAM_EFFORT_POLITE;
 }
 
 /* Claim in one of the extents [@from, @end) in which there were faults. */
@@ -68,6 +69,7 @@ static void load_claim(FixedRamWorker *w)
     bool on_demand = w->load->config.on_demand;
     bool whole = on_demand ? fixed_ram_place_can_move(w)
                            : fixed_ram_claim_is_whole(&w->claim);
+    bool remake = on_demand && !whole && fixed_ram_remake_ready(w);
     bool ok = (on_demand || fixed_ram_place_prepare(w)) &&
               fixed_ram_read_claim(w, whole && !on_demand);
 
@@ -75,12 +77,12 @@ static void load_claim(FixedRamWorker *w)
     if (!ok) {
         return;
     }
-    if (!whole) {
-        fixed_ram_place_rest(w);
-    } else if (on_demand) {
+    if (whole && on_demand) {
         fixed_ram_place_move(w);
-    } else {
+    } else if (whole) {
         fixed_ram_place_straight(w);
+    } else if (!remake || !fixed_ram_remake(w)) {
+        fixed_ram_place_rest(w);
     }
     fixed_ram_place_wake(w, block, &extent);
 }

@@ -440,6 +440,29 @@ bool fixed_ram_claim_is_whole(const FixedRamClaim *claim)
                    sizeof(claim->mask));
 }
 
+bool fixed_ram_claim_is_most(const FixedRamClaim *claim)
+{
+    const FixedRamBlock *block = claim->block;
+    uint64_t bits = FIXED_RAM_EXTENT_WORDS * BITS_PER_LONG;
+
+    return extent_is_huge(block, claim->extent) &&
+           bitmap_count_one(claim->mask, bits) >=
+           bitmap_count_one(block->data + claim->word, bits) / 4 * 3;
+}
+
+bool fixed_ram_claim_completes(const FixedRamClaim *claim)
+{
+    for (size_t i = 0; i < FIXED_RAM_EXTENT_WORDS; i++) {
+        size_t word = claim->word + i;
+
+        if (qatomic_load_acquire(&claim->block->absent[word]) &
+            ~claim->mask[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static uint64_t next_bit(const unsigned long *map, const unsigned long *parts,
                          uint64_t bits, uint64_t from)
 {

@@ -261,6 +261,24 @@ bool fixed_ram_claim_has(const FixedRamClaim *claim, uint64_t offset);
 bool fixed_ram_claim_is_whole(const FixedRamClaim *claim);
 
 /**
+ * fixed_ram_claim_is_most(): could a huge page back the claim's extent if what
+ * has been received of it were taken out?
+ *
+ * Yes if a huge page should back the extent, and if @claim holds at least three
+ * quarters of its data: to take out a page costs several times what it costs to
+ * place one.
+ */
+bool fixed_ram_claim_is_most(const FixedRamClaim *claim);
+
+/**
+ * fixed_ram_claim_completes(): is everything in the extent that @claim does not
+ * hold received?
+ *
+ * Once it is, it stays so.
+ */
+bool fixed_ram_claim_completes(const FixedRamClaim *claim);
+
+/**
  * fixed_ram_claim_next(): the next run of units of @claim, from @pos on
  *
  * @gap: bytes of units not claimed that may lie between two units of a run

@@ -217,18 +217,21 @@ void fixed_ram_place_straight(FixedRamWorker *w)
     receive_extent(w, extent.length);
 }
 
-bool fixed_ram_place_can_move(FixedRamWorker *w)
+bool fixed_ram_place_follow_numa(FixedRamWorker *w)
 {
     const FixedRamBlock *block = w->claim.block;
 
-    if (!fixed_ram_claim_is_whole(&w->claim)) {
-        return false;
-    }
     if (w->like != block &&
         fixed_ram_numa_follow(w->buf.mem, w->buf_size, block->host)) {
         w->like = block;
     }
     return w->like == block;
+}
+
+bool fixed_ram_place_can_move(FixedRamWorker *w)
+{
+    return fixed_ram_claim_is_whole(&w->claim) &&
+           fixed_ram_place_follow_numa(w);
 }
 
 /* Give the buffer's pages to the guest, as one huge page if possible. */
@@ -252,6 +255,16 @@ static void move_extent(FixedRamWorker *w)
     receive_extent(w, done);
 }
 
+/* The buffer's pages have been moved away. */
+static void renew_buffer(FixedRamWorker *w)
+{
+    if (w->moves >= MOVES_MAX &&
+        fixed_ram_buffer_map(&w->buf, w->buf_size, NULL)) {
+        w->moves = 0;
+        w->like = NULL;
+    }
+}
+
 void fixed_ram_place_move(FixedRamWorker *w)
 {
     move_extent(w);
@@ -260,11 +273,13 @@ void fixed_ram_place_move(FixedRamWorker *w)
      * nor to an address that has a page already.
      */
     fixed_ram_place_rest(w);
-    if (w->moves >= MOVES_MAX &&
-        fixed_ram_buffer_map(&w->buf, w->buf_size, NULL)) {
-        w->moves = 0;
-        w->like = NULL;
-    }
+    renew_buffer(w);
+}
+
+void fixed_ram_place_received(FixedRamWorker *w)
+{
+    receive_extent(w, fixed_ram_claim_extent(&w->claim).length);
+    renew_buffer(w);
 }
 
 /*

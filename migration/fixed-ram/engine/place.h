@@ -10,11 +10,11 @@
 #include "internal.h"
 
 /*
- * The first two functions are called before fixed_ram_read_claim(), the others
- * after it has succeeded: these place units of the worker's claim.  What has
- * been placed is received, and no longer part of the claim.  If placing fails
- * the rest of the claim is missing again, and the load stalls.  Only for the
- * worker's own thread.
+ * The first three functions are called before fixed_ram_read_claim(), the
+ * others after it has succeeded: these place units of the worker's claim.  What
+ * has been placed is received, and no longer part of the claim.  If placing
+ * fails the rest of the claim is missing again, and the load stalls.  Only for
+ * the worker's own thread.
  */
 
 /**
@@ -24,6 +24,15 @@
  * The host may have no pages to give.  Fails as placing does.
  */
 bool fixed_ram_place_prepare(FixedRamWorker *w);
+
+/**
+ * fixed_ram_place_follow_numa(): give the buffer the NUMA policy of the claim's
+ * block
+ *
+ * Its pages may be lost, so this is done before reading.  Returns false if the
+ * kernel refuses.
+ */
+bool fixed_ram_place_follow_numa(FixedRamWorker *w);
 
 /**
  * fixed_ram_place_can_move(): on demand: before reading, make ready to move the
@@ -62,6 +71,12 @@ void fixed_ram_place_straight(FixedRamWorker *w);
  * copied.
  */
 void fixed_ram_place_move(FixedRamWorker *w);
+
+/**
+ * fixed_ram_place_received(): the caller has moved the buffer's pages to the
+ * claim's extent: all of the claim is received
+ */
+void fixed_ram_place_received(FixedRamWorker *w);
 
 /**
  * fixed_ram_place_wake(): have threads that wait at @run fault again

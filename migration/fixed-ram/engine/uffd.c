@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 #include "qapi/error.h"
 #include "qemu/bitops.h"
 #include "qemu/userfaultfd.h"
@@ -15,6 +16,20 @@
 #define TRIES_AT_ONCE   100
 #define TRIES_MAX       1100
 #define TRY_STEP_US     1000
+
+/*
+ * Since Linux 6.14 (CONFIG_PT_RECLAIM) MADV_DONTNEED frees page tables that it
+ * has emptied.  Where one is left the kernel splits a huge page that is moved.
+ */
+static bool kernel_frees_page_tables(void)
+{
+    struct utsname name;
+    int major, minor;
+
+    return !uname(&name) &&
+           sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 14));
+}
 
 /* Agree with the kernel on the features that are used here. */
 static bool uffd_handshake(FixedRamUffd *uffd)
@@ -36,6 +51,7 @@ static bool uffd_handshake(FixedRamUffd *uffd)
     api.features = offered & wanted;
     uffd->thread_id = api.features & UFFD_FEATURE_THREAD_ID;
     uffd->can_move = api.features & UFFD_FEATURE_MOVE;
+    uffd->can_remake = uffd->can_move && kernel_frees_page_tables();
     uffd->can_poison = api.features & UFFD_FEATURE_POISON;
     return !ioctl(uffd->fd, UFFDIO_API, &api);
 }
@@ -207,6 +223,38 @@ int fixed_ram_uffd_move(FixedRamUffd *uffd, void *dst, void *src,
         *done = move.move;
     }
     return -errno;
+}
+
+bool fixed_ram_uffd_register_spare(FixedRamUffd *uffd, void *addr,
+                                   uint64_t length)
+{
+    return !uffd_register_memory(uffd->fd, addr, length,
+                                 UFFDIO_REGISTER_MODE_WP, NULL);
+}
+
+int fixed_ram_uffd_take(FixedRamUffd *uffd, void *dst, void *src,
+                        uint64_t length, uint64_t *done)
+{
+    unsigned tries = 0;
+
+    *done = 0;
+    while (*done < length) {
+        struct uffdio_move move = {
+            .dst = (uintptr_t)dst + *done,
+            .src = (uintptr_t)src + *done,
+            .len = length - *done,
+            .mode = UFFDIO_MOVE_MODE_ALLOW_SRC_HOLES,
+        };
+
+        if (!ioctl(uffd->fd, UFFDIO_MOVE, &move)) {
+            *done = length;
+        } else if (errno == EAGAIN && may_try_again(move.move > 0, &tries)) {
+            *done += move.move > 0 ? move.move : 0;
+        } else {
+            return -errno;
+        }
+    }
+    return 0;
 }
 
 int fixed_ram_uffd_zero(FixedRamUffd *uffd, void *dst, uint64_t unit)

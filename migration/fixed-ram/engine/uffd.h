@@ -22,6 +22,8 @@ typedef struct FixedRamUffd {
     int fd;
     bool thread_id;             /* messages name the thread that waits */
     bool can_move;              /* this kernel can move pages */
+    bool can_remake;            /* and to memory that had pages before, as a */
+                                /* huge page: see remake.c */
     bool can_poison;            /* this kernel can poison pages */
     uint8_t *doorbell;          /* missing pages, see fixed_ram_uffd_ring() */
     size_t doorbell_size;       /* bytes */
@@ -96,6 +98,28 @@ int fixed_ram_uffd_copy(FixedRamUffd *uffd, void *dst, const void *src,
  * Returns 0 or a negative errno: EOPNOTSUPP if this kernel cannot move pages.
  */
 int fixed_ram_uffd_move(FixedRamUffd *uffd, void *dst, void *src,
+                        uint64_t length, uint64_t *done);
+
+/**
+ * fixed_ram_uffd_register_spare(): have @addr take what fixed_ram_uffd_take()
+ * moves
+ *
+ * @addr: private anonymous memory of the caller's; missing pages of it do not
+ *        fault, they are zero
+ */
+bool fixed_ram_uffd_register_spare(FixedRamUffd *uffd, void *addr,
+                                   uint64_t length);
+
+/**
+ * fixed_ram_uffd_take(): move what is present in registered memory elsewhere
+ *
+ * @dst: registered by fixed_ram_uffd_register_spare(), and empty
+ * @src: missing pages of it are left out
+ * @done: how many bytes, from the start, are at @dst, also on failure
+ *
+ * Returns 0 or a negative errno: EBUSY if a page is in use for input or output.
+ */
+int fixed_ram_uffd_take(FixedRamUffd *uffd, void *dst, void *src,
                         uint64_t length, uint64_t *done);
 
 /**

@@ -55,6 +55,7 @@ bool fixed_ram_worker_grow(FixedRamWorker *w)
 void fixed_ram_worker_free(FixedRamWorker *w)
 {
     fixed_ram_buffer_unmap(&w->buf);
+    fixed_ram_buffer_unmap(&w->spare);
     qemu_mutex_destroy(&w->lock);
     g_free(w);
 }
