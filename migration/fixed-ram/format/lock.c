@@ -16,6 +16,15 @@
 #define TO_THE_END  0
 
 /*
+ * Where no file has bytes.  The lock of a loader ends before these offsets;
+ * that of a saver covers them, too.
+ */
+#define LOADERS_END     (1LL << 62)
+#define APPENDER        LOADERS_END         /* a byte for all appenders */
+#define TICKETS         (LOADERS_END + 1)   /* a byte for each loader */
+#define TICKETS_END     (TICKETS + (1LL << 48))
+
+/*
  * Shared locks of this process.  The kernel keeps one lock for a description,
  * however many descriptors of it were locked, so an unlock must spare those
  * that are still in use: while a load from an fdset is paused, a refused
@@ -24,6 +33,7 @@
 typedef struct Holder {
     int fd;
     uint64_t start;
+    int64_t ticket;             /* so many that two are never the same */
 } Holder;
 
 /* Not held across fcntl(), which may hang on a network file system. */
@@ -38,29 +48,43 @@ static bool same_description(int fd, int other)
     return ret < 0 ? fixed_ram_same_file(fd, other) : !ret;
 }
 
-static void add_holder(int fd, uint64_t start)
+static int64_t random_ticket(void)
+{
+    uint64_t random = (uint64_t)g_random_int() << 32 | g_random_int();
+
+    return TICKETS + random % (TICKETS_END - TICKETS);
+}
+
+static int64_t add_holder(int fd, uint64_t start)
 {
     Holder *holder = g_new(Holder, 1);
+    int64_t ticket = random_ticket();
 
-    *holder = (Holder) { .fd = fd, .start = start };
+    *holder = (Holder) { .fd = fd, .start = start, .ticket = ticket };
     g_mutex_lock(&holders_lock);
     holders = g_slist_prepend(holders, holder);
     g_mutex_unlock(&holders_lock);
+    return ticket;
 }
 
-static void remove_holder(int fd, uint64_t start)
+/* Returns the holder's ticket, or 0 if there is no such holder: a saver. */
+static int64_t remove_holder(int fd, uint64_t start)
 {
+    int64_t ticket = 0;
+
     g_mutex_lock(&holders_lock);
     for (GSList *l = holders; l; l = l->next) {
         Holder *holder = l->data;
 
         if (holder->fd == fd && holder->start == start) {
+            ticket = holder->ticket;
             holders = g_slist_delete_link(holders, l);
             g_free(holder);
             break;
         }
     }
     g_mutex_unlock(&holders_lock);
+    return ticket;
 }
 
 /* The first byte that a holder of @fd's description has locked, or NONE. */
@@ -82,55 +106,141 @@ static uint64_t first_held(int fd)
     return first;
 }
 
-static bool lock_file(int fd, uint64_t start, bool exclusive,
-                      const char *name, const char *trouble, Error **errp)
+static int lock_loader(int fd, uint64_t start)
 {
-    int ret = qemu_lock_fd(fd, start, TO_THE_END, exclusive);
+    return qemu_lock_fd(fd, start, LOADERS_END - start, false);
+}
 
-    trace_fixed_ram_lock(name, start, exclusive, ret);
-    if (ret == -EAGAIN || ret == -EACCES) {
-        error_setg(errp, "snapshot '%s': %s", name, trouble);
-        error_append_hint(errp, "Is another process using it?\n");
+/* @ret: what qemu_lock_fd() returned */
+static bool is_taken(int ret, const char *name, const char *trouble,
+                     Error **errp)
+{
+    if (ret != -EAGAIN && ret != -EACCES) {
         return false;
     }
-    /* Other errors: the file system has no locks, for any process. */
+    error_setg(errp, "snapshot '%s': %s", name, trouble);
+    error_append_hint(errp, "Is another process using it?\n");
     return true;
 }
 
+/* Other errors: the file system has no locks, for any process. */
 bool fixed_ram_lock_shared(int fd, uint64_t start, const char *name,
                            Error **errp)
 {
-    add_holder(fd, start);
-    if (lock_file(fd, start, false, name,
-                  "cannot be loaded, it is being written", errp)) {
-        return true;
+    int64_t ticket = add_holder(fd, start);
+    int ret = lock_loader(fd, start);
+
+    if (!ret) {
+        /* Only a saver could have this byte, and there is none. */
+        qemu_lock_fd(fd, ticket, 1, false);
     }
-    remove_holder(fd, start);
-    return false;
+    trace_fixed_ram_lock(name, start, false, ret);
+    if (is_taken(ret, name, "cannot be loaded, it is being written", errp)) {
+        remove_holder(fd, start);
+        return false;
+    }
+    return true;
 }
 
 bool fixed_ram_lock_exclusive(int fd, uint64_t start, const char *name,
                               Error **errp)
 {
-    return lock_file(fd, start, true, name,
-                     "cannot be written, it is being loaded or written",
-                     errp);
+    int ret = qemu_lock_fd(fd, start, TO_THE_END, true);
+
+    trace_fixed_ram_lock(name, start, true, ret);
+    return !is_taken(ret, name, "cannot be written, it is being loaded or "
+                     "written", errp);
 }
 
 void fixed_ram_lock_release(int fd, uint64_t start)
 {
+    int64_t ticket = remove_holder(fd, start);
     uint64_t held, now;
 
-    remove_holder(fd, start);
-    held = first_held(fd);
-    if (held == NONE) {
+    if (!ticket) {
         qemu_unlock_fd(fd, start, TO_THE_END);
-    } else if (held > start) {
-        qemu_unlock_fd(fd, start, held - start);
+        return;
+    }
+    qemu_unlock_fd(fd, ticket, 1);
+    held = first_held(fd);
+    if (held > start) {
+        qemu_unlock_fd(fd, start, MIN(held, LOADERS_END) - start);
     }
     /* Another thread may just have taken a lock that was dropped here. */
     now = first_held(fd);
     if (now < held) {
-        qemu_lock_fd(fd, now, TO_THE_END, false);
+        lock_loader(fd, now);
     }
+}
+
+/*
+ * Appending
+ */
+
+bool fixed_ram_lock_append(int fd, const char *name, Error **errp)
+{
+    /* A saver's lock covers this byte, too. */
+    int ret = qemu_lock_fd(fd, APPENDER, 1, true);
+
+    trace_fixed_ram_lock(name, APPENDER, true, ret);
+    if (ret && !is_taken(ret, name, "cannot be changed, it is being written",
+                         errp)) {
+        error_setg_errno(errp, -ret, "snapshot '%s' cannot be changed, its "
+                         "file system has no locks", name);
+    }
+    return !ret;
+}
+
+void fixed_ram_lock_append_release(int fd)
+{
+    qemu_unlock_fd(fd, APPENDER, 1);
+}
+
+bool fixed_ram_lock_appending(int fd)
+{
+    return qemu_lock_fd_test(fd, APPENDER, 1, true) == -EAGAIN;
+}
+
+static gint compare_tickets(gconstpointer a, gconstpointer b)
+{
+    const int64_t *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* Those of this process, in ascending order. */
+static GArray *own_tickets(void)
+{
+    GArray *tickets = g_array_new(false, false, sizeof(int64_t));
+
+    g_mutex_lock(&holders_lock);
+    for (GSList *l = holders; l; l = l->next) {
+        const Holder *holder = l->data;
+
+        g_array_append_val(tickets, holder->ticket);
+    }
+    g_mutex_unlock(&holders_lock);
+    g_array_sort(tickets, compare_tickets);
+    return tickets;
+}
+
+static bool is_locked(int fd, int64_t from, int64_t to)
+{
+    return from < to && qemu_lock_fd_test(fd, from, to - from, true);
+}
+
+bool fixed_ram_lock_others(int fd)
+{
+    g_autoptr(GArray) own = own_tickets();
+    int64_t from = TICKETS;
+
+    for (size_t i = 0; i < own->len; i++) {
+        int64_t ticket = g_array_index(own, int64_t, i);
+
+        if (is_locked(fd, from, ticket)) {
+            return true;
+        }
+        from = ticket + 1;
+    }
+    return is_locked(fd, from, TICKETS_END);
 }

@@ -32,6 +32,12 @@ void fixed_ram_reader_free(FixedRamReader *r)
     g_free(r);
 }
 
+void fixed_ram_reader_forget(FixedRamReader *r, uint64_t offset)
+{
+    r->pos = offset;
+    r->next = r->filled = 0;
+}
+
 void fixed_ram_reader_seek(FixedRamReader *r, uint64_t offset)
 {
     uint64_t from = r->pos - r->filled;
@@ -39,8 +45,7 @@ void fixed_ram_reader_seek(FixedRamReader *r, uint64_t offset)
     if (offset >= from && offset - from <= r->filled) {
         r->next = offset - from;
     } else {
-        r->pos = offset;
-        r->next = r->filled = 0;
+        fixed_ram_reader_forget(r, offset);
     }
 }
 

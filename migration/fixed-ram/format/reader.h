@@ -72,6 +72,9 @@ static inline uint64_t fixed_ram_reader_left(const FixedRamReader *r)
 /** fixed_ram_reader_seek(): continue at @offset of the file */
 void fixed_ram_reader_seek(FixedRamReader *r, uint64_t offset);
 
+/** fixed_ram_reader_forget(): the same, and read the source again there */
+void fixed_ram_reader_forget(FixedRamReader *r, uint64_t offset);
+
 /**
  * fixed_ram_reader_limit(): read from @offset on, and nothing from @end on
  *

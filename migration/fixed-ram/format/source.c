@@ -92,6 +92,21 @@ static bool file_is_file(const FixedRamSource *source, int fd)
                                fd);
 }
 
+static bool file_changing(FixedRamSource *source)
+{
+    FileSource *file = container_of(source, FileSource, parent);
+
+    return fixed_ram_lock_appending(file->fd);
+}
+
+static uint64_t file_measure(FixedRamSource *source)
+{
+    FileSource *file = container_of(source, FileSource, parent);
+    struct stat st;
+
+    return fstat(file->fd, &st) ? source->size : st.st_size;
+}
+
 static uint64_t file_next_data(FixedRamSource *source, uint64_t offset)
 {
     FileSource *file = container_of(source, FileSource, parent);
@@ -133,6 +148,8 @@ static const FixedRamSourceOps file_ops = {
     .expect_faults = file_expect_faults,
     .expect = file_expect,
     .next_data = file_next_data,
+    .changing = file_changing,
+    .measure = file_measure,
     .is_file = file_is_file,
     .close = file_close,
 };
@@ -258,6 +275,19 @@ uint64_t fixed_ram_source_next_data(FixedRamSource *source, uint64_t offset)
 {
     return source->ops->next_data ? source->ops->next_data(source, offset)
                                   : offset;
+}
+
+bool fixed_ram_source_changing(FixedRamSource *source)
+{
+    return source->ops->changing && source->ops->changing(source);
+}
+
+uint64_t fixed_ram_source_measure(FixedRamSource *source)
+{
+    if (source->ops->measure) {
+        source->size = source->ops->measure(source);
+    }
+    return source->size;
 }
 
 bool fixed_ram_source_is_file(const FixedRamSource *source, int fd)

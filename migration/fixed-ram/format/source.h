@@ -30,6 +30,10 @@ typedef struct FixedRamSourceOps {
     void (*expect)(FixedRamSource *source, uint64_t offset, uint64_t length);
     /* See fixed_ram_source_next_data(); if missing, holes are not known. */
     uint64_t (*next_data)(FixedRamSource *source, uint64_t offset);
+    /* See fixed_ram_source_changing(); if missing, no file is. */
+    bool (*changing)(FixedRamSource *source);
+    /* The number of bytes that there are now; if missing, it never changes. */
+    uint64_t (*measure)(FixedRamSource *source);
     /* See fixed_ram_source_is_file(); if missing, the source is no file. */
     bool (*is_file)(const FixedRamSource *source, int fd);
     /*
@@ -39,11 +43,11 @@ typedef struct FixedRamSourceOps {
     void (*close)(FixedRamSource *source);
 } FixedRamSourceOps;
 
-/* Nothing but @refs changes after fixed_ram_source_init(). */
+/* Nothing but @refs and @size changes after fixed_ram_source_init(). */
 struct FixedRamSource {
     const FixedRamSourceOps *ops;
     char *name;                 /* for messages: the file's path */
-    uint64_t size;              /* in bytes, when the source was opened */
+    uint64_t size;              /* in bytes; see fixed_ram_source_measure() */
     unsigned refs;              /* atomic */
 };
 
@@ -105,6 +109,22 @@ void fixed_ram_source_expect(FixedRamSource *source, uint64_t offset,
  * no more data.
  */
 uint64_t fixed_ram_source_next_data(FixedRamSource *source, uint64_t offset);
+
+/**
+ * fixed_ram_source_changing(): is a process appending to the snapshot?
+ *
+ * Then a read of the superblock may return parts of the old one and of the new
+ * one.
+ */
+bool fixed_ram_source_changing(FixedRamSource *source);
+
+/**
+ * fixed_ram_source_measure(): has the file grown since it was opened?
+ *
+ * Returns the source's size, after updating it.  No other thread may use the
+ * source yet.
+ */
+uint64_t fixed_ram_source_measure(FixedRamSource *source);
 
 /**
  * fixed_ram_source_is_file(): is @fd a descriptor of the file behind @source?

@@ -12,6 +12,13 @@
 #include "qapi/error.h"
 #include "superblock.h"
 
+/*
+ * How long a reader waits for an appender that is writing the superblock, which
+ * is one call of the kernel: two seconds in all.
+ */
+#define RETRIES_MAX     2000
+#define RETRY_PAUSE_US  1000
+
 static uint32_t superblock_crc(const DiskSuperblock *disk)
 {
     return fixed_ram_layout_crc32c(disk, offsetof(DiskSuperblock, crc));
@@ -98,14 +105,22 @@ static void check_complete(FixedRamReader *r, uint64_t at,
     }
 }
 
-/* The superblock itself is intact, so the file was cut short later. */
+/*
+ * The superblock itself is intact, so the file was cut short later, or it has
+ * grown since it was opened: an appender puts the index at its end.
+ */
 static void check_length(FixedRamReader *r, uint64_t at,
                          const FixedRamSuperblock *sb)
 {
     uint64_t size = r->source->size, index_end;
 
-    if (uadd64_overflow(sb->index_offset, sb->index_length, &index_end) ||
-        index_end > size) {
+    if (uadd64_overflow(sb->index_offset, sb->index_length, &index_end)) {
+        index_end = UINT64_MAX;
+    }
+    if (index_end > size) {
+        size = fixed_ram_source_measure(r->source);
+    }
+    if (index_end > size) {
         fixed_ram_reader_fail(r, at, "the superblock's index of 0x%" PRIx64
                               " bytes at offset 0x%" PRIx64 " reaches beyond "
                               "the file's end at 0x%" PRIx64 ": the file was "
@@ -170,6 +185,30 @@ static bool find_slot(const FixedRamRamSection *ram, uint64_t *offset)
     return first->pages_offset - bitmap_end >= FIXED_RAM_SUPERBLOCK_BYTES;
 }
 
+/*
+ * A read beside an appender's write may return a mixture of two superblocks,
+ * whose CRC is wrong.  Read it again then, at least once: the write may just
+ * have ended.
+ */
+static void read_bytes(FixedRamReader *r, uint64_t offset,
+                       DiskSuperblock *disk)
+{
+    bool changing, good;
+    unsigned tries = 0;
+
+    do {
+        changing = fixed_ram_source_changing(r->source);
+        if (tries && changing) {
+            g_usleep(RETRY_PAUSE_US);
+        }
+        fixed_ram_reader_forget(r, offset);
+        fixed_ram_reader_get(r, disk, sizeof(*disk));
+        good = r->error ||
+               memcmp(disk->magic, SUPERBLOCK_MAGIC, sizeof(disk->magic)) ||
+               superblock_crc(disk) == le32_to_cpu(disk->crc);
+    } while (!good && (changing || !tries) && tries++ < RETRIES_MAX);
+}
+
 bool fixed_ram_superblock_read(FixedRamReader *r,
                                const FixedRamRamSection *ram,
                                FixedRamSuperblock *sb)
@@ -181,8 +220,7 @@ bool fixed_ram_superblock_read(FixedRamReader *r,
     if (!find_slot(ram, &offset)) {
         return !r->error;
     }
-    fixed_ram_reader_seek(r, offset);
-    fixed_ram_reader_get(r, &disk, sizeof(disk));
+    read_bytes(r, offset, &disk);
     if (r->error) {
         error_prepend(&r->error, "superblock: ");
     } else if (!buffer_is_zero(&disk, sizeof(disk))) {

@@ -55,6 +55,16 @@ static uint64_t watch_next_data(FixedRamSource *source, uint64_t offset)
     return fixed_ram_source_next_data(watch_of(source)->inner, offset);
 }
 
+static bool watch_changing(FixedRamSource *source)
+{
+    return fixed_ram_source_changing(watch_of(source)->inner);
+}
+
+static uint64_t watch_measure(FixedRamSource *source)
+{
+    return fixed_ram_source_measure(watch_of(source)->inner);
+}
+
 static bool watch_is_file(const FixedRamSource *source, int fd)
 {
     return fixed_ram_source_is_file(watch_of(source)->inner, fd);
@@ -73,6 +83,8 @@ static const FixedRamSourceOps watch_ops = {
     .read_pages = watch_read_pages,
     .expect = watch_expect,
     .next_data = watch_next_data,
+    .changing = watch_changing,
+    .measure = watch_measure,
     .is_file = watch_is_file,
     .close = watch_close,
 };

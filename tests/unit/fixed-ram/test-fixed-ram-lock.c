@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/wait.h>
 #include "qapi/error.h"
 #include "migration/fixed-ram/format/lock.h"
 #include "migration/fixed-ram/format/source.h"
@@ -200,6 +201,164 @@ static void test_refused(void)
     files_close(&f);
 }
 
+/*
+ * Appending
+ */
+
+static void expect_no_appender(const Files *f, const char *why)
+{
+    Error *err = NULL;
+
+    g_assert_false(fixed_ram_lock_append(f->b, "snap", &err));
+    expect_error(err, why);
+}
+
+/* Loaders come and go while an appender is at work. */
+static void test_append_beside_loaders(void)
+{
+    Files f;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    fixed_ram_lock_shared(f.a, START, "snap", &error_abort);
+    fixed_ram_lock_append(f.b, "snap", &error_abort);
+    fixed_ram_lock_release(f.a, START);
+    fixed_ram_lock_shared(f.a, 0, "snap", &error_abort);
+    fixed_ram_lock_append_release(f.b);
+    /* The loader's lock is still there. */
+    expect_no_writer(&f, START * 2);
+    fixed_ram_lock_release(f.a, 0);
+    fixed_ram_lock_exclusive(f.b, 0, "snap", &error_abort);
+    files_close(&f);
+}
+
+static void test_append_excludes(void)
+{
+    Files f;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    g_assert_false(fixed_ram_lock_appending(f.b));
+    fixed_ram_lock_append(f.a, "snap", &error_abort);
+    g_assert_true(fixed_ram_lock_appending(f.b));
+    expect_no_appender(&f, "cannot be changed, it is being written");
+    expect_no_writer(&f, START);
+    fixed_ram_lock_append_release(f.a);
+    fixed_ram_lock_append(f.b, "snap", &error_abort);
+    fixed_ram_lock_append_release(f.b);
+
+    fixed_ram_lock_exclusive(f.a, START, "snap", &error_abort);
+    expect_no_appender(&f, "cannot be changed, it is being written");
+    fixed_ram_lock_release(f.a, START);
+    fixed_ram_lock_append(f.b, "snap", &error_abort);
+    files_close(&f);
+}
+
+/* Another process that loads from the file, until it gets a byte. */
+static pid_t start_loader(const char *path, int *keep)
+{
+    int ready[2], stop[2];
+    char byte;
+    pid_t pid;
+
+    g_assert_cmpint(pipe(ready) | pipe(stop), ==, 0);
+    pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (!pid) {
+        int fd = open(path, O_RDONLY);
+
+        close(stop[1]);
+        if (!fixed_ram_lock_shared(fd, START, "snap", NULL) ||
+            write(ready[1], "", 1) != 1 || read(stop[0], &byte, 1) != 1) {
+            _exit(1);
+        }
+        _exit(0);
+    }
+    close(ready[1]);
+    close(stop[0]);
+    g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
+    close(ready[0]);
+    *keep = stop[1];
+    return pid;
+}
+
+static void end_loader(pid_t pid, int keep)
+{
+    int status;
+
+    g_assert_cmpint(write(keep, "", 1), ==, 1);
+    close(keep);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
+/* Many, so that another process's byte lies between theirs. */
+#define OWN_LOADERS     64
+
+static void test_others(void)
+{
+    int own[OWN_LOADERS];
+    int keep[2];
+    pid_t pid[2];
+    Files f;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    fixed_ram_lock_append(f.b, "snap", &error_abort);
+    g_assert_false(fixed_ram_lock_others(f.b));
+    /* Loaders of this process do not count. */
+    for (size_t i = 0; i < OWN_LOADERS; i++) {
+        own[i] = dup(f.a);
+        fixed_ram_lock_shared(own[i], START, "snap", &error_abort);
+    }
+    g_assert_false(fixed_ram_lock_others(f.b));
+    pid[0] = start_loader(f.path, &keep[0]);
+    g_assert_true(fixed_ram_lock_others(f.b));
+    for (size_t i = 0; i < OWN_LOADERS; i++) {
+        fixed_ram_lock_release(own[i], START);
+        close(own[i]);
+    }
+    g_assert_true(fixed_ram_lock_others(f.b));
+    pid[1] = start_loader(f.path, &keep[1]);
+    end_loader(pid[0], keep[0]);
+    g_assert_true(fixed_ram_lock_others(f.b));
+    end_loader(pid[1], keep[1]);
+    g_assert_false(fixed_ram_lock_others(f.b));
+    files_close(&f);
+}
+
+/* A loader that releases its lock is none any more, though its file is open. */
+static void test_others_released(void)
+{
+    int copy;
+    Files f;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    copy = dup(f.a);
+    fixed_ram_lock_shared(f.a, START, "snap", &error_abort);
+    fixed_ram_lock_shared(copy, 0, "snap", &error_abort);
+    fixed_ram_lock_append(f.b, "snap", &error_abort);
+    fixed_ram_lock_release(copy, 0);
+    fixed_ram_lock_release(f.a, START);
+    /* Its ticket is no longer known as this process's own. */
+    g_assert_false(fixed_ram_lock_others(f.b));
+    close(copy);
+    files_close(&f);
+}
+
+static void test_append_without(void)
+{
+    Error *err = NULL;
+
+    g_assert_false(fixed_ram_lock_append(-1, "snap", &err));
+    expect_error(err, "its file system has no locks");
+}
+
 /* Files that cannot be locked are used without a lock. */
 static void test_without(void)
 {
@@ -210,6 +369,7 @@ static void test_without(void)
     close(fds[0]);
     close(fds[1]);
     fixed_ram_lock_shared(fds[0], 0, "snap", &error_abort);
+    fixed_ram_lock_release(fds[0], 0);
 }
 
 int main(int argc, char **argv)
@@ -223,5 +383,11 @@ int main(int argc, char **argv)
                     test_other_description);
     g_test_add_func("/fixed-ram/lock/refused", test_refused);
     g_test_add_func("/fixed-ram/lock/without", test_without);
+    g_test_add_func("/fixed-ram/lock/append-beside-loaders",
+                    test_append_beside_loaders);
+    g_test_add_func("/fixed-ram/lock/append-excludes", test_append_excludes);
+    g_test_add_func("/fixed-ram/lock/others", test_others);
+    g_test_add_func("/fixed-ram/lock/others-released", test_others_released);
+    g_test_add_func("/fixed-ram/lock/append-without", test_append_without);
     return g_test_run();
 }

@@ -290,6 +290,99 @@ static void test_wrapped(void)
     teardown(&f);
 }
 
+/*
+ * Beside an appender
+ */
+
+/* A snapshot that another process appends to. */
+typedef struct Appended {
+    FixedRamSource parent;
+    Fixture f;
+    bool appender;              /* it is at work */
+    unsigned torn;              /* so many reads are torn, while it is */
+    uint64_t size;              /* that the file has now */
+} Appended;
+
+static ssize_t appended_read(FixedRamSource *source, void *buf, size_t length,
+                             uint64_t offset)
+{
+    Appended *a = container_of(source, Appended, parent);
+    FixedRamSource *img = &a->f.img->parent;
+    ssize_t ret = img->ops->read(img, buf, length, offset);
+
+    if (offset == a->f.at.superblock && a->torn) {
+        ((uint8_t *)buf)[SB_INDEX] ^= 1;
+        a->appender = --a->torn && a->appender;
+    }
+    return ret;
+}
+
+static bool appended_changing(FixedRamSource *source)
+{
+    return container_of(source, Appended, parent)->appender;
+}
+
+static uint64_t appended_measure(FixedRamSource *source)
+{
+    return container_of(source, Appended, parent)->size;
+}
+
+static const FixedRamSourceOps appended_ops = {
+    .read = appended_read,
+    .changing = appended_changing,
+    .measure = appended_measure,
+};
+
+static void appended_setup(Appended *a)
+{
+    setup(&a->f, 70001);
+    a->parent = a->f.img->parent;
+    a->parent.ops = &appended_ops;
+    a->size = a->parent.size;
+    a->appender = false;
+    a->torn = 0;
+}
+
+static bool appended_good(Appended *a)
+{
+    FixedRamSuperblock sb;
+
+    return parse_superblock(&a->parent, a->f.ram, &sb, NULL);
+}
+
+static void test_torn(void)
+{
+    Appended a;
+
+    appended_setup(&a);
+    a.appender = true;
+    a.torn = 20;
+    g_assert_true(appended_good(&a));
+    g_assert_cmpuint(a.torn, ==, 0);
+    /* The appender has ended between the read and the question. */
+    a.torn = 1;
+    g_assert_true(appended_good(&a));
+    /* Without an appender this is damage. */
+    a.torn = 2;
+    g_assert_false(appended_good(&a));
+    teardown(&a.f);
+}
+
+/* The index lies behind what was the file's end when it was opened. */
+static void test_grown(void)
+{
+    Appended a;
+
+    appended_setup(&a);
+    a.parent.size = a.f.at.index;
+    g_assert_true(appended_good(&a));
+    g_assert_cmpuint(a.parent.size, ==, a.size);
+    a.parent.size = a.f.at.index;
+    a.size--;
+    g_assert_false(appended_good(&a));
+    teardown(&a.f);
+}
+
 /* The encoder's bytes equal those of the test's own encoder. */
 static void test_encode(void)
 {
@@ -327,6 +420,8 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/superblock/fields", test_fields);
     g_test_add_func("/fixed-ram/superblock/cut-short", test_cut_short);
     g_test_add_func("/fixed-ram/superblock/wrapped", test_wrapped);
+    g_test_add_func("/fixed-ram/superblock/torn", test_torn);
+    g_test_add_func("/fixed-ram/superblock/grown", test_grown);
     g_test_add_func("/fixed-ram/superblock/encode", test_encode);
     return g_test_run();
 }
