@@ -58,6 +58,29 @@ static void place_zero(FixedRamLoad *load, const FixedRamBlock *block,
     }
 }
 
+/*
+ * In memory that holds little data the zero pages do not come with the data of
+ * their cluster, see fixed_ram_claim_next_padded().  A guest that touches one
+ * is likely to touch its neighbours.  They take no memory.
+ */
+static void place_zeros_beside(FixedRamLoad *load, const FixedRamBlock *block,
+                               uint64_t unit)
+{
+    unsigned few = units_in(block, FAULT_BYTES);
+    uint64_t first = ROUND_DOWN(unit, few);
+    uint64_t end = MIN(first + few, block->units);
+
+    if (fixed_ram_map_may_be_huge(block, unit)) {
+        return;
+    }
+    for (uint64_t i = first; i < end; i++) {
+        if (i != unit && fixed_ram_map_is_zero(block, i)) {
+            fixed_ram_uffd_zero(&load->uffd, block->host + i * block->unit,
+                                block->unit);
+        }
+    }
+}
+
 /* Read and place the worker's claim; a thread waits for unit @unit of it. */
 static void load_claim(FixedRamWorker *w, uint64_t unit)
 {
@@ -161,6 +184,7 @@ static void serve_received(FixedRamLoad *load, const FixedRamBlock *block,
     QEMU_LOCK_GUARD(&load->remake_lock);
     if (!fixed_ram_remake_under_way(load, block, unit)) {
         place_zero(load, block, unit * block->unit);
+        place_zeros_beside(load, block, unit);
     }
 }
 

@@ -117,15 +117,19 @@ bool fixed_ram_map_received(const FixedRamBlock *block, uint64_t unit)
     return !(word & BIT_MASK(unit));
 }
 
-bool fixed_ram_map_was_claimed(const FixedRamBlock *block, uint64_t unit)
+bool fixed_ram_map_is_zero(const FixedRamBlock *block, uint64_t unit)
 {
     uint64_t pos = unit * block->unit;
     FixedRamRun data;
 
+    return !fixed_ram_block_next_data(block, pos, pos + block->unit, 0, &data);
+}
+
+bool fixed_ram_map_was_claimed(const FixedRamBlock *block, uint64_t unit)
+{
     return unit < block->units &&
            !(qatomic_read(&block->pending[BIT_WORD(unit)]) & BIT_MASK(unit)) &&
-           fixed_ram_block_next_data(block, pos, pos + block->unit, 0,
-                                     &data);
+           !fixed_ram_map_is_zero(block, unit);
 }
 
 size_t fixed_ram_map_extent(const FixedRamBlock *block, uint64_t unit)
@@ -208,6 +212,11 @@ static bool extent_is_huge(const FixedRamBlock *block, size_t extent)
            (extent + 1) * units <= block->units &&
            bitmap_count_one_with_offset(block->data, extent * units, units) >=
            units / 2;
+}
+
+bool fixed_ram_map_may_be_huge(const FixedRamBlock *block, uint64_t unit)
+{
+    return extent_is_huge(block, unit / block->extent_units);
 }
 
 /* Claim the missing units among @wish in word number @i of the extent. */

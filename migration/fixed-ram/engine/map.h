@@ -146,6 +146,15 @@ FixedRamBlock *fixed_ram_map_find(const FixedRamMap *map, uintptr_t addr);
 /** fixed_ram_map_received(): is unit number @unit in place?  Any thread. */
 bool fixed_ram_map_received(const FixedRamBlock *block, uint64_t unit);
 
+/** fixed_ram_map_is_zero(): does the file hold nothing of @unit? */
+bool fixed_ram_map_is_zero(const FixedRamBlock *block, uint64_t unit);
+
+/**
+ * fixed_ram_map_may_be_huge(): should one huge page back the extent in which
+ * @unit lies?
+ */
+bool fixed_ram_map_may_be_huge(const FixedRamBlock *block, uint64_t unit);
+
 /**
  * fixed_ram_map_was_claimed(): does @unit hold data, and is it no longer
  * missing?

@@ -209,6 +209,46 @@ static void test_zero_touched(const void *opaque)
     }
 }
 
+/* Wait until the kernel has a page at @mem. */
+static void wait_resident(uint8_t *mem)
+{
+    unsigned char resident = 0;
+
+    while (!resident) {
+        g_assert_cmpint(mincore(mem, RIG_PAGE, &resident), ==, 0);
+        g_thread_yield();
+    }
+}
+
+/*
+ * In memory with little data: of the zero pages of a cluster one faults, and
+ * the others come with it.
+ */
+static void test_zeros_beside(void)
+{
+    RigOptions o = { .on_demand = true };
+    const FixedRamLoadStats *stats;
+    Rig *rig = rig_new(&o);
+
+    if (!rig) {
+        return;
+    }
+    rig_start(rig);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    stats = fixed_ram_load_stats(rig->load);
+    g_assert_cmpint(*page_at(rig, RIG_SPARSE, 10), ==, 0);
+    for (unsigned page = 4; page < 16; page++) {
+        uint8_t *mem = page_at(rig, RIG_SPARSE, page);
+
+        wait_resident(mem);
+        g_assert_cmpint(*mem, ==, 0);
+    }
+    g_assert_cmpuint(qatomic_read(&stats->faults), ==, 1);
+    g_assert_cmpuint(qatomic_read(&stats->fault_bytes), ==, 0);
+    rig_check_page(rig, rig_block(rig, 0), RIG_SPARSE * RIG_HUGE);
+    rig_free(rig);
+}
+
 /* A fault took some of an extent first: the rest comes, but not as one. */
 static void test_data_touched(void)
 {
@@ -431,6 +471,7 @@ int main(int argc, char **argv)
     add_kinds("not-watched", test_not_watched, true);
     g_test_add_func("/fixed-ram/huge/backed", test_backed);
     g_test_add_func("/fixed-ram/huge/many", test_many);
+    g_test_add_func("/fixed-ram/huge/zeros-beside", test_zeros_beside);
     g_test_add_func("/fixed-ram/huge/data-touched", test_data_touched);
     g_test_add_func("/fixed-ram/huge/hurry", test_hurry);
     g_test_add_func("/fixed-ram/huge/discard", test_discard);
