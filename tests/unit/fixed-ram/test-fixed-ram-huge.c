@@ -209,6 +209,32 @@ static void test_zero_touched(const void *opaque)
     }
 }
 
+/* At full effort a fault brings its whole extent, as one huge page. */
+static void test_fault_extent(void)
+{
+    RigOptions o = { .on_demand = true };
+    Rig *rig = rig_new(&o);
+
+    if (!rig) {
+        return;
+    }
+    rig_start(rig);
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    rig_check_page(rig, rig_block(rig, 0), RIG_HOLED * RIG_HUGE + 100);
+    g_assert_false(rig_whole(rig, RIG_HOLED));
+    qatomic_set(&rig->load->pace.effort, FIXED_RAM_EFFORT_FULL);
+    rig_check_page(rig, rig_block(rig, 0), 100);
+    while (!fixed_ram_map_received(rig_block(rig, 0), RIG_HUGE - 1)) {
+        g_thread_yield();
+    }
+    g_assert_cmpint(rig_whole(rig, RIG_FULL), ==, rig_can_move(&o));
+    /* This one is broken up, so the fault brings its cluster. */
+    rig_check_page(rig, rig_block(rig, 0), RIG_HOLED * RIG_HUGE + 300);
+    g_assert_false(fixed_ram_map_received(rig_block(rig, 0),
+                                          RIG_HOLED * RIG_HUGE + 500));
+    rig_free(rig);
+}
+
 /* Wait until the kernel has a page at @mem. */
 static void wait_resident(uint8_t *mem)
 {
@@ -471,6 +497,7 @@ int main(int argc, char **argv)
     add_kinds("not-watched", test_not_watched, true);
     g_test_add_func("/fixed-ram/huge/backed", test_backed);
     g_test_add_func("/fixed-ram/huge/many", test_many);
+    g_test_add_func("/fixed-ram/huge/fault-extent", test_fault_extent);
     g_test_add_func("/fixed-ram/huge/zeros-beside", test_zeros_beside);
     g_test_add_func("/fixed-ram/huge/data-touched", test_data_touched);
     g_test_add_func("/fixed-ram/huge/hurry", test_hurry);
