@@ -15,6 +15,7 @@
 #include "place.h"
 #include "read.h"
 #include "remake.h"
+#include "replay.h"
 #include "../trace.h"
 #include "worker.h"
 
@@ -28,15 +29,20 @@ static unsigned units_in(const FixedRamBlock *block, uint64_t bytes)
 }
 
 /*
- * How many units to read for one fault: more if a thread has claimed a
+ * How many units to read for one fault: one while the order of first touch is
+ * recorded, more if a thread has claimed a
  * neighbouring group before, since the access is then probably sequential.
  */
-static unsigned fault_span(const FixedRamBlock *block, uint64_t unit)
+static unsigned fault_span(const FixedRamLoad *load,
+                           const FixedRamBlock *block, uint64_t unit)
 {
     unsigned few = units_in(block, FAULT_BYTES);
     unsigned many = units_in(block, FIXED_RAM_FAULT_BYTES_MAX);
     uint64_t first = ROUND_DOWN(unit, few);
 
+    if (fixed_ram_record_active(&load->record)) {
+        return 1;
+    }
     return fixed_ram_map_was_claimed(block, first - 1) ||
            fixed_ram_map_was_claimed(block, first + few) ? many : few;
 }
@@ -70,7 +76,8 @@ static void place_zeros_beside(FixedRamLoad *load, const FixedRamBlock *block,
     uint64_t first = ROUND_DOWN(unit, few);
     uint64_t end = MIN(first + few, block->units);
 
-    if (fixed_ram_map_may_be_huge(block, unit)) {
+    if (fixed_ram_record_active(&load->record) ||
+        fixed_ram_map_may_be_huge(block, unit)) {
         return;
     }
     for (uint64_t i = first; i < end; i++) {
@@ -114,7 +121,8 @@ static bool load_extent(FixedRamWorker *w, FixedRamBlock *block, uint64_t unit)
     FixedRamRun extent;
     bool move, ok;
 
-    if (fixed_ram_pace_effort(&load->pace) != FIXED_RAM_EFFORT_FULL ||
+    if (fixed_ram_record_active(&load->record) ||
+        fixed_ram_pace_effort(&load->pace) != FIXED_RAM_EFFORT_FULL ||
         !fixed_ram_worker_grow(w) ||
         !fixed_ram_map_claim_intact(block, unit, &w->claim)) {
         return false;
@@ -164,7 +172,8 @@ static void serve_missing(FixedRamWorker *w, FixedRamBlock *block,
         }
     } else if (load_extent(w, block, unit)) {
         /* If another worker has claimed the unit, that one will place it. */
-    } else if (fixed_ram_map_claim_around(block, unit, fault_span(block, unit),
+    } else if (fixed_ram_map_claim_around(block, unit,
+                                          fault_span(load, block, unit),
                                           &w->claim)) {
         ask_loaders(load, block, unit);
         load_claim(w, unit);
@@ -227,6 +236,8 @@ static void serve_fault(FixedRamWorker *w, const FixedRamFault *fault)
     addr = (uintptr_t)block->host + offset;
     trace_fixed_ram_fault(block->name, offset, fault->thread_id);
     qatomic_inc(&load->stats.faults);
+    fixed_ram_record_touch(&load->record, block, unit);
+    fixed_ram_replay_fault(load, block, unit, w->fault_begun);
     begin_wait(load, addr, fault->thread_id);
     if (fixed_ram_map_received(block, unit)) {
         serve_received(load, block, unit);

@@ -14,12 +14,15 @@
  *   load poison             what load.h offers to the engine's user
  *   threads                 workers start, are replaced, and end
  *   fault loader            what a worker's thread does
+ *   replay                  what loaders do before all else
  *   remake                  a huge page for an extent that was broken up
  *   read place              a claim: from the source to the guest's memory
  *   worker                  a thread's buffer, claim, and read under way
  *   state                   errors, stalls and notifications
  *   verify ranges collapse
+ *   order record            working sets
  *   pace                    uses effort
+ *   marks                   uses map
  *   map uffd effort latency numa   know nothing of the others
  *
  * load.h and this header only declare: every file from state upwards may
@@ -29,10 +32,17 @@
 
 #include "qemu/thread.h"
 #include "load.h"
+#include "order.h"
 #include "pace.h"
+#include "record.h"
 #include "uffd.h"
 #include "../util/buffer.h"
 #include "../util/throttle.h"
+
+/* What a loader reads of a packed copy at once. */
+#define FIXED_RAM_BATCH_BYTES   (256 * KiB)
+/* These are so many pages at most. */
+#define FIXED_RAM_BATCH_MAX     (FIXED_RAM_BATCH_BYTES / (4 * KiB))
 
 /*
  * A worker is a fault thread or a loader, with what it needs.  Its own thread
@@ -66,6 +76,8 @@ typedef struct FixedRamWorker {
      * holder of @lock.
      */
     FixedRamClaim claim;        /* what the thread reads and places */
+    unsigned nbatch;            /* if it reads several claims at once: these */
+    FixedRamClaim batch[FIXED_RAM_BATCH_MAX];
     FixedRamTurn turn;          /* a loader's turn to read */
 
     QemuMutex lock;             /* guards what follows */
@@ -74,6 +86,20 @@ typedef struct FixedRamWorker {
     FixedRamSumTable *sums;     /* reference of a retired worker, or NULL */
     bool retired;               /* no thread joins this one any more */
 } FixedRamWorker;
+
+/* The working set that loaders bring first, see replay.h. */
+typedef struct FixedRamReplay {
+    /* Do not change after fixed_ram_load_new(). */
+    const FixedRamWorkingSet *set;      /* NULL: none */
+    bool coarse;                /* bring its extents */
+    int64_t begin_ns;           /* get_clock() at the load's beginning */
+
+    QemuMutex lock;             /* guards what follows */
+    FixedRamOrder next;         /* no loader has taken this yet */
+    unsigned number;            /* of the source that the set is read from */
+    bool packed;                /* read the packed copy */
+    bool again;                 /* the set has been begun once before */
+} FixedRamReplay;
 
 struct FixedRamLoad {
     /* Do not change after fixed_ram_load_new(). */
@@ -92,6 +118,8 @@ struct FixedRamLoad {
     /* These have locks of their own, or are atomic throughout. */
     FixedRamThrottle throttle;  /* of loaders */
     FixedRamPace pace;          /* of loaders */
+    FixedRamRecord record;      /* of the order of first touch */
+    FixedRamReplay replay;
     FixedRamLoadStats stats;    /* atomic */
 
     /* Atomic, without a lock. */
@@ -114,6 +142,7 @@ struct FixedRamLoad {
     unsigned rewinds;           /* how often the map was rewound */
     bool failed;                /* an error came before the guest ran */
     bool loaders_quit;
+    bool hold_loaders;          /* a record is being made */
     Error *error;               /* why the load stalled or failed, or NULL */
 };
 

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "ranges.h"
+#include "replay.h"
 #include "state.h"
 #include "threads.h"
 #include "../util/thread.h"
@@ -30,6 +31,8 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
     load->asked = bitmap_new(map->extents);
     qemu_mutex_init(&load->remake_lock);
     load->remaking = bitmap_new(map->extents);
+    fixed_ram_record_init(&load->record);
+    fixed_ram_replay_init(load);
     if (config->on_demand) {
         fixed_ram_source_expect_faults(source);
     }
@@ -38,6 +41,25 @@ FixedRamLoad *fixed_ram_load_new(FixedRamMap *map, FixedRamSource *source,
         return NULL;
     }
     return load;
+}
+
+static void begin_record(FixedRamLoad *load)
+{
+    fixed_ram_record_begin(&load->record, load->map);
+    fixed_ram_state_hold_loaders(load, true);
+}
+
+uint64_t fixed_ram_load_recorded(FixedRamLoad *load)
+{
+    return fixed_ram_record_pages(&load->record);
+}
+
+FixedRamWorkingSet *fixed_ram_load_end_record(FixedRamLoad *load)
+{
+    FixedRamWorkingSet *set = fixed_ram_record_end(&load->record);
+
+    fixed_ram_state_hold_loaders(load, false);
+    return set;
 }
 
 bool fixed_ram_load_register(FixedRamLoad *load, Error **errp)
@@ -52,6 +74,9 @@ bool fixed_ram_load_register(FixedRamLoad *load, Error **errp)
 
 bool fixed_ram_load_start(FixedRamLoad *load, Error **errp)
 {
+    if (load->config.record && load->config.on_demand) {
+        begin_record(load);
+    }
     return fixed_ram_threads_start(load, errp);
 }
 
@@ -113,6 +138,8 @@ void fixed_ram_load_free(FixedRamLoad *load)
     fixed_ram_source_unref(load->source);
     g_slist_free_full(load->old_sources, source_unref);
     error_free(load->error);
+    fixed_ram_replay_destroy(load);
+    fixed_ram_record_destroy(&load->record);
     fixed_ram_pace_destroy(&load->pace);
     fixed_ram_throttle_destroy(&load->throttle);
     qemu_cond_destroy(&load->cond);

@@ -11,6 +11,7 @@
 #include "map.h"
 #include "../format/source.h"
 #include "../format/sumtable.h"
+#include "../format/working-set.h"
 
 /*
  * Eager: loaders read straight into memory that no other thread uses yet.
@@ -44,12 +45,21 @@ typedef struct FixedRamLoadOps {
      */
     void (*wait_begin)(void *opaque, uintptr_t addr, uint32_t thread_id);
     void (*wait_end)(void *opaque, uintptr_t addr);
+    /*
+     * The packed copy of the working set is damaged or cannot be read: its
+     * pages are read from their places.  Called once, by a loader; takes @err,
+     * which need not name the file.  NULL: the user does not want to know.
+     */
+    void (*pack_failed)(void *opaque, Error *err);
 } FixedRamLoadOps;
 
 typedef struct FixedRamLoadConfig {
     bool on_demand;
     unsigned loaders;           /* threads; 0 is allowed on demand */
     FixedRamSumTable *sums;     /* a reference is taken; NULL: do not verify */
+    bool record;                /* on demand: fixed_ram_load_end_record() */
+    /* On demand: what comes first; until the load is freed; NULL: nothing */
+    const FixedRamWorkingSet *set;
     const FixedRamLoadOps *ops;
     void *opaque;               /* for @ops */
 } FixedRamLoadConfig;
@@ -67,6 +77,8 @@ typedef struct FixedRamLoadStats {
     uint64_t fault_bytes;       /* read by fault threads */
     uint64_t loader_bytes;      /* read by loaders */
     uint64_t lost_bytes;        /* given up */
+    uint64_t replay_bytes;      /* of the set, placed ahead of faults */
+    uint64_t faults_outside;    /* of the set, in the first seconds */
     FixedRamLatency latency;    /* of faults: message read to page placed */
 } FixedRamLoadStats;
 
@@ -161,6 +173,21 @@ bool fixed_ram_load_recover(FixedRamLoad *load, FixedRamSource *source,
  */
 bool fixed_ram_load_give_up(FixedRamLoad *load, const char *name,
                             uint64_t offset, Error **errp);
+
+/**
+ * fixed_ram_load_recorded(): pages that the record has so far; any thread
+ */
+uint64_t fixed_ram_load_recorded(FixedRamLoad *load);
+
+/**
+ * fixed_ram_load_end_record(): end the record that the configuration asked for
+ *
+ * Until then loaders claim nothing, and a fault brings no page but its own.
+ *
+ * Returns the set, which the caller frees; NULL if no record is being made.
+ * Any thread.
+ */
+FixedRamWorkingSet *fixed_ram_load_end_record(FixedRamLoad *load);
 
 /**
  * fixed_ram_load_may_be_stuck(): may the load be unable to make progress now?

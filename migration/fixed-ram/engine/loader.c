@@ -10,6 +10,7 @@
 #include "place.h"
 #include "read.h"
 #include "remake.h"
+#include "replay.h"
 #include "state.h"
 
 /*
@@ -91,19 +92,26 @@ void *fixed_ram_loader_thread(void *opaque)
 {
     FixedRamWorker *w = opaque;
     FixedRamLoad *load = w->load;
-    bool exhausted = false;
+    bool exhausted = false, all;
     unsigned rewinds = 0;
 
     while (fixed_ram_state_wait_for_work(load, exhausted, &rewinds)) {
+        uint64_t bytes;
+
+        if (fixed_ram_replay_portion(w, &bytes)) {
+            fixed_ram_throttle_wait(&load->throttle, bytes);
+            exhausted = false;
+            continue;
+        }
         fixed_ram_pace_enter(&load->pace, &w->turn);
-        exhausted = !claim_near(w) &&
-                    !fixed_ram_map_claim_next(load->map, &w->cursor,
-                                              claims_all(load), &w->claim);
+        all = claims_all(load);
+        exhausted = !claim_near(w) && !fixed_ram_replay_claim(w, all) &&
+                    !fixed_ram_map_claim_next(load->map, &w->cursor, all,
+                                              &w->claim);
         if (exhausted) {
             fixed_ram_pace_leave(&load->pace, &w->turn);
         } else {
-            uint64_t bytes = fixed_ram_claim_bytes(&w->claim);
-
+            bytes = fixed_ram_claim_bytes(&w->claim);
             load_claim(w);
             fixed_ram_throttle_wait(&load->throttle, bytes);
         }

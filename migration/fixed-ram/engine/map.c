@@ -19,6 +19,7 @@ static void block_free(void *opaque)
     g_free(block->pending);
     g_free(block->absent);
     g_free(block->whole);
+    g_free(block->marks);
     g_free(block);
 }
 
@@ -78,6 +79,7 @@ void fixed_ram_map_add(FixedRamMap *map, FixedRamBlock *block)
         block->parts = fixed_ram_sparse_scan(block->data, block->length /
                                                           block->page_size);
     }
+    block->number = map->blocks->len;
     block->units = block->length / block->unit;
     block->extent_units = MIN(MAX(FIXED_RAM_EXTENT_BYTES / block->unit, 1),
                               FIXED_RAM_EXTENT_WORDS * BITS_PER_LONG);
@@ -228,6 +230,25 @@ static bool claim_word(FixedRamClaim *claim, size_t i, unsigned long wish)
         claim->mask[i] = qatomic_fetch_and(word, ~wish) & wish;
     }
     return claim->mask[i];
+}
+
+bool fixed_ram_map_claim_run(FixedRamBlock *block, const FixedRamRun *run,
+                             FixedRamClaim *claim)
+{
+    uint64_t unit = run->offset / block->unit;
+    uint64_t end = unit + run->length / block->unit;
+    bool any = false;
+
+    claim_init(claim, block, unit / block->extent_units);
+    while (unit < end) {
+        unsigned bit = unit % BITS_PER_LONG;
+        unsigned count = MIN(end - unit, BITS_PER_LONG - bit);
+
+        any |= claim_word(claim, BIT_WORD(unit) - claim->word,
+                          MAKE_64BIT_MASK(bit, count));
+        unit += count;
+    }
+    return any;
 }
 
 /* Could one huge page still back the extent: is all of its data missing? */

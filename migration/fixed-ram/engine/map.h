@@ -72,6 +72,7 @@ typedef struct FixedRamBlock {
      * Set by fixed_ram_map_add().  The bitmaps are atomic, all other fields do
      * not change while threads use the map.
      */
+    size_t number;              /* of the block in the map */
     uint64_t units;             /* number of units */
     uint64_t extent_units;      /* units of an extent; a power of two */
     size_t extents;             /* number of extents, the last may be short */
@@ -80,6 +81,7 @@ typedef struct FixedRamBlock {
     unsigned long *whole;       /* a bit an extent: placed as one huge page */
     unsigned long *pending;     /* a bit a unit */
     unsigned long *absent;      /* a bit a unit */
+    unsigned long *marks;       /* a bit a unit, see marks.h; or NULL */
 } FixedRamBlock;
 
 typedef struct FixedRamMap {
@@ -191,6 +193,16 @@ bool fixed_ram_map_claim_around(FixedRamBlock *block, uint64_t unit,
  */
 bool fixed_ram_map_claim_intact(FixedRamBlock *block, uint64_t unit,
                                 FixedRamClaim *claim);
+
+/**
+ * fixed_ram_map_claim_run(): claim what is missing of @run
+ *
+ * @run: whole units of one extent
+ *
+ * Returns false if nothing is missing.  Any thread.
+ */
+bool fixed_ram_map_claim_run(FixedRamBlock *block, const FixedRamRun *run,
+                             FixedRamClaim *claim);
 
 /**
  * fixed_ram_map_claim_in(): claim some of what is missing of extent @extent

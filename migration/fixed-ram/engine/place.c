@@ -175,15 +175,13 @@ static void copy_run(FixedRamWorker *w, FixedRamRun *run, const uint8_t *from,
     }
 }
 
-bool fixed_ram_place_run(FixedRamWorker *w, const FixedRamRun *run)
+bool fixed_ram_place_bytes(FixedRamWorker *w, const FixedRamRun *run,
+                           const uint8_t *from)
 {
     const FixedRamBlock *block = w->claim.block;
-    uint8_t *from = fixed_ram_worker_at(w, run->offset);
     FixedRamRun done = *run;
     Error *err = NULL;
 
-    /* A unit larger than a page may have pages that hold no data. */
-    clear_zeros(block, run, from);
     if (w->load->config.on_demand) {
         copy_run(w, &done, from, &err);
     } else if (!store_run(block, run, from, &err)) {
@@ -196,6 +194,15 @@ bool fixed_ram_place_run(FixedRamWorker *w, const FixedRamRun *run)
         place_failed(w, err);
     }
     return !err;
+}
+
+bool fixed_ram_place_run(FixedRamWorker *w, const FixedRamRun *run)
+{
+    uint8_t *from = fixed_ram_worker_at(w, run->offset);
+
+    /* A unit larger than a page may have pages that hold no data. */
+    clear_zeros(w->claim.block, run, from);
+    return fixed_ram_place_bytes(w, run, from);
 }
 
 void fixed_ram_place_rest(FixedRamWorker *w)

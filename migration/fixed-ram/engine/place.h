@@ -50,6 +50,14 @@ bool fixed_ram_place_can_move(FixedRamWorker *w);
 bool fixed_ram_place_run(FixedRamWorker *w, const FixedRamRun *run);
 
 /**
+ * fixed_ram_place_bytes(): the same with the bytes at @from
+ *
+ * All pages at @run hold data.
+ */
+bool fixed_ram_place_bytes(FixedRamWorker *w, const FixedRamRun *run,
+                           const uint8_t *from);
+
+/**
  * fixed_ram_place_rest(): place all units left in the claim
  *
  * Zero pages of their clusters come with them, see

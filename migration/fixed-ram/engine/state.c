@@ -97,6 +97,14 @@ void fixed_ram_state_read_failed(FixedRamLoad *load, unsigned number,
     fixed_ram_state_notify(load);
 }
 
+void fixed_ram_state_returned(FixedRamLoad *load)
+{
+    WITH_QEMU_LOCK_GUARD(&load->lock) {
+        state_rewind_locked(load);
+    }
+    state_wake_all(load);
+}
+
 FixedRamSource *fixed_ram_state_resume(FixedRamLoad *load,
                                        FixedRamSource *source)
 {
@@ -116,12 +124,20 @@ FixedRamSource *fixed_ram_state_resume(FixedRamLoad *load,
     return old;
 }
 
+void fixed_ram_state_hold_loaders(FixedRamLoad *load, bool hold)
+{
+    QEMU_LOCK_GUARD(&load->lock);
+    load->hold_loaders = hold;
+    qemu_cond_broadcast(&load->cond);
+}
+
 bool fixed_ram_state_wait_for_work(FixedRamLoad *load, bool exhausted,
                                    unsigned *rewinds)
 {
     QEMU_LOCK_GUARD(&load->lock);
     while (!load->loaders_quit &&
-           (load->stalled || (exhausted && *rewinds == load->rewinds))) {
+           (load->stalled || load->hold_loaders ||
+            (exhausted && *rewinds == load->rewinds))) {
         qemu_cond_wait(&load->cond, &load->lock);
     }
     *rewinds = load->rewinds;

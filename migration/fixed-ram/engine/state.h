@@ -50,6 +50,13 @@ void fixed_ram_state_read_failed(FixedRamLoad *load, unsigned number,
                                  Error *err);
 
 /**
+ * fixed_ram_state_returned(): claims were returned, and that is no error
+ *
+ * Loaders look for them, and threads that wait for these pages fault again.
+ */
+void fixed_ram_state_returned(FixedRamLoad *load);
+
+/**
  * fixed_ram_state_resume(): end a stall and read from @source
  *
  * All threads that wait for a page fault again.  Returns the source that was in
@@ -59,10 +66,16 @@ FixedRamSource *fixed_ram_state_resume(FixedRamLoad *load,
                                        FixedRamSource *source);
 
 /**
+ * fixed_ram_state_hold_loaders(): have loaders wait before their next claim, or
+ * let them go on
+ */
+void fixed_ram_state_hold_loaders(FixedRamLoad *load, bool hold);
+
+/**
  * fixed_ram_state_wait_for_work(): a loader waits until it may claim
  *
- * It waits while the load is stalled, or if @exhausted until the map has been
- * rewound.
+ * It waits while the load is stalled or loaders are held, or if @exhausted
+ * until the map has been rewound.
  *
  * @exhausted: the caller found nothing more to claim
  * @rewinds: how many rewinds the caller knows of; updated

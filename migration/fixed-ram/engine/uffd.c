@@ -291,6 +291,32 @@ no_zero_page:
     return ret;
 }
 
+uint64_t fixed_ram_uffd_zero_range(FixedRamUffd *uffd, void *dst,
+                                   uint64_t length, uint64_t unit)
+{
+    unsigned tries = 0;
+    uint64_t placed = 0, pos = 0;
+
+    while (pos < length) {
+        struct uffdio_zeropage zero = {
+            .range = { .start = (uintptr_t)dst + pos, .len = length - pos },
+        };
+        int ret = ioctl(uffd->fd, UFFDIO_ZEROPAGE, &zero);
+        uint64_t done = MAX(zero.zeropage, 0);
+
+        if (ret && errno == EEXIST) {
+            pos += unit;
+        } else if (ret && (errno != EAGAIN ||
+                           !may_try_again(done > 0, &tries))) {
+            break;
+        } else {
+            pos += done;
+            placed += done;
+        }
+    }
+    return placed;
+}
+
 int fixed_ram_uffd_poison(FixedRamUffd *uffd, void *addr, uint64_t length)
 {
     struct uffdio_poison poison = {

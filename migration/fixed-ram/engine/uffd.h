@@ -131,6 +131,16 @@ int fixed_ram_uffd_take(FixedRamUffd *uffd, void *dst, void *src,
 int fixed_ram_uffd_zero(FixedRamUffd *uffd, void *dst, uint64_t unit);
 
 /**
+ * fixed_ram_uffd_zero_range(): place pages of zeros before they are touched
+ *
+ * Only for memory with the host's small pages.  Leaves out a page that is there
+ * already, and ends early where it cannot go on.  Returns how many bytes were
+ * placed.
+ */
+uint64_t fixed_ram_uffd_zero_range(FixedRamUffd *uffd, void *dst,
+                                   uint64_t length, uint64_t unit);
+
+/**
  * fixed_ram_uffd_poison(): threads that touch these missing pages get SIGBUS
  *
  * In a system call they get EFAULT.  Threads that wait are woken.  Returns 0 or

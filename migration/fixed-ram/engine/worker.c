@@ -108,20 +108,33 @@ bool fixed_ram_worker_reads(FixedRamWorker *w)
     return w->reading;
 }
 
+void fixed_ram_worker_return_batch(FixedRamWorker *w, unsigned first)
+{
+    for (unsigned i = first; i < w->nbatch; i++) {
+        fixed_ram_map_return(&w->batch[i]);
+    }
+}
+
 bool fixed_ram_worker_retire(FixedRamWorker *w)
 {
     FixedRamLoad *load = w->load;
     uint64_t left = fixed_ram_map_left(load->map);
+    const FixedRamClaim *first;
 
     QEMU_LOCK_GUARD(&w->lock);
     if (!w->reading) {
         return false;
     }
-    trace_fixed_ram_retire(w->claim.block->name, w->claim.extent, w->fault);
+    first = w->nbatch ? &w->batch[0] : &w->claim;
+    trace_fixed_ram_retire(first->block->name, first->extent, w->fault);
     w->retired = true;
     fixed_ram_source_ref(w->source);
     w->sums = fixed_ram_sumtable_ref(load->config.sums);
-    fixed_ram_map_return(&w->claim);
+    if (w->nbatch) {
+        fixed_ram_worker_return_batch(w, 0);
+    } else {
+        fixed_ram_map_return(&w->claim);
+    }
     if (w->fault) {
         fixed_ram_pace_fault_end(&load->pace, left);
     } else {

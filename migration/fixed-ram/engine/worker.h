@@ -70,6 +70,14 @@ void fixed_ram_worker_read_end(FixedRamWorker *w, Error *err);
 bool fixed_ram_worker_reads(FixedRamWorker *w);
 
 /**
+ * fixed_ram_worker_return_batch(): the claims of the batch from number @first
+ * on are missing again
+ *
+ * Only for the worker's own thread, or for the holder of its lock.
+ */
+void fixed_ram_worker_return_batch(FixedRamWorker *w, unsigned first);
+
+/**
  * fixed_ram_worker_retire(): go on without the read that @w has under way
  *
  * The load is stalled, so what is read is not valid.  The claim of @w is

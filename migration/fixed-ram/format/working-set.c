@@ -247,8 +247,7 @@ FixedRamWorkingSet *fixed_ram_working_set_read(const FixedRamIndex *index,
  * The packed copy
  */
 
-static bool check_chunk(const FixedRamWorkingSet *set,
-                        const FixedRamSource *source, uint64_t at,
+static bool check_chunk(const FixedRamWorkingSet *set, uint64_t at,
                         const uint8_t *chunk, size_t length, Error **errp)
 {
     uint64_t sum = fixed_ram_sums_get(chunk, length);
@@ -256,12 +255,26 @@ static bool check_chunk(const FixedRamWorkingSet *set,
                                       at / FIXED_RAM_PACK_CHUNK_BYTES);
 
     if (sum != expected) {
-        error_setg(errp, "snapshot '%s': the working set's packed copy is "
-                   "damaged: 0x%zx bytes at offset 0x%" PRIx64 " have checksum "
-                   "0x%016" PRIx64 ", expected 0x%016" PRIx64, source->name,
-                   length, set->pack_offset + at, sum, expected);
+        error_setg(errp, "the working set's packed copy is damaged: 0x%zx "
+                   "bytes at offset 0x%" PRIx64 " have checksum 0x%016" PRIx64
+                   ", expected 0x%016" PRIx64, length, set->pack_offset + at,
+                   sum, expected);
     }
     return sum == expected;
+}
+
+bool fixed_ram_working_set_check_pack(const FixedRamWorkingSet *set,
+                                      uint64_t at, size_t length,
+                                      const void *buf, Error **errp)
+{
+    for (size_t done = 0; done < length; done += FIXED_RAM_PACK_CHUNK_BYTES) {
+        if (!check_chunk(set, at + done, (const uint8_t *)buf + done,
+                         MIN(length - done, FIXED_RAM_PACK_CHUNK_BYTES),
+                         errp)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool fixed_ram_working_set_read_pack(const FixedRamWorkingSet *set,
@@ -275,12 +288,9 @@ bool fixed_ram_working_set_read_pack(const FixedRamWorkingSet *set,
         error_prepend(errp, "working set: ");
         return false;
     }
-    for (size_t done = 0; done < length; done += FIXED_RAM_PACK_CHUNK_BYTES) {
-        if (!check_chunk(set, source, at + done, (uint8_t *)buf + done,
-                         MIN(length - done, FIXED_RAM_PACK_CHUNK_BYTES),
-                         errp)) {
-            return false;
-        }
+    if (!fixed_ram_working_set_check_pack(set, at, length, buf, errp)) {
+        error_prepend(errp, "snapshot '%s': ", source->name);
+        return false;
     }
     return true;
 }

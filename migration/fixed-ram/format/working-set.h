@@ -109,6 +109,18 @@ fixed_ram_working_set_chunks(const FixedRamWorkingSet *set)
 }
 
 /**
+ * fixed_ram_working_set_check_pack(): is a part of the packed copy undamaged?
+ *
+ * @at, @length: as for fixed_ram_working_set_read_pack()
+ * @buf: the part, which the caller has read
+ *
+ * The error does not name the file.  Any thread.
+ */
+bool fixed_ram_working_set_check_pack(const FixedRamWorkingSet *set,
+                                      uint64_t at, size_t length,
+                                      const void *buf, Error **errp);
+
+/**
  * fixed_ram_working_set_read_pack(): read a part of the packed copy
  *
  * @at: offset in the packed copy, a multiple of FIXED_RAM_PACK_CHUNK_BYTES

@@ -10,6 +10,7 @@
 #include "qemu/thread.h"
 #include "migration/fixed-ram/engine/load.h"
 #include "disk.h"
+#include "rig-set.h"
 
 /*
  * Three blocks on plain mappings and a disk in memory that holds their pages
@@ -51,6 +52,10 @@ typedef struct RigOptions {
     unsigned loaders;
     uint64_t unit;              /* 0: the host's page */
     int64_t good_reads;         /* of the first source, see disk_source() */
+    bool record;                /* record the order of first touch */
+    /* The load has a working set, to which this adds pages. */
+    RigSetFunc *set;
+    bool pack;                  /* and it has a packed copy */
 } RigOptions;
 
 typedef struct Rig {
@@ -58,6 +63,7 @@ typedef struct Rig {
     Disk disk;
     FixedRamMap *map;
     FixedRamLoad *load;
+    FixedRamWorkingSet *set;
     uint64_t bandwidth;         /* what loaders are told; atomic */
     unsigned begins;            /* calls of wait_begin(); atomic */
     unsigned *begun[RIG_BLOCKS]; /* of these, for each unit; atomic */
@@ -65,6 +71,8 @@ typedef struct Rig {
     QemuMutex lock;             /* guards what follows */
     QemuCond cond;
     unsigned notified;          /* calls of notify() */
+    GArray *placed;             /* addresses of units, in this order */
+    Error *pack_error;          /* of pack_failed(), or NULL */
 } Rig;
 
 /* A thread that reads a page, or all pages in an order of its own. */
@@ -84,6 +92,13 @@ typedef struct Toucher {
  * NULL where userfaultfd is needed and not to be had; the test is skipped.
  */
 Rig *rig_new(const RigOptions *o);
+
+/**
+ * rig_new_replay(): the same on demand, with a working set
+ *
+ * There is so much memory that only all of it is a large set.
+ */
+Rig *rig_new_replay(const RigOptions *o, RigSetFunc *set, bool pack);
 
 /** rig_start(): start the load's threads. */
 void rig_start(Rig *rig);
@@ -125,6 +140,9 @@ unsigned rig_notified(Rig *rig);
 
 /** rig_wait_notified(): wait until it was called more often than @n times. */
 void rig_wait_notified(Rig *rig, unsigned n);
+
+/** rig_wait_begun(): wait until wait_begin() was called @n times. */
+void rig_wait_begun(Rig *rig, unsigned n);
 
 /** rig_wait(): wait for a state. */
 void rig_wait(Rig *rig, FixedRamLoadState state);
