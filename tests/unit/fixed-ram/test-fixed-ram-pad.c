@@ -134,7 +134,7 @@ static void test_padded_far(void)
     fixed_ram_claim_drop(&claim, &run);
     g_assert_false(fixed_ram_claim_next_padded(&claim, &run));
 
-    /* The extent before is not this one's. */
+    /* The zero page at the end of the extent before is not taken along. */
     g_assert_true(fixed_ram_map_claim_in(map, 1, true, &claim));
     expect_run(&claim, EXTENT, EXTENT);
 }
