@@ -6,12 +6,15 @@
 
 #include "qemu/osdep.h"
 #include <math.h>
+#include "qemu/timer.h"
 #include "qemu/units.h"
 #include "effort.h"
 
 /* The share of the price at which an effort begins, as a divisor. */
 #define STEADY_SHARE    64
 #define FULL_SHARE      8
+/* A guest may wait for so long in any case: people hardly notice it. */
+#define FULL_LEAST_NS   (50 * SCALE_MS)
 /* An effort ends when the rent has fallen to this part of where it began. */
 #define END_PART        2
 /* Time that passes pays this part of itself back, as a divisor. */
@@ -75,12 +78,10 @@ static double price_of(const FixedRamMeter *meter, uint64_t left)
                         : INFINITY;
 }
 
-/* Has the rent reached 1/@share of @price, or not yet fallen back from it? */
-static bool reached(const FixedRamMeter *meter, double price, unsigned share,
+/* Has the rent reached @limit, or not yet fallen back from it? */
+static bool reached(const FixedRamMeter *meter, double limit,
                     FixedRamEffort effort)
 {
-    double limit = price / share;
-
     if (meter->effort >= effort) {
         limit /= END_PART;
     }
@@ -93,9 +94,10 @@ FixedRamEffort fixed_ram_meter_effort(FixedRamMeter *meter, int64_t now,
     double price = price_of(meter, left);
 
     rent_update(meter, now);
-    if (reached(meter, price, FULL_SHARE, FIXED_RAM_EFFORT_FULL)) {
+    if (reached(meter, MAX(price / FULL_SHARE, FULL_LEAST_NS),
+                FIXED_RAM_EFFORT_FULL)) {
         meter->effort = FIXED_RAM_EFFORT_FULL;
-    } else if (reached(meter, price, STEADY_SHARE, FIXED_RAM_EFFORT_STEADY)) {
+    } else if (reached(meter, price / STEADY_SHARE, FIXED_RAM_EFFORT_STEADY)) {
         meter->effort = FIXED_RAM_EFFORT_STEADY;
     } else {
         meter->effort = FIXED_RAM_EFFORT_POLITE;

@@ -118,6 +118,18 @@ static void test_price(void)
     g_assert_cmpint(full[1], <, full[0] * 21 / 10);
 }
 
+/* All the rest costs next to nothing: a short storm is no reason to hurry. */
+static void test_small(void)
+{
+    int64_t full;
+    Sim s;
+
+    start(&s, 16 * MiB);
+    full = fault_until(&s, FIXED_RAM_EFFORT_FULL, 50 * US, 0, SECOND);
+    g_assert_cmpint(full, >, 50 * MS);
+    g_assert_cmpint(full, <, 100 * MS);
+}
+
 /* What was read long ago does not count: the disk may be faster now. */
 static void test_recent_reads(void)
 {
@@ -223,6 +235,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/effort/no-faults", test_no_faults);
     g_test_add_func("/fixed-ram/effort/storm", test_storm);
     g_test_add_func("/fixed-ram/effort/price", test_price);
+    g_test_add_func("/fixed-ram/effort/small", test_small);
     g_test_add_func("/fixed-ram/effort/recent-reads", test_recent_reads);
     g_test_add_func("/fixed-ram/effort/seldom", test_seldom);
     g_test_add_func("/fixed-ram/effort/quiet", test_quiet);
