@@ -4,7 +4,7 @@
 from contextlib import contextmanager
 import time
 
-from fixed_ram.child import run
+from fixed_ram.child import finish, run
 from fixed_ram.pagecache import drop_from_page_cache
 from fixed_ram.session import temporary_file
 from fixed_ram.steps import wait_loaded
@@ -22,30 +22,31 @@ class NoSet(Exception):
     """This QEMU records none; says why"""
 
 
-def last_change(path):
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
+def has_set(plan, path):
+    """What is written last makes it part of the snapshot"""
+    status, _, _ = finish([plan.snapshot_tool, "working-set", "show", path],
+                          WRITE_S)
+    return status == 0
 
 
-def wait_for_set(path, before):
-    """The set is written after the load"""
+def wait_for_set(plan, path):
+    """It is written when the time for the record is over"""
     end = time.monotonic() + WRITE_S
-    while last_change(path) == before:
+    while not has_set(plan, path):
         if time.monotonic() > end:
             raise NoSet("this QEMU wrote no working set")
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 def record(plan, snap):
     mode = MODES["on-demand"]
     mode = mode._replace(parameters={**mode.parameters,
                                      PARAMETER: plan.scale.record_s})
-    before = last_change(snap.path)
     progress = Prefixed(plan.progress, "recording a working set")
     with loading(plan, snap, mode) as (guest, _):
         start_activity(guest, ACTIVITIES[snap.activity], snap)
         wait_loaded(guest, "recording", snap.data_bytes, progress)
-        wait_for_set(snap.path, before)
+        wait_for_set(plan, snap.path)
         guest.quit()
     drop_from_page_cache(snap.path)
 
@@ -54,11 +55,12 @@ def make(plan, snap, path):
     """The copy; NoSet if this QEMU records none"""
     if PARAMETER not in plan.parameters:
         raise NoSet(f"this QEMU has no {PARAMETER}")
+    if not plan.snapshot_tool.is_file():
+        raise NoSet(f"{plan.snapshot_tool.name} is not built")
     plan.progress.update("copying the snapshot")
     run(["cp", "--", snap.path, path], COPY_S)
-    copy = snapshot.describe(path, snap.memory, snap.fill, snap.activity)
-    record(plan, copy)
-    return copy
+    record(plan, snap._replace(path=path))
+    return snapshot.describe(path, snap.memory, snap.fill, snap.activity)
 
 
 @contextmanager
