@@ -10,6 +10,7 @@
 #include "qapi/error.h"
 #include "index.h"
 #include "index-set.h"
+#include "space.h"
 #include "sums.h"
 
 /* The payload of one section. */
@@ -39,10 +40,11 @@ static void read_padding(FixedRamReader *r)
  * Sections
  */
 
+/* Some types are reserved. */
 static bool is_known(uint32_t type)
 {
-    return (type >= SECTION_MACHINE && type <= SECTION_SUMS) ||
-           type == SECTION_WORKING_SET;
+    return type && type < SECTION_TYPES && type != SECTION_BASE &&
+           type != SECTION_ENCRYPTION;
 }
 
 static void check_section(IndexParser *p, uint64_t offset, uint32_t type,
@@ -70,7 +72,7 @@ static void check_section(IndexParser *p, uint64_t offset, uint32_t type,
     }
 }
 
-static void read_section_header(IndexParser *p)
+static void read_section_header(IndexParser *p, FixedRamIndex *index)
 {
     FixedRamReader *r = p->r;
     uint64_t offset = fixed_ram_reader_offset(r);
@@ -86,12 +88,13 @@ static void read_section_header(IndexParser *p)
             .at = fixed_ram_reader_offset(r), .length = length,
         };
     }
+    index->has_unknown = index->has_unknown || !is_known(type);
     fixed_ram_reader_skip(r, length);
     read_padding(r);
 }
 
 /* Find all sections; their contents are parsed later. */
-static void read_header(IndexParser *p)
+static void read_header(IndexParser *p, FixedRamIndex *index)
 {
     FixedRamReader *r = p->r;
     uint64_t start = fixed_ram_reader_offset(r);
@@ -116,7 +119,7 @@ static void read_header(IndexParser *p)
                               "differs from the superblock's");
     }
     while (sections-- && !r->error) {
-        read_section_header(p);
+        read_section_header(p, index);
     }
     if (fixed_ram_reader_left(r)) {
         fixed_ram_reader_fail(r, fixed_ram_reader_offset(r), "it goes on after "
@@ -468,10 +471,9 @@ static void read_sums(IndexParser *p, FixedRamIndex *index)
 }
 
 /*
- * The working set
+ * What a load can do without: damage is no failure
  */
 
-/* A load does without a set that is damaged, so that is no failure. */
 static void read_set(IndexParser *p, FixedRamIndex *index)
 {
     FixedRamReader *r = p->r;
@@ -483,6 +485,20 @@ static void read_set(IndexParser *p, FixedRamIndex *index)
     close_section(p);
     index->has_set = !r->error;
     index->set_problem = g_steal_pointer(&r->error);
+}
+
+static void read_space(IndexParser *p, FixedRamIndex *index)
+{
+    FixedRamReader *r = p->r;
+
+    if (open_section(p, SECTION_SPACE)) {
+        fixed_ram_space_read(r, p->sb, &index->space);
+        close_section(p);
+        if (r->error) {
+            index->space = (FixedRamIndexSpace) { };
+            error_free(g_steal_pointer(&r->error));
+        }
+    }
 }
 
 /* Have @r read all of the index at once and compare its CRC. */
@@ -519,12 +535,13 @@ FixedRamIndex *fixed_ram_index_read(FixedRamSource *source,
     r->prefix = "index: ";
     memcpy(index->id, sb->id, sizeof(index->id));
     read_bytes(r, sb);
-    read_header(&p);
+    read_header(&p, index);
     read_machine(&p, index);
     read_blocks(&p, index);
     read_stream(&p, index);
     read_sums(&p, index);
     read_set(&p, index);
+    read_space(&p, index);
     if (r->error) {
         if (verdict) {
             *verdict = r->verdict;

@@ -74,6 +74,12 @@ typedef struct FixedRamIndexSet {
     uint64_t pack_length;       /* bytes */
 } FixedRamIndexSet;
 
+/* A range of the file that belongs to the snapshot; see space.h. */
+typedef struct FixedRamIndexSpace {
+    uint64_t offset;            /* in the file */
+    uint64_t length;            /* bytes; 0: there is none */
+} FixedRamIndexSpace;
+
 typedef struct FixedRamIndex {
     uint8_t id[FIXED_RAM_ID_BYTES];
     bool has_machine;
@@ -86,6 +92,8 @@ typedef struct FixedRamIndex {
     bool has_set;
     FixedRamIndexSet set;
     Error *set_problem;         /* why the set is ignored; NULL: it is not */
+    FixedRamIndexSpace space;
+    bool has_unknown;           /* sections that may refer to other parts */
 } FixedRamIndex;
 
 /** fixed_ram_index_new(): an empty index; the caller frees it */

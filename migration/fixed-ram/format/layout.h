@@ -47,6 +47,10 @@ QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, index_crc) != 64);
 QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, zero) != 68);
 QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, crc) != 4092);
 
+/* The part of a superblock that an append changes: one sector of any disk. */
+#define SUPERBLOCK_CHANGES  512
+QEMU_BUILD_BUG_ON(offsetof(DiskSuperblock, zero) > SUPERBLOCK_CHANGES);
+
 #define INDEX_MAGIC         "QFXRINDX"
 #define INDEX_VERSION       1
 #define INDEX_ALIGNMENT     4096    /* of its offset in the file */
@@ -74,8 +78,9 @@ typedef enum SectionType {
     SECTION_SUMS,
     SECTION_BASE,               /* reserved */
     SECTION_WORKING_SET,
+    SECTION_ENCRYPTION,         /* reserved */
+    SECTION_SPACE,
     SECTION_TYPES,
-    SECTION_FILL = 8,           /* bytes without a meaning */
 } SectionType;
 
 /* A reader that does not know the section's type must refuse the snapshot. */
@@ -174,6 +179,15 @@ typedef struct QEMU_PACKED RunFields {
 } RunFields;
 
 QEMU_BUILD_BUG_ON(sizeof(RunFields) != 16);
+
+typedef struct QEMU_PACKED SpaceFields {
+    uint64_t offset;
+    uint64_t length;
+    uint32_t zero;
+    uint32_t fill;              /* any value; see keep-crc.h */
+} SpaceFields;
+
+QEMU_BUILD_BUG_ON(sizeof(SpaceFields) != 24);
 
 /* The CRC-32C of iSCSI: that of "123456789" is 0xe3069283. */
 static inline uint32_t fixed_ram_layout_crc32c(const void *buf, size_t length)

@@ -233,6 +233,17 @@ FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
     return &file->parent;
 }
 
+FixedRamSource *fixed_ram_source_new_fd(int fd, const char *name)
+{
+    FileSource *file = g_new0(FileSource, 1);
+
+    fixed_ram_source_init(&file->parent, &file_ops, name, 0);
+    file->fd = fd;
+    file->direct_fd = -1;
+    fixed_ram_source_measure(&file->parent);
+    return &file->parent;
+}
+
 void fixed_ram_source_init(FixedRamSource *source, const FixedRamSourceOps *ops,
                            const char *name, uint64_t size)
 {

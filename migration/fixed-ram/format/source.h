@@ -74,6 +74,16 @@ void fixed_ram_source_init(FixedRamSource *source, const FixedRamSourceOps *ops,
 FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
                                            bool direct, Error **errp);
 
+/**
+ * fixed_ram_source_new_fd(): a source that reads from an open regular file
+ *
+ * @fd: the source owns it from now on; the caller locks it
+ * @name: for messages
+ *
+ * Does not fail; a descriptor that cannot be read has no bytes.
+ */
+FixedRamSource *fixed_ram_source_new_fd(int fd, const char *name);
+
 /** fixed_ram_source_ref(): add a reference and return @source.  Any thread. */
 FixedRamSource *fixed_ram_source_ref(FixedRamSource *source);
 
