@@ -48,10 +48,16 @@ static bool same_description(int fd, int other)
     return ret < 0 ? fixed_ram_same_file(fd, other) : !ret;
 }
 
+/*
+ * From a new seed each time: g_random_int() goes on with the same numbers in
+ * both processes after a fork.
+ */
 static int64_t random_ticket(void)
 {
-    uint64_t random = (uint64_t)g_random_int() << 32 | g_random_int();
+    GRand *rand = g_rand_new();
+    uint64_t random = (uint64_t)g_rand_int(rand) << 32 | g_rand_int(rand);
 
+    g_rand_free(rand);
     return TICKETS + random % (TICKETS_END - TICKETS);
 }
 
