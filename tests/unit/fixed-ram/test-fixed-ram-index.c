@@ -218,7 +218,7 @@ static void test_without(void)
 
 static void test_unknown(void)
 {
-    static const uint32_t types[] = { 5, 7, 8, 1000, UINT32_MAX };
+    static const uint32_t types[] = { 5, 7, 9, 1000, UINT32_MAX };
 
     for (size_t i = 0; i < ARRAY_SIZE(types) * 2; i++) {
         ImageIndexOptions o = {
