@@ -27,10 +27,14 @@ static size_t scan_start(FixedRamWorker *w)
     return last ? last - 1 : w->near;
 }
 
-/* Once faults are many, claim all that is left: see remake.c. */
-static bool claims_all(const FixedRamLoad *load)
+/*
+ * Claim all that is left of an extent, so that it can be remade?  Not while
+ * there are some faults, for which the guest would have to wait then.
+ */
+static bool claims_all(const FixedRamWorker *w)
 {
-    return fixed_ram_pace_effort(&load->pace) != FIXED_RAM_EFFORT_POLITE;
+    return !w->turn.held ||
+           fixed_ram_pace_effort(&w->load->pace) != FIXED_RAM_EFFORT_POLITE;
 }
 
 /* Claim in one of the extents [@from, @end) in which there were faults. */
@@ -41,7 +45,7 @@ static bool claim_asked(FixedRamWorker *w, size_t from, size_t end)
     for (size_t i = find_next_bit(load->asked, end, from); i < end;
          i = find_next_bit(load->asked, end, i)) {
         w->near = i;
-        if (fixed_ram_map_claim_in(load->map, i, claims_all(load),
+        if (fixed_ram_map_claim_in(load->map, i, claims_all(w),
                                    &w->claim)) {
             return true;
         }
@@ -104,7 +108,7 @@ void *fixed_ram_loader_thread(void *opaque)
             continue;
         }
         fixed_ram_pace_enter(&load->pace, &w->turn);
-        all = claims_all(load);
+        all = claims_all(w);
         exhausted = !claim_near(w) && !fixed_ram_replay_claim(w, all) &&
                     !fixed_ram_map_claim_next(load->map, &w->cursor, all,
                                               &w->claim);

@@ -258,17 +258,6 @@ static void test_demand_live_multifd_dio(void)
  * The guest runs while it is loaded
  */
 
-static void run_and_fault(FixedRamTest *t)
-{
-    if (!frt_prepare(t)) {
-        return;
-    }
-    frt_load(t);
-    g_assert_cmpint(frt_figure(t->to, "faults"), >, 0);
-    frt_check(t);
-    frt_end(t);
-}
-
 static void test_run(void)
 {
     FixedRamTest args = {
@@ -278,7 +267,7 @@ static void test_run(void)
         .run = true,
     };
 
-    run_and_fault(&args);
+    frt_test(&args);
 }
 
 static void test_run_multifd_dio(void)
@@ -290,7 +279,7 @@ static void test_run_multifd_dio(void)
         .run = true,
     };
 
-    run_and_fault(&args);
+    frt_test(&args);
 }
 
 static void test_run_eager(void)
