@@ -24,6 +24,10 @@ def is_touched(mode):
     return MODES[mode].touches > 0
 
 
+def has_set(mode):
+    return MODES[mode].has_set
+
+
 @dataclass(frozen=True)
 class Figure:
     """key: in a run and in a summary; divisor, digits: how it is shown
@@ -57,6 +61,9 @@ FAULTS = (Figure("fault_p50_us", "p50", of=is_on_demand),
           Figure("faults", of=is_on_demand))
 # with a working set there may be no fault at all
 FEW_FAULTS = tuple(replace(figure, may_be_none=True) for figure in FAULTS)
+# those that a load with a working set has only if it uses it
+SET = (Figure("set_pages", of=has_set), Figure("set_placed", of=has_set),
+       Figure("faults_outside", of=has_set))
 COST = (Figure("read_bytes", "read", MIB), Figure("cpu_s", "CPU", digits=1))
 MEMORY = (Figure("extra_mib", "extra"), Figure("resident_mib", "resident"))
 HUGE = Figure("huge_mib", "huge")
@@ -76,7 +83,7 @@ WORK_FIGURES = (RUNNING, OUTPUT, Figure("half_ms", "50 %", may_be_none=True),
 ROUND_FIGURES = (RUNNING, OUTPUT, Figure("first_round_ms", "round"), NINETY,
                  Figure("full_ms", "full", may_be_none=True), LOADED,
                  Figure("steady_us", "steady"), Figure("stall_ms", "stall"),
-                 *FEW_FAULTS, HUGE, Figure("full_rate"))
+                 *FEW_FAULTS, HUGE, Figure("full_rate"), *SET)
 GROWTH_FIGURES = (RUNNING, OUTPUT, LOADED, *COST, *MEMORY)
 SAVE_FIGURES = (
     Figure("saved_ms", "saved"), Figure("stable_ms", "stable"),

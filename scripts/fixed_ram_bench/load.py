@@ -100,7 +100,11 @@ def set_cache(mode, snapshot, plan):
 def fault_figures(info):
     ours = info.get("fixed-ram", {})
     latency = ours.get("fault-latency", {})
-    return {"faults": ours.get("faults"),
+    replay = ours.get("working-set", {})
+    return {"set_pages": replay.get("pages"),
+            "set_placed": replay.get("placed"),
+            "faults_outside": replay.get("faults-outside"),
+            "faults": ours.get("faults"),
             "fault_p50_us": latency.get("p50"),
             "fault_p99_us": latency.get("p99"),
             "fault_max_us": latency.get("max")}

@@ -73,7 +73,7 @@ class Plan:
     growth: tuple = ()
     sparse: int = 0
     kernel: Path = None
-    parameters: tuple = ()  # of migrations, that this QEMU has
+    records: bool = False   # this QEMU can record a working set
     accel: str = "tcg"
     accel_text: str = ""
     fio: object = None

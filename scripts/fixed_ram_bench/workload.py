@@ -9,7 +9,7 @@ from . import roundrates
 from .load import (LONGEST_WATCH_S, Prefixed, fault_figures, finish, loading,
                    start_activity, start_figures)
 from .modes import ACTIVITIES, MODES, SETS, STORMS
-from .recording import with_set
+from .recording import NO_RECORD, with_set
 from .turns import alternate
 
 HUGE_S = 1              # after the load, when its huge pages are counted
@@ -52,7 +52,7 @@ def load_at_work(plan, snap, name, check):
 def at_work(plan, snap):
     """All rounds over one snapshot, and over its copy with a working set"""
     plan.progress.start(snap.activity)
-    with with_set(plan, snap) as (copy, why_not):
+    with with_set(plan, snap) as (copy, written):
         names = [name for name in SECTIONS[snap.activity]
                  if copy or not MODES[name].has_set]
         result = alternate(plan, snap.path.stem, {
@@ -62,8 +62,9 @@ def at_work(plan, snap):
             for name in names})
     plan.progress.done(describe(result))
     for name in SECTIONS[snap.activity]:
-        result.setdefault(name, {"skipped": why_not})
-    return {"data_mib": snap.data_bytes // 2**20, "modes": result}
+        result.setdefault(name, {"skipped": NO_RECORD})
+    return {"data_mib": snap.data_bytes // 2**20, "set": written,
+            "modes": result}
 
 
 def describe(result):

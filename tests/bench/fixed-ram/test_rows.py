@@ -190,7 +190,7 @@ class Missing(unittest.TestCase):
 
     def test_round_figures(self):
         run = {figure.key: 1 for figure in figures.ROUND_FIGURES}
-        good = {**measured(**run, verified=True)}
+        good = measured(**run, verified=True)
         report = report_of("storms", {
             "fixed-ram-direct": good, "on-demand": good,
             "on-demand-set": {"skipped": "there is none"}})
@@ -201,6 +201,17 @@ class Missing(unittest.TestCase):
                          [f"contiguous {mode}: {what}"
                           for mode in ("fixed-ram-direct", "on-demand")
                           for what in ("no huge_mib", "not verified")])
+
+    def test_a_set_that_was_not_used(self):
+        run = {figure.key: 1 for figure in figures.ROUND_FIGURES}
+        report = report_of("storms", {
+            mode: measured(**run, verified=True) for mode in
+            ("fixed-ram-direct", "on-demand", "on-demand-set")})
+        self.assertEqual(figures.missing(report, "storms"), [])
+        for data in report["storms"]["contiguous"]["modes"].values():
+            data["runs"][0]["set_pages"] = None
+        self.assertEqual(figures.missing(report, "storms"),
+                         ["contiguous on-demand-set: no set_pages"])
 
     def test_nothing_at_all(self):
         for section in ("storms", "sets", "settings", "tera"):
