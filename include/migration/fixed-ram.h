@@ -59,6 +59,14 @@ void fixed_ram_caps_explain(MigrationCapability cap);
  */
 bool fixed_ram_params_check(const MigrationParameters *params, Error **errp);
 
+/**
+ * fixed_ram_params_applied(): a client has set parameters
+ *
+ * Remembers which of those have been set for which "not set" is a value of its
+ * own.
+ */
+void fixed_ram_params_applied(const MigrateSetParameters *params);
+
 /*
  * What other commands and devices may do.  Each returns false with an error
  * that says why not.

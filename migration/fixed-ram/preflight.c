@@ -17,6 +17,7 @@
 #include "../qemu-file.h"
 #include "preflight.h"
 #include "ramblocks.h"
+#include "settings.h"
 #include "engine/uffd.h"
 #include "util/text.h"
 
@@ -43,15 +44,18 @@ static bool incoming_open_stream(FixedRamIncoming *in,
     return in->stream;
 }
 
-static FixedRamSnapshot *open_file(const FileMigrationArgs *args, bool direct,
-                                   Error **errp)
+static FixedRamSnapshot *open_file(const FileMigrationArgs *args, Error **errp)
 {
     g_autoptr(FixedRamSource) source =
-        fixed_ram_source_open_file(args->filename, args->offset, direct, errp);
+        fixed_ram_source_open_file(args->filename, args->offset,
+                                   fixed_ram_settings_direct(), errp);
 
-    return source ? fixed_ram_snapshot_open(source, args->offset,
-                                            qemu_target_page_size(), errp)
-                  : NULL;
+    if (!source) {
+        return NULL;
+    }
+    fixed_ram_source_spare_cache(source);
+    return fixed_ram_snapshot_open(source, args->offset,
+                                   qemu_target_page_size(), errp);
 }
 
 /* Everything but the pages; those are verified when they are read. */
@@ -124,7 +128,7 @@ static bool check_machine(const FixedRamSnapshot *s, Error **errp)
 static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
                           Error **errp)
 {
-    in->snapshot = open_file(args, in->ms->parameters.direct_io, errp);
+    in->snapshot = open_file(args, errp);
     if (!in->snapshot || !check_machine(in->snapshot, errp) ||
         !incoming_verify_stream(in, errp) ||
         !fixed_ram_snapshot_identify(in->snapshot, errp)) {

@@ -31,6 +31,7 @@
 #include "../postcopy-ram.h"
 #include "util/thread.h"
 #include "incoming-state.h"
+#include "settings.h"
 #include "trace.h"
 
 /* One recovery.  Its thread owns it. */
@@ -39,7 +40,7 @@ typedef struct Recovery {
     MigrationChannel *channel;  /* the file; NULL: @source is set */
     FixedRamSource *source;     /* NULL until the file is open */
     uint64_t start;             /* file offset where the stream begins */
-    bool direct;                /* read pages by direct-io */
+    OnOffAuto direct;           /* see fixed_ram_source_open_file() */
     bool verify;                /* check the stream's checksums */
 } Recovery;
 
@@ -72,7 +73,7 @@ static Recovery *recovery_new(const FixedRamIncoming *in, const char *uri,
     g_autoptr(Recovery) r = g_new0(Recovery, 1);
 
     r->number = in->recovery + 1;
-    r->direct = in->ms->parameters.direct_io;
+    r->direct = fixed_ram_settings_direct();
     r->verify = in->ms->parameters.fixed_ram_verify;
     if (!uri) {
         r->source = fixed_ram_source_ref(in->snapshot->source);
@@ -94,6 +95,7 @@ static FixedRamSnapshot *recovery_open(Recovery *r, Error **errp)
         if (!r->source) {
             return NULL;
         }
+        fixed_ram_source_spare_cache(r->source);
     }
     s = fixed_ram_snapshot_open(r->source, r->start, qemu_target_page_size(),
                                 errp);

@@ -7,17 +7,20 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "qemu/units.h"
 #include "lock.h"
 #include "source.h"
 #include "../trace.h"
 #include "../util/io.h"
+#include "../util/page-cache.h"
 
+/* Direct reads need an alignment; no file system is content with less. */
+#define DIRECT_ALIGN    512
 /*
- * How often a read that was interrupted, or answered "try again", is repeated
- * without any progress, and the pause before each time: one second in all.
+ * A range of which a part is cached is split in two, unless it is as small as
+ * this: the rest is not worth a request of its own.
  */
-#define RETRIES_MAX     1000
-#define RETRY_PAUSE_US  1000
+#define SPLIT_BYTES     (256 * KiB)
 
 typedef struct FileSource {
     FixedRamSource parent;
@@ -26,39 +29,64 @@ typedef struct FileSource {
     bool owns_position;         /* the file position is not shared */
     int fd;                     /* through the page cache */
     int direct_fd;              /* O_DIRECT, or -1 */
+    bool choose;                /* for each read, which of the two */
+    bool refused;               /* atomic: no direct read after one failed */
+    FixedRamPageCache cache;    /* of @fd */
 } FileSource;
-
-/* Read @length bytes, or up to the file's end: pread() may stop anywhere. */
-static ssize_t pread_all(int fd, uint8_t *buf, size_t length, uint64_t offset)
-{
-    unsigned retries = 0;
-    size_t done = 0;
-
-    while (done < length) {
-        ssize_t n = pread(fd, buf + done, length - done, offset + done);
-
-        if (n == 0) {
-            break;
-        }
-        if (n > 0) {
-            done += n;
-            retries = 0;
-        } else if ((errno != EINTR && errno != EAGAIN) ||
-                   retries++ == RETRIES_MAX) {
-            return -errno;
-        } else {
-            g_usleep(RETRY_PAUSE_US);
-        }
-    }
-    return done;
-}
 
 static ssize_t file_read(FixedRamSource *source, void *buf, size_t length,
                          uint64_t offset)
 {
     FileSource *file = container_of(source, FileSource, parent);
 
-    return pread_all(file->fd, buf, length, offset);
+    return fixed_ram_read_full(file->fd, buf, length, offset);
+}
+
+/*
+ * Read past the page cache if that is possible.  A file system that refuses a
+ * direct read may want a larger alignment than ours, and is not asked again.
+ * The kernel refuses to read directly into some kinds of memory.
+ */
+static ssize_t read_past_cache(FileSource *file, void *buf, size_t length,
+                               uint64_t offset)
+{
+    ssize_t ret;
+
+    if (((uintptr_t)buf | length | offset) % DIRECT_ALIGN) {
+        return fixed_ram_read_full(file->fd, buf, length, offset);
+    }
+    ret = fixed_ram_read_full(file->direct_fd, buf, length, offset);
+    if (ret == -EINVAL || ret == -EOPNOTSUPP) {
+        trace_fixed_ram_source_refused(file->parent.name, offset, -ret);
+        qatomic_set(&file->refused, true);
+    }
+    if (ret == -EINVAL || ret == -EOPNOTSUPP || ret == -EFAULT) {
+        ret = fixed_ram_read_full(file->fd, buf, length, offset);
+    }
+    return ret;
+}
+
+/* Copy what is cached, and read the rest past the page cache. */
+static ssize_t read_chosen(FileSource *file, uint8_t *buf, size_t length,
+                           uint64_t offset)
+{
+    FixedRamCached cached = fixed_ram_page_cache_look(&file->cache, offset,
+                                                      length);
+    size_t half = ROUND_UP(length / 2, SPLIT_BYTES);
+    ssize_t first, second;
+
+    if (cached == FIXED_RAM_CACHED_ALL) {
+        return fixed_ram_read_full(file->fd, buf, length, offset);
+    }
+    if (cached == FIXED_RAM_CACHED_NONE || length <= SPLIT_BYTES) {
+        return read_past_cache(file, buf, length, offset);
+    }
+    first = read_chosen(file, buf, half, offset);
+    if (first < (ssize_t)half) {
+        return first;
+    }
+    second = read_chosen(file, buf + half, length - half, offset + half);
+    return second < 0 ? second : first + second;
 }
 
 static ssize_t file_read_pages(FixedRamSource *source, void *buf,
@@ -66,8 +94,13 @@ static ssize_t file_read_pages(FixedRamSource *source, void *buf,
 {
     FileSource *file = container_of(source, FileSource, parent);
 
-    return pread_all(file->direct_fd < 0 ? file->fd : file->direct_fd,
-                     buf, length, offset);
+    if (file->direct_fd < 0 || qatomic_read(&file->refused)) {
+        return fixed_ram_read_full(file->fd, buf, length, offset);
+    }
+    if (!file->choose) {
+        return fixed_ram_read_full(file->direct_fd, buf, length, offset);
+    }
+    return length ? read_chosen(file, buf, length, offset) : 0;
 }
 
 static void file_expect_faults(FixedRamSource *source)
@@ -76,6 +109,15 @@ static void file_expect_faults(FixedRamSource *source)
 
     /* A failure is ignored: reads are merely slower then. */
     posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
+static void file_spare_cache(FixedRamSource *source)
+{
+    FileSource *file = container_of(source, FileSource, parent);
+
+    if (file->direct_fd >= 0) {
+        posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
+    }
 }
 
 static void file_expect(FixedRamSource *source, uint64_t offset,
@@ -146,6 +188,7 @@ static const FixedRamSourceOps file_ops = {
     .read = file_read,
     .read_pages = file_read_pages,
     .expect_faults = file_expect_faults,
+    .spare_cache = file_spare_cache,
     .expect = file_expect,
     .next_data = file_next_data,
     .changing = file_changing,
@@ -201,7 +244,19 @@ static bool file_open_direct(FileSource *file, Error **errp)
 #endif
 }
 
-static bool file_open(FileSource *file, bool direct, Error **errp)
+/* Without a descriptor for direct reads, all reads are buffered. */
+static void file_open_to_choose(FileSource *file)
+{
+    if (file_open_direct(file, NULL)) {
+        file->choose = true;
+        file->cache.fd = file->fd;
+    } else if (file->direct_fd >= 0) {
+        qemu_close(file->direct_fd);
+        file->direct_fd = -1;
+    }
+}
+
+static bool file_open(FileSource *file, OnOffAuto direct, Error **errp)
 {
     /* O_NONBLOCK: a FIFO is refused at once.  Regular files ignore it. */
     file->fd = open_named(file, O_RDONLY | O_NONBLOCK, errp);
@@ -210,12 +265,17 @@ static bool file_open(FileSource *file, bool direct, Error **errp)
     }
     file->locked = fixed_ram_lock_shared(file->fd, file->start,
                                          file->parent.name, errp);
-    return file->locked && file_check(file, errp) &&
-           (!direct || file_open_direct(file, errp));
+    if (!file->locked || !file_check(file, errp)) {
+        return false;
+    }
+    if (direct == ON_OFF_AUTO_AUTO) {
+        file_open_to_choose(file);
+    }
+    return direct != ON_OFF_AUTO_ON || file_open_direct(file, errp);
 }
 
 FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
-                                           bool direct, Error **errp)
+                                           OnOffAuto direct, Error **errp)
 {
     FileSource *file = g_new0(FileSource, 1);
     bool ok;
@@ -225,7 +285,8 @@ FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
     file->owns_position = !g_str_has_prefix(path, "/dev/fdset/");
     file->fd = file->direct_fd = -1;
     ok = file_open(file, direct, errp);
-    trace_fixed_ram_source_open(path, start, file->parent.size, direct, ok);
+    trace_fixed_ram_source_open(path, start, file->parent.size,
+                                file->direct_fd >= 0, file->choose, ok);
     if (!ok) {
         fixed_ram_source_unref(&file->parent);
         return NULL;
@@ -271,6 +332,13 @@ void fixed_ram_source_expect_faults(FixedRamSource *source)
 {
     if (source->ops->expect_faults) {
         source->ops->expect_faults(source);
+    }
+}
+
+void fixed_ram_source_spare_cache(FixedRamSource *source)
+{
+    if (source->ops->spare_cache) {
+        source->ops->spare_cache(source);
     }
 }
 

@@ -7,6 +7,8 @@
 #ifndef MIGRATION_FIXED_RAM_FORMAT_SOURCE_H
 #define MIGRATION_FIXED_RAM_FORMAT_SOURCE_H
 
+#include "qapi/qapi-types-common.h"
+
 typedef struct FixedRamSource FixedRamSource;
 
 /* What a kind of source can do.  Functions that may be missing are NULL. */
@@ -26,6 +28,8 @@ typedef struct FixedRamSourceOps {
                           uint64_t offset);
     /* See fixed_ram_source_expect_faults(); if missing, nothing is done. */
     void (*expect_faults)(FixedRamSource *source);
+    /* See fixed_ram_source_spare_cache(); if missing, nothing is done. */
+    void (*spare_cache)(FixedRamSource *source);
     /* See fixed_ram_source_expect(); if missing, nothing is done. */
     void (*expect)(FixedRamSource *source, uint64_t offset, uint64_t length);
     /* See fixed_ram_source_next_data(); if missing, holes are not known. */
@@ -64,7 +68,10 @@ void fixed_ram_source_init(FixedRamSource *source, const FixedRamSourceOps *ops,
  *
  * @start: offset in the file where the snapshot begins
  * @direct: read pages by O_DIRECT; an fdset must hold a descriptor with it and
- *          one without, for the metadata
+ *          one without, for the metadata.  "auto": copy pages that are in the
+ *          host's page cache from there, and read the others by O_DIRECT, so
+ *          that the cache stays as it is; where that is not possible read
+ *          through the cache.
  *
  * The file must be a regular file.  From @start on it is locked against savers
  * (see lock.h) until the source is closed.
@@ -72,7 +79,7 @@ void fixed_ram_source_init(FixedRamSource *source, const FixedRamSourceOps *ops,
  * Returns a source with one reference, or NULL; then nothing stays locked.
  */
 FixedRamSource *fixed_ram_source_open_file(const char *path, uint64_t start,
-                                           bool direct, Error **errp);
+                                           OnOffAuto direct, Error **errp);
 
 /**
  * fixed_ram_source_new_fd(): a source that reads from an open regular file
@@ -103,6 +110,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSource, fixed_ram_source_unref)
  * behind megabytes that were not asked for.
  */
 void fixed_ram_source_expect_faults(FixedRamSource *source);
+
+/**
+ * fixed_ram_source_spare_cache(): leave the host's page cache as it is
+ *
+ * If pages are read past the cache, metadata shall not bring them there either:
+ * the kernel reads nothing ahead.
+ */
+void fixed_ram_source_spare_cache(FixedRamSource *source);
 
 /**
  * fixed_ram_source_expect(): all of this metadata is going to be read

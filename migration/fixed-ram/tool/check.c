@@ -202,7 +202,7 @@ static int run_check(const ToolCommand *command, int argc, char **argv)
     Error *err = NULL;
 
     parse(command, argc, argv, &o);
-    file = tool_file_open(argv[optind], o.common.offset, true, &err);
+    file = tool_file_open(argv[optind], o.common.offset, &err);
     if (!file) {
         error_report_err(err);
         return exit_status(FIXED_RAM_CHECK_RESULT_UNREADABLE);

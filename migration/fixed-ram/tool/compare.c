@@ -325,7 +325,7 @@ static bool compare(Compare *c, char **names, bool progress, Error **errp)
     bool ok;
 
     for (int i = 0; i < 2; i++) {
-        c->file[i] = tool_file_open_good(names[i], 0, false, errp);
+        c->file[i] = tool_file_open_good(names[i], 0, errp);
         if (!c->file[i]) {
             return false;
         }

@@ -269,7 +269,7 @@ static bool convert(Convert *c, char **names, Error **errp)
 
     c->copies = g_ptr_array_new_with_free_func(free_copy);
     c->buf = tool_buffer_new();
-    c->in = path ? tool_file_open_good(names[0], 0, false, errp) : NULL;
+    c->in = path ? tool_file_open_good(names[0], 0, errp) : NULL;
     ok = c->in && prepare(c, start, errp) && open_out(c, path, start, errp) &&
          write_all(c, errp);
     ok = tool_writer_close(c->out, ok, ok ? errp : NULL) && ok;

@@ -174,7 +174,7 @@ static bool copy(Extract *x, Error **errp)
 /* With --force a file with a problem will do if its blocks are known. */
 static bool open_in(Extract *x, const char *in, Error **errp)
 {
-    x->file = tool_file_open(in, x->common.offset, false, errp);
+    x->file = tool_file_open(in, x->common.offset, errp);
     if (!x->file) {
         return false;
     }

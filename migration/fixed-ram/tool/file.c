@@ -193,27 +193,16 @@ char *tool_file_parse_name(const char *name, uint64_t *offset, Error **errp)
     return g_strndup(name, at - name);
 }
 
-static FixedRamSource *open_source(const char *path, uint64_t offset,
-                                   bool direct, Error **errp)
-{
-    FixedRamSource *source = NULL;
-
-    if (direct) {
-        /* Fails on some file systems; buffered reads do as well. */
-        source = fixed_ram_source_open_file(path, offset, true, NULL);
-    }
-    return source ?: fixed_ram_source_open_file(path, offset, false, errp);
-}
-
-ToolFile *tool_file_open(const char *name, uint64_t offset, bool direct,
-                         Error **errp)
+ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp)
 {
     g_autofree char *path = tool_file_parse_name(name, &offset, errp);
     FixedRamSource *source;
     ToolFile *file;
     struct stat st;
 
-    source = path ? open_source(path, offset, direct, errp) : NULL;
+    source = path ? fixed_ram_source_open_file(path, offset, ON_OFF_AUTO_AUTO,
+                                               errp)
+                  : NULL;
     if (!source) {
         return NULL;
     }
@@ -236,10 +225,9 @@ bool tool_file_verify(ToolFile *file)
     return !s->problem;
 }
 
-ToolFile *tool_file_open_good(const char *name, uint64_t offset, bool direct,
-                              Error **errp)
+ToolFile *tool_file_open_good(const char *name, uint64_t offset, Error **errp)
 {
-    ToolFile *file = tool_file_open(name, offset, direct, errp);
+    ToolFile *file = tool_file_open(name, offset, errp);
 
     if (file && !tool_file_verify(file)) {
         error_propagate(errp, g_steal_pointer(&file->snapshot->problem));

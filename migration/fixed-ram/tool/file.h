@@ -38,13 +38,11 @@ typedef struct ToolFile {
  *
  * @name: a path, or file:PATH, or file:PATH,offset=N
  * @offset: where the stream begins, unless @name has an offset
- * @direct: read pages by O_DIRECT if the file system can do that
  *
  * Returns NULL if the file cannot be opened.  Anything else that is wrong with
  * it is its snapshot's problem.  Close the file with tool_file_close().
  */
-ToolFile *tool_file_open(const char *name, uint64_t offset, bool direct,
-                         Error **errp);
+ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp);
 
 /**
  * tool_file_verify(): verify everything but pages, if there are checksums
@@ -54,8 +52,7 @@ ToolFile *tool_file_open(const char *name, uint64_t offset, bool direct,
 bool tool_file_verify(ToolFile *file);
 
 /** tool_file_open_good(): open and verify; NULL if there is a problem */
-ToolFile *tool_file_open_good(const char *name, uint64_t offset, bool direct,
-                              Error **errp);
+ToolFile *tool_file_open_good(const char *name, uint64_t offset, Error **errp);
 
 /**
  * tool_file_examine(): examine a source, without opening or locking a file

@@ -368,7 +368,7 @@ static int run_info(const ToolCommand *command, int argc, char **argv)
 
     tool_getopt(command, argc, argv, "h", options, &common);
     tool_expect_args(command, argc, 1);
-    file = tool_file_open(argv[optind], common.offset, false, &err);
+    file = tool_file_open(argv[optind], common.offset, &err);
     if (!file) {
         error_report_err(err);
         return EXIT_FAILURE;

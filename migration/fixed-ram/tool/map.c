@@ -120,7 +120,7 @@ static int run_map(const ToolCommand *command, int argc, char **argv)
     Error *err = NULL;
 
     parse(command, argc, argv, &o);
-    file = tool_file_open_good(argv[optind], o.common.offset, false, &err);
+    file = tool_file_open_good(argv[optind], o.common.offset, &err);
     if (file && o.block && !tool_file_find_or_fail(file, o.block, &err)) {
         tool_file_close(g_steal_pointer(&file));
     }

@@ -7,12 +7,44 @@
 #include "qemu/osdep.h"
 #include "io.h"
 
+/*
+ * How often a read that was interrupted, or answered "try again", is repeated
+ * without any progress, and the pause before each time: one second in all.
+ */
+#define RETRIES_MAX     1000
+#define RETRY_PAUSE_US  1000
+
 bool fixed_ram_same_file(int fd, int other)
 {
     struct stat a, b;
 
     return !fstat(fd, &a) && !fstat(other, &b) && a.st_dev == b.st_dev &&
            a.st_ino == b.st_ino;
+}
+
+ssize_t fixed_ram_read_full(int fd, void *buf, size_t length, uint64_t offset)
+{
+    uint8_t *bytes = buf;
+    unsigned retries = 0;
+    size_t done = 0;
+
+    while (done < length) {
+        ssize_t n = pread(fd, bytes + done, length - done, offset + done);
+
+        if (n == 0) {
+            break;
+        }
+        if (n > 0) {
+            done += n;
+            retries = 0;
+        } else if ((errno != EINTR && errno != EAGAIN) ||
+                   retries++ == RETRIES_MAX) {
+            return -errno;
+        } else {
+            g_usleep(RETRY_PAUSE_US);
+        }
+    }
+    return done;
 }
 
 int fixed_ram_write_full(int fd, const void *buf, size_t length,

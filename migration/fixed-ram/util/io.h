@@ -15,6 +15,17 @@
 bool fixed_ram_same_file(int fd, int other);
 
 /**
+ * fixed_ram_read_full(): read @length bytes of @fd from @offset on
+ *
+ * Short reads are continued.  A read that is interrupted, or told to try again,
+ * is repeated for about a second.
+ *
+ * Returns the number of bytes, which is less than @length only where the file
+ * ends, or -errno; then the content of @buf is undefined.  Any thread.
+ */
+ssize_t fixed_ram_read_full(int fd, void *buf, size_t length, uint64_t offset);
+
+/**
  * fixed_ram_write_full(): write @length bytes to @fd at @offset
  *
  * Short writes are continued, interrupted ones repeated.  A write that moves

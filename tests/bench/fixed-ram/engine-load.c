@@ -50,6 +50,12 @@ static void engine_notify(void *opaque)
     qemu_event_set(&b->changed);
 }
 
+static OnOffAuto how_to_read(const Bench *b)
+{
+    return b->direct ? ON_OFF_AUTO_ON
+         : b->buffered ? ON_OFF_AUTO_OFF : ON_OFF_AUTO_AUTO;
+}
+
 static void engine_start(Bench *b)
 {
     static const FixedRamLoadOps ops = { .notify = engine_notify };
@@ -61,7 +67,8 @@ static void engine_start(Bench *b)
 
     make_map(b);
     qemu_event_init(&b->changed, false);
-    source = fixed_ram_source_open_file(b->path, 0, b->direct, &error_fatal);
+    source = fixed_ram_source_open_file(b->path, 0, how_to_read(b),
+                                        &error_fatal);
     b->load = fixed_ram_load_new(b->map, source, &config, &error_fatal);
     if (config.on_demand) {
         fixed_ram_load_register(b->load, &error_fatal);

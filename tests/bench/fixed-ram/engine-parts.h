@@ -59,7 +59,8 @@ typedef struct Bench {
     gint quiet_ms;              /* after a burst */
     gint loaders;
     gint zero_every;            /* this page of so many is zero; 0: none */
-    gboolean direct;
+    gboolean direct;            /* read by O_DIRECT */
+    gboolean buffered;          /* through the page cache; neither: choose */
     gboolean cold;
     gboolean finish;            /* wait until all is loaded */
     gboolean collapse;          /* and make huge pages of what was broken up */

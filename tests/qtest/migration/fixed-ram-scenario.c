@@ -173,8 +173,8 @@ void frt_set_mode(QTestState *qts, unsigned mode)
     if (mode & FR_MULTIFD) {
         migrate_set_parameter_int(qts, "multifd-channels", MULTIFD_CHANNELS);
     }
-    if (mode & FR_DIRECT) {
-        migrate_set_parameter_bool(qts, "direct-io", true);
+    if (mode & (FR_DIRECT | FR_BUFFERED)) {
+        migrate_set_parameter_bool(qts, "direct-io", !!(mode & FR_DIRECT));
     }
 }
 
@@ -298,7 +298,8 @@ static void hand_over_fds(FixedRamTest *t, QTestState *qts, int flags)
 
     for (unsigned i = 0; i < t->fds; i++) {
 #ifdef O_DIRECT
-        int direct = i && ((t->save | t->load) & FR_DIRECT) ? O_DIRECT : 0;
+        int direct = i && (((t->save | t->load) & FR_DIRECT) || t->direct_fd)
+                     ? O_DIRECT : 0;
 #else
         int direct = 0;
 #endif

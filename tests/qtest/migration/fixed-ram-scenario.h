@@ -18,6 +18,7 @@
 #define FR_MULTIFD      0x08
 #define FR_DIRECT       0x10
 #define FR_BLOCKTIME    0x20
+#define FR_BUFFERED     0x40    /* direct-io is off; without both, not set */
 
 /* Usual ones. */
 #define FR_DEMAND       (FR_FIXED | FR_POSTCOPY)
@@ -34,6 +35,8 @@ typedef struct FixedRamTest {
     uint64_t offset;
     /* Optional: hand the file over as so many descriptors, not as a path */
     unsigned fds;
+    /* The second descriptor has O_DIRECT, whatever the modes say */
+    bool direct_fd;
     /* The source's guest runs while it is saved */
     bool live;
     /* The loaded guest runs; else it stays paused and can be compared */
@@ -185,6 +188,7 @@ void frt_add_memory_backend_tests(const MigrationTestEnv *env);
 void frt_add_recover_tests(const MigrationTestEnv *env);
 void frt_add_lifecycle_tests(const MigrationTestEnv *env);
 void frt_add_option_tests(const MigrationTestEnv *env);
+void frt_add_page_cache_tests(const MigrationTestEnv *env);
 void frt_add_bad_file_tests(const MigrationTestEnv *env);
 void frt_add_commands_tests(const MigrationTestEnv *env);
 void frt_add_monitor_access_tests(const MigrationTestEnv *env);

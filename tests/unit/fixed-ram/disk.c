@@ -113,7 +113,7 @@ static FixedRamSource *open_temp_file(const Disk *disk)
     g_assert_cmpint(qemu_write_full(fd, disk->bytes, disk->size), ==,
                     disk->size);
     close(fd);
-    source = fixed_ram_source_open_file(path, 0, false, &error_abort);
+    source = fixed_ram_source_open_file(path, 0, ON_OFF_AUTO_OFF, &error_abort);
     g_assert_cmpint(unlink(path), ==, 0);
     return source;
 }

@@ -34,7 +34,7 @@ void set_file_reopen(SetFile *file)
     FixedRamSource *source;
 
     fixed_ram_snapshot_free(file->s);
-    source = fixed_ram_source_open_file(file->path, START, false,
+    source = fixed_ram_source_open_file(file->path, START, ON_OFF_AUTO_OFF,
                                         &error_abort);
     file->s = fixed_ram_snapshot_open(source, START, IMAGE_PAGE, &error_abort);
     fixed_ram_source_unref(source);

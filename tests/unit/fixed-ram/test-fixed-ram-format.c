@@ -111,7 +111,7 @@ static void test_good_file(void)
     g_assert_cmpint(qemu_write_full(fd, img->bytes->data, img->bytes->len), ==,
                     img->bytes->len);
     close(fd);
-    source = fixed_ram_source_open_file(path, 0, false, &error_abort);
+    source = fixed_ram_source_open_file(path, 0, ON_OFF_AUTO_OFF, &error_abort);
     g_assert_cmpint(unlink(path), ==, 0);
     s = fixed_ram_snapshot_open(source, 4096, PAGE, &error_abort);
     g_assert_cmpuint(s->ram->blocks->len, ==, 2);

@@ -115,13 +115,14 @@ static void test_source(void)
     if (!files_open(&f)) {
         return;
     }
-    source = fixed_ram_source_open_file(f.path, 0, false, &error_abort);
+    source = fixed_ram_source_open_file(f.path, 0, ON_OFF_AUTO_AUTO,
+                                        &error_abort);
     expect_no_writer(&f, 0);
     fixed_ram_source_unref(fixed_ram_source_ref(source));
     expect_no_writer(&f, 0);
     fixed_ram_source_unref(source);
     fixed_ram_lock_exclusive(f.a, 0, "snap", &error_abort);
-    g_assert_null(fixed_ram_source_open_file(f.path, 0, false, &err));
+    g_assert_null(fixed_ram_source_open_file(f.path, 0, ON_OFF_AUTO_OFF, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), f.path));
     g_assert_nonnull(strstr(error_get_pretty(err), "being written"));
     error_free(err);

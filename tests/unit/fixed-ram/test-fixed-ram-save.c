@@ -289,7 +289,7 @@ static void teardown(Fixture *f)
 static FixedRamSuperblock read_superblock(Fixture *f)
 {
     g_autoptr(FixedRamSource) source =
-        fixed_ram_source_open_file(f->path, 0, false, &error_abort);
+        fixed_ram_source_open_file(f->path, 0, ON_OFF_AUTO_OFF, &error_abort);
     FixedRamSuperblock sb;
 
     parse_superblock(source, &f->snapshot, &sb, &error_abort);
@@ -322,7 +322,7 @@ static void check_file_table(Fixture *f, FixedRamSource *source,
 static void check_complete(Fixture *f)
 {
     g_autoptr(FixedRamSource) source =
-        fixed_ram_source_open_file(f->path, 0, false, &error_abort);
+        fixed_ram_source_open_file(f->path, 0, ON_OFF_AUTO_OFF, &error_abort);
     FixedRamSuperblock sb = read_superblock(f);
     g_autoptr(FixedRamIndex) index = NULL;
     struct stat st;

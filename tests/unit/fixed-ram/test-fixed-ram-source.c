@@ -70,13 +70,14 @@ static void write_file(void)
 }
 
 /* Skips the test and returns NULL if O_DIRECT does not work here. */
-static FixedRamSource *open_file(bool direct)
+static FixedRamSource *open_file(const void *way)
 {
+    OnOffAuto direct = GPOINTER_TO_INT(way);
     Error *err = NULL;
     FixedRamSource *source = fixed_ram_source_open_file(path, 0, direct,
                                                         &err);
 
-    if (direct && !source &&
+    if (direct == ON_OFF_AUTO_ON && !source &&
         strstr(error_get_pretty(err), "does not support O_DIRECT")) {
         g_test_skip(error_get_pretty(err));
         error_free(err);
@@ -104,7 +105,7 @@ static void check_error(Error *err, const char *words)
 }
 
 /* Metadata has any length and offset, also if pages are read directly. */
-static void test_read(const void *direct)
+static void test_read(const void *way)
 {
     static const struct {
         uint64_t offset;
@@ -113,7 +114,7 @@ static void test_read(const void *direct)
         { 0, 1 }, { 0, SIZE }, { 1, 4095 }, { 4095, 2 }, { 4096, 8192 },
         { SIZE - 1, 1 }, { SIZE, 0 }, { 777, SIZE - 777 },
     };
-    g_autoptr(FixedRamSource) source = open_file(direct);
+    g_autoptr(FixedRamSource) source = open_file(way);
     uint8_t buf[SIZE];
 
     for (size_t i = 0; source && i < ARRAY_SIZE(rows); i++) {
@@ -128,9 +129,9 @@ static void test_read(const void *direct)
     }
 }
 
-static void test_read_pages(const void *direct)
+static void test_read_pages(const void *way)
 {
-    g_autoptr(FixedRamSource) source = open_file(direct);
+    g_autoptr(FixedRamSource) source = open_file(way);
     uint8_t *buf = qemu_memalign(PAGE, PAGES * PAGE);
 
     for (unsigned first = 0; source && first < PAGES; first++) {
@@ -145,7 +146,7 @@ static void test_read_pages(const void *direct)
 }
 
 /* Reading beyond the end is an error with both offsets, never zeros. */
-static void test_end(const void *direct)
+static void test_end(const void *way)
 {
     static const struct {
         uint64_t offset;
@@ -157,7 +158,7 @@ static void test_end(const void *direct)
         { (PAGES + 1) * PAGE, PAGE, "expected at offset 0x6000" },
         { 1ULL << 40, PAGE, "4096 bytes were expected at offset 0x1000" },
     };
-    g_autoptr(FixedRamSource) source = open_file(direct);
+    g_autoptr(FixedRamSource) source = open_file(way);
     uint8_t *buf = qemu_memalign(PAGE, 2 * PAGE);
 
     for (size_t i = 0; source && i < ARRAY_SIZE(rows); i++) {
@@ -176,9 +177,9 @@ static void test_end(const void *direct)
 }
 
 /* The file is cut while it is in use: the error says where it ends now. */
-static void test_shortened(const void *direct)
+static void test_shortened(const void *way)
 {
-    g_autoptr(FixedRamSource) source = open_file(direct);
+    g_autoptr(FixedRamSource) source = open_file(way);
     uint8_t *buf = qemu_memalign(PAGE, 2 * PAGE);
     Error *err = NULL;
 
@@ -198,7 +199,7 @@ static void test_shortened(const void *direct)
  * A read may be cut anywhere and interrupted a few times.  Any other error is
  * reported, also if a part had been read before.
  */
-static void test_trouble(const void *direct)
+static void test_trouble(const void *way)
 {
     static const struct {
         int reads[8];
@@ -221,7 +222,7 @@ static void test_trouble(const void *direct)
         { { PAGE, -EINTR, -EAGAIN, -ETIMEDOUT }, "timed out" },
         { { 9, -EIO }, "at offset 0x1000: Input/output error" },
     };
-    g_autoptr(FixedRamSource) source = open_file(direct);
+    g_autoptr(FixedRamSource) source = open_file(way);
     uint8_t *buf = qemu_memalign(PAGE, 2 * PAGE);
 
     for (size_t i = 0; source && i < 2 * ARRAY_SIZE(rows); i++) {
@@ -230,7 +231,8 @@ static void test_trouble(const void *direct)
         Error *err = NULL;
         bool ok;
 
-        if (direct && pages && rows[i / 2].reads[0] > 0 &&
+        if (GPOINTER_TO_INT(way) == ON_OFF_AUTO_ON && pages &&
+            rows[i / 2].reads[0] > 0 &&
             rows[i / 2].reads[0] < PAGE) {
             continue;           /* direct reads are cut at pages only */
         }
@@ -255,10 +257,10 @@ static void test_trouble(const void *direct)
  * A file that never says anything but "try again" is an I/O error in the end,
  * and the thread that reads it does not spin until then.
  */
-static void test_endless(const void *direct)
+static void test_endless(const void *way)
 {
     static const int errors[] = { EAGAIN, EINTR };
-    g_autoptr(FixedRamSource) source = open_file(direct);
+    g_autoptr(FixedRamSource) source = open_file(way);
     uint8_t *buf = qemu_memalign(PAGE, PAGE);
 
     for (size_t i = 0; source && i < 2 * ARRAY_SIZE(errors); i++) {
@@ -291,7 +293,7 @@ static void test_unreadable(void)
 
     g_assert_true(gap != MAP_FAILED);
     g_assert_cmpint(munmap(gap + PAGE, PAGE), ==, 0);
-    source = fixed_ram_source_open_file("/proc/self/mem", 0, false,
+    source = fixed_ram_source_open_file("/proc/self/mem", 0, ON_OFF_AUTO_OFF,
                                         &error_abort);
     g_assert_true(fixed_ram_source_read_pages(source, buf, PAGE,
                                               (uintptr_t)gap, &error_abort));
@@ -305,7 +307,7 @@ static void test_unreadable(void)
 
 static void expect_refused(const char *name, const char *words)
 {
-    for (int direct = 0; direct < 2; direct++) {
+    for (OnOffAuto direct = 0; direct < ON_OFF_AUTO__MAX; direct++) {
         Error *err = NULL;
 
         g_assert_null(fixed_ram_source_open_file(name, 0, direct, &err));
@@ -349,7 +351,7 @@ static void test_empty_file(void)
     uint8_t byte;
 
     g_assert_true(g_file_set_contents(name, "", 0, NULL));
-    source = fixed_ram_source_open_file(name, 0, false, &error_abort);
+    source = fixed_ram_source_open_file(name, 0, ON_OFF_AUTO_OFF, &error_abort);
     g_assert_cmpuint(source->size, ==, 0);
     g_assert_false(fixed_ram_source_read(source, &byte, 1, 0, &err));
     error_free_or_abort(&err);
@@ -483,7 +485,7 @@ static void test_holes(void)
     SolidSource solid = { };
     bool known = write_sparse(name);
 
-    source = fixed_ram_source_open_file(name, 0, false, &error_abort);
+    source = fixed_ram_source_open_file(name, 0, ON_OFF_AUTO_OFF, &error_abort);
     solid.inner = source;
     fixed_ram_source_init(&solid.parent, &ops, name, SPARSE);
     for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
@@ -511,7 +513,7 @@ static void test_holes_cut(void)
     Error *err = NULL;
 
     write_sparse(name);
-    source = fixed_ram_source_open_file(name, 0, false, &error_abort);
+    source = fixed_ram_source_open_file(name, 0, ON_OFF_AUTO_OFF, &error_abort);
     d = fixed_ram_digest_new(source);
     g_assert_cmpint(truncate(name, SPARSE - PAGE), ==, 0);
     g_assert_false(fixed_ram_digest_add(d, 0, SPARSE, NULL, &err));
@@ -520,13 +522,22 @@ static void test_holes_cut(void)
     g_assert_cmpint(unlink(name), ==, 0);
 }
 
-static void add_both(const char *name, GTestDataFunc func)
+static void add_all(const char *name, GTestDataFunc func)
 {
-    g_autofree char *buffered = g_strdup_printf("%s/buffered", name);
-    g_autofree char *direct = g_strdup_printf("%s/direct", name);
+    static const struct {
+        OnOffAuto direct;
+        const char *name;
+    } ways[] = {
+        { ON_OFF_AUTO_OFF, "buffered" },
+        { ON_OFF_AUTO_ON, "direct" },
+        { ON_OFF_AUTO_AUTO, "chosen" },
+    };
 
-    g_test_add_data_func(buffered, NULL, func);
-    g_test_add_data_func(direct, "direct", func);
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        g_autofree char *test = g_strdup_printf("%s/%s", name, ways[i].name);
+
+        g_test_add_data_func(test, GINT_TO_POINTER(ways[i].direct), func);
+    }
 }
 
 int main(int argc, char **argv)
@@ -542,12 +553,12 @@ int main(int argc, char **argv)
     }
     write_file();
 
-    add_both("/fixed-ram/source/read", test_read);
-    add_both("/fixed-ram/source/read-pages", test_read_pages);
-    add_both("/fixed-ram/source/end", test_end);
-    add_both("/fixed-ram/source/shortened", test_shortened);
-    add_both("/fixed-ram/source/trouble", test_trouble);
-    add_both("/fixed-ram/source/endless", test_endless);
+    add_all("/fixed-ram/source/read", test_read);
+    add_all("/fixed-ram/source/read-pages", test_read_pages);
+    add_all("/fixed-ram/source/end", test_end);
+    add_all("/fixed-ram/source/shortened", test_shortened);
+    add_all("/fixed-ram/source/trouble", test_trouble);
+    add_all("/fixed-ram/source/endless", test_endless);
     g_test_add_func("/fixed-ram/source/unreadable", test_unreadable);
     g_test_add_func("/fixed-ram/source/missing", test_missing);
     g_test_add_func("/fixed-ram/source/not-regular", test_not_regular);

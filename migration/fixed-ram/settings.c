@@ -1,0 +1,42 @@
+/*
+ * fixed-ram: settings that a user has made, and what holds without them
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/qdev-properties.h"
+#include "migration/fixed-ram.h"
+#include "qemu/atomic.h"
+#include "../migration.h"
+#include "settings.h"
+
+/*
+ * Parameters that a client has set, to whatever value.  Atomic: the main thread
+ * sets them, and nothing clears them.
+ */
+static struct {
+    bool direct_io;
+} set_by_client;
+
+void fixed_ram_params_applied(const MigrateSetParameters *params)
+{
+    if (params->has_direct_io) {
+        qatomic_set(&set_by_client.direct_io, true);
+    }
+}
+
+/* Has -global set this property of the migration object? */
+static bool set_globally(const char *property)
+{
+    return qdev_find_global_prop(OBJECT(migrate_get_current()), property);
+}
+
+OnOffAuto fixed_ram_settings_direct(void)
+{
+    if (!qatomic_read(&set_by_client.direct_io) && !set_globally("direct-io")) {
+        return ON_OFF_AUTO_AUTO;
+    }
+    return migrate_get_current()->parameters.direct_io ? ON_OFF_AUTO_ON
+                                                       : ON_OFF_AUTO_OFF;
+}
