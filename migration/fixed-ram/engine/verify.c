@@ -30,7 +30,11 @@ bool fixed_ram_verify_wants(const FixedRamClaim *claim, uint64_t offset)
 {
     uint64_t begin = ROUND_DOWN(offset, FIXED_RAM_CLUSTER_BYTES);
     uint64_t end = begin + cluster_bytes(claim->block, begin);
+    FixedRamRun data;
 
+    if (!fixed_ram_block_next_data(claim->block, begin, end, 0, &data)) {
+        return false;
+    }
     for (uint64_t pos = begin; pos < end; pos += claim->block->page_size) {
         if (fixed_ram_claim_has(claim, pos)) {
             return true;

@@ -21,7 +21,11 @@
 FixedRamRun fixed_ram_verify_widen(const FixedRamBlock *block,
                                    const FixedRamRun *run);
 
-/** fixed_ram_verify_wants(): is a page of the cluster at @offset claimed? */
+/**
+ * fixed_ram_verify_wants(): is a page of the cluster at @offset claimed?
+ *
+ * A cluster without data does not count: it is zero, whatever the table says.
+ */
 bool fixed_ram_verify_wants(const FixedRamClaim *claim, uint64_t offset);
 
 /**

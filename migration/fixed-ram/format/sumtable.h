@@ -33,7 +33,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamSumTable, fixed_ram_sumtable_unref)
 /**
  * fixed_ram_sumtable_expect(): the caller is going to need the whole table
  *
- * Asks the kernel to read it ahead and does not wait.
+ * Asks the kernel to read it ahead, except for holes, and does not wait.  Of a
+ * large table only the beginning is read.
  */
 void fixed_ram_sumtable_expect(const FixedRamSumTable *table,
                                FixedRamSource *source);
@@ -60,5 +61,18 @@ typedef struct FixedRamCluster {
 
 /** fixed_ram_sumtable_sum_cluster(): compute the sum of a cluster */
 uint64_t fixed_ram_sumtable_sum_cluster(const FixedRamCluster *cluster);
+
+/** fixed_ram_sumtable_has_data(): does the file hold a page of the cluster? */
+bool fixed_ram_sumtable_has_data(const FixedRamCluster *cluster);
+
+/**
+ * fixed_ram_sumtable_accepts(): is the cluster what was saved?
+ *
+ * @found: its sum, from fixed_ram_sumtable_sum_cluster()
+ * @expected: what the table has for it.  For a cluster without data this is 0,
+ *            or the sum of zeros: earlier versions wrote it.
+ */
+bool fixed_ram_sumtable_accepts(const FixedRamCluster *cluster,
+                                uint64_t found, uint64_t expected);
 
 #endif

@@ -112,26 +112,47 @@ bool tool_block_read(const ToolPages *p, Error **errp)
     return true;
 }
 
+/* The caller sets where the pages are in memory. */
+static FixedRamCluster cluster_of(const ToolBlock *block, uint64_t number)
+{
+    uint64_t per_cluster = FIXED_RAM_CLUSTER_BYTES / block->page_size;
+    uint64_t page = number * per_cluster;
+
+    return (FixedRamCluster) {
+        .data = block->data,
+        .page = page,
+        .pages = MIN(block->pages - page, per_cluster),
+        .page_size = block->page_size,
+    };
+}
+
+bool tool_block_sum(const ToolFile *file, const ToolBlock *block,
+                    uint64_t cluster, uint64_t *sum, Error **errp)
+{
+    FixedRamCluster c = cluster_of(block, cluster);
+
+    if (!fixed_ram_sumtable_has_data(&c)) {
+        *sum = fixed_ram_sumtable_sum_cluster(&c);
+        return true;
+    }
+    return fixed_ram_sumtable_get(file->table, file->snapshot->source,
+                                  block->first_cluster + cluster, sum, errp);
+}
+
 /* False, too, if the checksum that it should have cannot be read. */
 static bool is_good(const ToolPages *p, uint64_t cluster, ToolBad *bad)
 {
     const ToolFile *file = p->file;
-    uint64_t size = p->block->page_size;
-    uint64_t page = cluster * FIXED_RAM_CLUSTER_BYTES / size;
-    FixedRamCluster c = {
-        .buf = p->buf + (page - p->page) * size,
-        .data = p->block->data,
-        .page = page,
-        .pages = MIN(p->page + p->pages - page, FIXED_RAM_CLUSTER_BYTES / size),
-        .page_size = size,
-    };
+    FixedRamCluster c = cluster_of(p->block, cluster);
 
+    c.buf = p->buf + (c.page - p->page) * c.page_size;
+    c.pages = MIN(c.pages, p->page + p->pages - c.page);
     *bad = (ToolBad) { .cluster = cluster };
     bad->found = fixed_ram_sumtable_sum_cluster(&c);
     return fixed_ram_sumtable_get(file->table, file->snapshot->source,
                                   p->block->first_cluster + cluster,
                                   &bad->expected, &bad->error) &&
-           bad->found == bad->expected;
+           fixed_ram_sumtable_accepts(&c, bad->found, bad->expected);
 }
 
 bool tool_block_find_bad(const ToolPages *p, uint64_t cluster, ToolBad *bad)

@@ -44,6 +44,17 @@ static inline void *tool_buffer_new(void)
     return qemu_memalign(2 * MiB, TOOL_CHUNK_BYTES);
 }
 
+/**
+ * tool_block_sum(): the checksum that the content of a cluster should have
+ *
+ * @cluster: number in the block
+ *
+ * For a cluster without data this is the checksum of zeros, whatever the table
+ * has for it.  Fails if the table cannot be read.  Any thread.
+ */
+bool tool_block_sum(const ToolFile *file, const ToolBlock *block,
+                    uint64_t cluster, uint64_t *sum, Error **errp);
+
 /* Consecutive pages of a block, and memory for their content. */
 typedef struct ToolPages {
     const ToolFile *file;

@@ -63,10 +63,7 @@ static int same_sums(const Pair *p, uint64_t at, uint64_t length, Error **errp)
         uint64_t sum[2];
 
         for (int i = 0; i < 2; i++) {
-            if (!fixed_ram_sumtable_get(p->file[i]->table,
-                                        p->file[i]->snapshot->source,
-                                        p->block[i]->first_cluster + c,
-                                        &sum[i], errp)) {
+            if (!tool_block_sum(p->file[i], p->block[i], c, &sum[i], errp)) {
                 return -1;
             }
         }

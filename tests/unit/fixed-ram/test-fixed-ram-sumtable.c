@@ -27,7 +27,9 @@ typedef struct Table {
     FixedRamSumTable *table;
     unsigned reads;             /* atomic */
     bool fail;                  /* all reads fail; atomic */
-    uint64_t expect_offset, expect_length;
+    uint64_t expect_offset, expect_length;  /* of the last request */
+    uint64_t expected;          /* bytes of all requests */
+    bool holes;                 /* every second 256 KiB of the file is one */
 } Table;
 
 static uint64_t cluster_sum(uint64_t i)
@@ -54,12 +56,22 @@ static void table_expect(FixedRamSource *source, uint64_t offset,
 {
     Table *t = container_of(source, Table, parent);
 
+    g_assert_true(!t->holes || offset / (256 * KiB) % 2 == 0);
     t->expect_offset = offset;
     t->expect_length = length;
+    t->expected += length;
+}
+
+static uint64_t table_next_data(FixedRamSource *source, uint64_t offset)
+{
+    Table *t = container_of(source, Table, parent);
+
+    return t->holes && offset / (256 * KiB) % 2
+           ? ROUND_UP(offset + 1, 256 * KiB) : offset;
 }
 
 static const FixedRamSourceOps table_ops = {
-    .read = table_read, .expect = table_expect,
+    .read = table_read, .expect = table_expect, .next_data = table_next_data,
 };
 
 /* A table of @clusters sums, and an index with the sums of its chunks. */
@@ -211,6 +223,24 @@ static void test_expect(void)
     teardown(&t);
 }
 
+/* Holes are not expected, and of a large table only 8 MiB. */
+static void test_expect_large(void)
+{
+    Table t;
+
+    setup(&t, 3 * MiB / 8);
+    t.holes = true;
+    fixed_ram_sumtable_expect(t.table, &t.parent);
+    g_assert_cmpuint(t.expected, >=, MiB);
+    g_assert_cmpuint(t.expected, <=, 3 * MiB / 2 + 256 * KiB);
+    teardown(&t);
+    setup(&t, 20 * MiB / 8);
+    fixed_ram_sumtable_expect(t.table, &t.parent);
+    g_assert_cmpuint(t.expected, ==, 8 * MiB);
+    g_assert_cmpuint(t.reads, ==, 0);
+    teardown(&t);
+}
+
 /* The table lives until its last reference is dropped. */
 static void test_refs(void)
 {
@@ -355,6 +385,32 @@ static void test_cluster_small_pages(void)
                     fixed_ram_sums_cluster(sums, 64));
 }
 
+/* A cluster without data may have no sum; one with data must have its own. */
+static void test_accepts(void)
+{
+    g_autofree uint8_t *buf = g_malloc0(16 * IMAGE_PAGE);
+    /* The neighbours have data. */
+    unsigned long data[3] = { BIT_ULL(63), 0, BIT_ULL(0) };
+    FixedRamCluster cluster = {
+        .buf = buf, .data = data, .page = 64, .pages = 64,
+        .page_size = 1024,
+    };
+    uint64_t zeros = fixed_ram_sumtable_sum_cluster(&cluster);
+
+    g_assert_false(fixed_ram_sumtable_has_data(&cluster));
+    g_assert_true(fixed_ram_sumtable_accepts(&cluster, zeros, 0));
+    g_assert_true(fixed_ram_sumtable_accepts(&cluster, zeros, zeros));
+    g_assert_false(fixed_ram_sumtable_accepts(&cluster, zeros, 1));
+    for (int page = 0; page < 64; page += 63) {
+        data[1] = BIT_ULL(page);
+        g_assert_true(fixed_ram_sumtable_has_data(&cluster));
+        g_assert_true(fixed_ram_sumtable_accepts(&cluster, zeros, zeros));
+        g_assert_false(fixed_ram_sumtable_accepts(&cluster, zeros, 0));
+        /* It happens that a sum is 0. */
+        g_assert_true(fixed_ram_sumtable_accepts(&cluster, 0, 0));
+    }
+}
+
 static void test_no_sums(void)
 {
     g_autoptr(FixedRamIndex) index = fixed_ram_index_new();
@@ -379,11 +435,13 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/sumtable/flips", test_flips);
     g_test_add_func("/fixed-ram/sumtable/read-error", test_read_error);
     g_test_add_func("/fixed-ram/sumtable/expect", test_expect);
+    g_test_add_func("/fixed-ram/sumtable/expect-large", test_expect_large);
     g_test_add_func("/fixed-ram/sumtable/refs", test_refs);
     g_test_add_func("/fixed-ram/sumtable/threads", test_threads);
     g_test_add_func("/fixed-ram/sumtable/cluster", test_cluster);
     g_test_add_func("/fixed-ram/sumtable/cluster-bits", test_cluster_bits);
     g_test_add_func("/fixed-ram/sumtable/cluster-small-pages",
                     test_cluster_small_pages);
+    g_test_add_func("/fixed-ram/sumtable/accepts", test_accepts);
     return g_test_run();
 }
