@@ -189,8 +189,12 @@ ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
                                  const struct iovec *iov, size_t niov,
                                  Error **errp);
 
-/** fixed_ram_outgoing_bitmap(): the bitmap of @block is final */
-void fixed_ram_outgoing_bitmap(RAMBlock *block);
+/**
+ * fixed_ram_outgoing_bitmap(): write the bitmap of @block, which is final
+ *
+ * Returns false if this is no save of fixed-ram: then nothing is written.
+ */
+bool fixed_ram_outgoing_bitmap(QEMUFile *f, RAMBlock *block);
 
 /**
  * fixed_ram_outgoing_finish(): the stream has been written to @f

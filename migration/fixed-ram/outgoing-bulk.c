@@ -101,18 +101,18 @@ static int take_block(RAMBlock *rb, void *opaque)
             .fd_offset = rb->fd_offset,
         },
         .pages_offset = rb->pages_offset,
+        .todo = rb->bmap,
         .data = rb->file_bmap,
         .sums = rb->page_sums,
     };
 
     /* A reset may unplug the block while savers read it. */
     memory_region_ref(rb->mr);
-    block.todo = bitmap_new(pages);
-    bitmap_copy(block.todo, rb->bmap, pages);
     g_array_append_val(s->blocks, block);
     g_ptr_array_add(s->rams, rb);
     migration_clear_memory_region_dirty_bitmap_range(rb, 0, pages);
-    bitmap_clear(rb->bmap, 0, pages);
+    /* All users of @bmap hold the bitmaps' lock, as our caller does. */
+    rb->bmap = bitmap_new(rb->max_length / s->config.page_size);
     return 0;
 }
 

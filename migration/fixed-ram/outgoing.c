@@ -28,9 +28,11 @@
 #include "outgoing-channel.h"
 #include "save/metadata.h"
 #include "save/page-sums.h"
+#include "save/populated.h"
 #include "format/sums.h"
 #include "trace.h"
 #include "util/io.h"
+#include "util/sparse.h"
 
 /* Every N bytes of pages the kernel is told to write them to disk. */
 #define WRITE_BEHIND_BYTES  (32 * MiB)
@@ -351,32 +353,55 @@ ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
     return length;
 }
 
-static void close_block(FixedRamIndexBlock *entry, RAMBlock *block)
+/* Only what is not zero: the file has a hole there. */
+static void write_bitmap(QEMUFile *f, const RAMBlock *block,
+                         const unsigned long *parts, uint64_t bytes)
 {
-    entry->pages = bitmap_count_one(block->file_bmap,
-                                    entry->length / entry->page_size);
-    if (block->page_sums) {
-        uint64_t length = fixed_ram_ramsection_bitmap_bytes(entry->length,
-                                                            entry->page_size);
+    size_t from, end = 0;
 
-        entry->bitmap_sum = fixed_ram_sums_get(block->file_bmap, length);
-        fixed_ram_page_sums_close(block->page_sums, block->file_bmap,
+    while (fixed_ram_sparse_next_bytes(parts, bytes, end, &from, &end)) {
+        qemu_put_buffer_at(f, (uint8_t *)block->file_bmap + from, end - from,
+                           block->bitmap_offset + from);
+    }
+}
+
+static void close_block(FixedRamIndexBlock *entry, RAMBlock *block,
+                        const unsigned long *parts, uint64_t bytes)
+{
+    size_t from, end = 0;
+
+    while (fixed_ram_sparse_next_bytes(parts, bytes, end, &from, &end)) {
+        entry->pages += bitmap_count_one_with_offset(block->file_bmap, from * 8,
+                                                     (end - from) * 8);
+    }
+    if (block->page_sums) {
+        entry->bitmap_sum = fixed_ram_sums_sparse(block->file_bmap, parts,
+                                                  bytes);
+        fixed_ram_page_sums_close(block->page_sums, block->file_bmap, parts,
                                   entry->length);
         block->page_sums = NULL;
     }
     outgoing->closed++;
 }
 
-void fixed_ram_outgoing_bitmap(RAMBlock *block)
+bool fixed_ram_outgoing_bitmap(QEMUFile *f, RAMBlock *block)
 {
     for (size_t i = 0; outgoing && i < outgoing->index->blocks->len; i++) {
         FixedRamIndexBlock *entry = fixed_ram_index_block(outgoing->index, i);
 
         if (g_str_equal(entry->name, block->idstr)) {
-            close_block(entry, block);
-            return;
+            uint64_t bytes =
+                fixed_ram_ramsection_bitmap_bytes(entry->length,
+                                                  entry->page_size);
+            g_autofree unsigned long *parts =
+                fixed_ram_populated_parts(block->file_bmap, bytes);
+
+            write_bitmap(f, block, parts, bytes);
+            close_block(entry, block, parts, bytes);
+            return true;
         }
     }
+    return false;
 }
 
 static void describe_machine(FixedRamIndex *index)

@@ -10,12 +10,10 @@
 #include "qemu/units.h"
 #include "digest.h"
 #include "sums.h"
+#include "../util/sparse.h"
 
 /* Bytes that are read at once. */
 #define PIECE_BYTES     (256 * KiB)
-
-/* So few that they stay in the CPU's cache. */
-static const uint8_t zeros[64 * KiB];
 
 struct FixedRamDigest {
     FixedRamSource *source;     /* belongs to the caller */
@@ -62,9 +60,9 @@ static void add_bytes(FixedRamDigest *digest, const void *bytes,
 static void add_zeros(FixedRamDigest *digest, uint64_t length)
 {
     while (length) {
-        size_t n = MIN(length, sizeof(zeros));
+        size_t n = MIN(length, FIXED_RAM_ZEROS_BYTES);
 
-        add_bytes(digest, zeros, n);
+        add_bytes(digest, fixed_ram_zeros, n);
         length -= n;
     }
 }

@@ -345,8 +345,11 @@ static bool read_bitmap(const Bitmap *bitmap, FixedRamSource *source,
         uint64_t data = fixed_ram_source_next_data(source, offset + at);
         size_t n;
 
+        if (data >= offset + length) {
+            break;
+        }
         /* A part may begin in a hole. */
-        at = MIN(ROUND_DOWN(data - offset, FIXED_RAM_PART_BYTES), length);
+        at = ROUND_DOWN(data - offset, FIXED_RAM_PART_BYTES);
         n = MIN(length - at, PIECE_BYTES);
         if (!fixed_ram_source_read(source, piece, n, offset + at, errp)) {
             return false;

@@ -24,6 +24,12 @@ uint64_t fixed_ram_sums_zero_page(size_t page_size)
     g_assert_not_reached();
 }
 
+uint64_t fixed_ram_sums_sparse(const unsigned long *bits,
+                               const unsigned long *parts, size_t length)
+{
+    g_assert_not_reached();
+}
+
 uint64_t fixed_ram_sums_cluster(const uint64_t *page_sums, size_t count)
 {
     g_assert_not_reached();

@@ -8,6 +8,7 @@
 #include "qemu/atomic.h"
 #include "qemu/host-utils.h"
 #include "sums.h"
+#include "../util/sparse.h"
 
 /* This header chooses code for the host's CPU, which is three times faster. */
 #ifdef CONFIG_XXHASH_DISPATCH
@@ -35,17 +36,16 @@ uint64_t fixed_ram_sums_get(const void *buf, size_t length)
 
 uint64_t fixed_ram_sums_zero_page(size_t page_size)
 {
-    static const uint8_t zeros[FIXED_RAM_CLUSTER_BYTES];
     /* Indexed by the logarithm of the page size; 0: not computed yet. */
     static uint64_t known[17];
     uint64_t *entry = &known[ctz64(page_size)];
     uint64_t sum;
 
     QEMU_BUILD_BUG_ON(FIXED_RAM_CLUSTER_BYTES >> ARRAY_SIZE(known));
-    assert(is_power_of_2(page_size) && page_size <= sizeof(zeros));
+    assert(is_power_of_2(page_size) && page_size <= FIXED_RAM_ZEROS_BYTES);
     sum = qatomic_read(entry);
     if (!sum) {
-        sum = fixed_ram_sums_get(zeros, page_size);
+        sum = fixed_ram_sums_get(fixed_ram_zeros, page_size);
         qatomic_set(entry, sum);
     }
     return sum;
@@ -89,4 +89,33 @@ void fixed_ram_sums_stream_add(FixedRamSumStream *stream, const void *buf,
 uint64_t fixed_ram_sums_stream_get(const FixedRamSumStream *stream)
 {
     return XXH3_64bits_digest(stream->state);
+}
+
+static void add_zeros(FixedRamSumStream *stream, size_t length)
+{
+    while (length) {
+        size_t n = MIN(length, FIXED_RAM_ZEROS_BYTES);
+
+        fixed_ram_sums_stream_add(stream, fixed_ram_zeros, n);
+        length -= n;
+    }
+}
+
+uint64_t fixed_ram_sums_sparse(const unsigned long *bits,
+                               const unsigned long *parts, size_t length)
+{
+    FixedRamSumStream *stream = fixed_ram_sums_stream_new();
+    size_t from, end, pos = 0;
+    uint64_t sum;
+
+    while (fixed_ram_sparse_next_bytes(parts, length, pos, &from, &end)) {
+        add_zeros(stream, from - pos);
+        fixed_ram_sums_stream_add(stream, (const uint8_t *)bits + from,
+                                  end - from);
+        pos = end;
+    }
+    add_zeros(stream, length - pos);
+    sum = fixed_ram_sums_stream_get(stream);
+    fixed_ram_sums_stream_free(stream);
+    return sum;
 }

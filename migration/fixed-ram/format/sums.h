@@ -31,6 +31,14 @@ uint64_t fixed_ram_sums_get(const void *buf, size_t length);
 /** fixed_ram_sums_zero_page(): the sum of @page_size bytes of zeros */
 uint64_t fixed_ram_sums_zero_page(size_t page_size);
 
+/**
+ * fixed_ram_sums_sparse(): the sum of a bitmap of @length bytes
+ *
+ * @parts: of the bitmap, see util/sparse.h; what is zero is not touched
+ */
+uint64_t fixed_ram_sums_sparse(const unsigned long *bits,
+                               const unsigned long *parts, size_t length);
+
 /** fixed_ram_sums_cluster(): a cluster's sum from those of its @count pages */
 uint64_t fixed_ram_sums_cluster(const uint64_t *page_sums, size_t count);
 

@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"
+#include "qemu/host-utils.h"
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
@@ -22,6 +23,8 @@
 /* Disks like large writes; a buffered write should fit the CPU's cache. */
 #define SLICE_DIRECT        (4 * MiB)
 #define SLICE_BUFFERED      (1 * MiB)
+/* How far a saver looks for the next memory that may hold data. */
+#define STRETCH             (1 * GiB)
 /*
  * Each saver has two slices in memory.  More than a few savers make no disk
  * faster, but the user may ask for some more.
@@ -61,35 +64,87 @@ struct FixedRamBulk {
     Error *error;               /* the first one */
 };
 
-/* A part of a block that one saver saves at once. */
+/*
+ * A part of a block that one saver saves at once, and the memory before it for
+ * which the kernel has no pages.
+ */
 typedef struct Slice {
     const Block *block;
+    uint64_t zeros;             /* bytes before @offset; all are zero */
     uint64_t offset;            /* in the block */
-    uint64_t length;
+    uint64_t length;            /* 0: there is only memory that is zero */
     FixedRamScan scan;
 } Slice;
+
+static const Block *find_block(const FixedRamBulk *bulk, size_t number)
+{
+    const Block *block = &bulk->blocks[bulk->nblocks - 1];
+
+    while (number < block->first_slice) {
+        block--;
+    }
+    return block;
+}
+
+/* What is saved next if slice @number is the first that has not been taken. */
+static void look_ahead(const FixedRamBulk *bulk, size_t number, Slice *slice)
+{
+    const Block *block = find_block(bulk, number);
+    uint64_t start = (number - block->first_slice) * bulk->slice_bytes;
+    uint64_t end = MIN(block->b.mem.length, start + STRETCH);
+    uint64_t data = fixed_ram_populated_next(block->populated, start, end);
+
+    QEMU_BUILD_BUG_ON(STRETCH % SLICE_DIRECT || STRETCH % SLICE_BUFFERED);
+    slice->block = block;
+    slice->offset = ROUND_DOWN(data, bulk->slice_bytes);
+    slice->zeros = slice->offset - start;
+    slice->length = MIN(end - slice->offset, bulk->slice_bytes);
+}
 
 /* Returns false if there is no slice left, or no more are wanted. */
 static bool next_slice(FixedRamBulk *bulk, Slice *slice)
 {
-    const Block *block;
-    size_t number;
+    size_t number, slices, seen = qatomic_read(&bulk->next);
 
-    if (qatomic_read(&bulk->stopping)) {
-        return false;
-    }
-    number = qatomic_fetch_inc(&bulk->next);
-    if (number >= bulk->slices) {
-        return false;
-    }
-    block = &bulk->blocks[bulk->nblocks - 1];
-    while (number < block->first_slice) {
-        block--;
-    }
-    slice->block = block;
-    slice->offset = (number - block->first_slice) * bulk->slice_bytes;
-    slice->length = MIN(block->b.mem.length - slice->offset, bulk->slice_bytes);
+    do {
+        number = seen;
+        if (qatomic_read(&bulk->stopping) || number >= bulk->slices) {
+            return false;
+        }
+        look_ahead(bulk, number, slice);
+        slices = DIV_ROUND_UP(slice->zeros + slice->length, bulk->slice_bytes);
+        /* Another saver may have taken it meanwhile. */
+        seen = qatomic_cmpxchg(&bulk->next, number, number + slices);
+    } while (seen != number);
     return true;
+}
+
+/* Full words are frequent, and the host may have no instruction to count. */
+static uint64_t count_bits(const unsigned long *bits, uint64_t n)
+{
+    uint64_t count = 0;
+
+    for (uint64_t i = 0; i < n / BITS_PER_LONG; i++) {
+        count += ~bits[i] ? ctpopl(bits[i]) : BITS_PER_LONG;
+    }
+    return count + (n % BITS_PER_LONG
+                    ? bitmap_count_one(bits + n / BITS_PER_LONG,
+                                       n % BITS_PER_LONG) : 0);
+}
+
+/* The bits in the file's bitmap are clear already. */
+static void skip_zeros(FixedRamBulk *bulk, const Slice *slice)
+{
+    size_t page_size = bulk->config.page_size;
+    uint64_t first = (slice->offset - slice->zeros) / page_size;
+    uint64_t pages = slice->zeros / page_size;
+    unsigned long *todo = slice->block->b.todo;
+    uint64_t wanted = count_bits(todo + BIT_WORD(first), pages);
+
+    bitmap_clear(todo, first, pages);
+    qatomic_add(&bulk->progress.zero_pages, wanted);
+    trace_fixed_ram_bulk_slice(slice->block->b.name,
+                               slice->offset - slice->zeros, wanted, 0);
 }
 
 /* No two slices share a word of a bitmap, so savers need no atomic access. */
@@ -158,6 +213,12 @@ static bool save_slice(FixedRamBulk *bulk, FixedRamWriter *w, Slice *slice,
     };
     size_t found;
 
+    if (slice->zeros) {
+        skip_zeros(bulk, slice);
+    }
+    if (!slice->length) {
+        return true;
+    }
     prepare_scan(bulk, slice, populated);
     if (bitmap_empty(slice->scan.wanted, slice->scan.pages)) {
         return true;

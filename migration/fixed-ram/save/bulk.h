@@ -27,7 +27,8 @@ typedef struct FixedRamBulkBlock {
     uint64_t pages_offset;      /* of the block's pages in the file */
     /* Pages to save: a saver clears the bits of a slice that it has saved */
     unsigned long *todo;
-    unsigned long *data;        /* the bitmap for the file: set for data */
+    /* The bitmap for the file, all clear: savers set the bits of data */
+    unsigned long *data;
     FixedRamPageSums *sums;     /* NULL: no checksums are taken */
 } FixedRamBulkBlock;
 

@@ -8,8 +8,7 @@
 #include "qapi/error.h"
 #include "../format/layout.h"
 #include "metadata.h"
-#include "page-sums.h"
-#include "../format/sums.h"
+#include "table.h"
 #include "../util/io.h"
 
 static bool write_at(FixedRamMetadata *file, const void *buf, size_t length,
@@ -66,61 +65,6 @@ void fixed_ram_metadata_revoke(FixedRamMetadata *file)
     }
 }
 
-static void end_chunk(FixedRamIndexTable *table, FixedRamSumStream *chunk)
-{
-    uint64_t sum = fixed_ram_sums_stream_get(chunk);
-
-    g_array_append_val(table->chunk_sums, sum);
-    fixed_ram_sums_stream_reset(chunk);
-}
-
-/* Add @length bytes to @table; a chunk may span two blocks. */
-static void add_to_table(FixedRamIndexTable *table, FixedRamSumStream *chunk,
-                         const uint8_t *bytes, uint64_t length)
-{
-    while (length) {
-        uint64_t left = FIXED_RAM_CHUNK_BYTES -
-                        table->length % FIXED_RAM_CHUNK_BYTES;
-        uint64_t n = MIN(left, length);
-
-        fixed_ram_sums_stream_add(chunk, bytes, n);
-        table->length += n;
-        if (n == left) {
-            end_chunk(table, chunk);
-        }
-        bytes += n;
-        length -= n;
-    }
-}
-
-/* Write the checksums of all blocks, and record in the index where they are. */
-static bool write_table(FixedRamMetadata *file, FixedRamIndex *index,
-                        const GPtrArray *sums, uint64_t offset, Error **errp)
-{
-    FixedRamIndexTable *table = &index->table;
-    FixedRamSumStream *chunk = fixed_ram_sums_stream_new();
-    bool ok = true;
-
-    table->offset = offset;
-    for (guint i = 0; ok && i < sums->len; i++) {
-        uint64_t clusters;
-        const uint64_t *part =
-            fixed_ram_page_sums_table(g_ptr_array_index(sums, i), &clusters);
-
-        fixed_ram_index_block(index, i)->first_cluster =
-            table->length / sizeof(*part);
-        ok = write_at(file, part, clusters * sizeof(*part),
-                      offset + table->length, errp);
-        add_to_table(table, chunk, (const uint8_t *)part,
-                     clusters * sizeof(*part));
-    }
-    if (table->length % FIXED_RAM_CHUNK_BYTES) {
-        end_chunk(table, chunk);
-    }
-    fixed_ram_sums_stream_free(chunk);
-    return ok;
-}
-
 bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
                                     FixedRamIndex *index, const GPtrArray *sums,
                                     uint64_t stream_end, Error **errp)
@@ -129,7 +73,8 @@ bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
     uint64_t offset = ROUND_UP(stream_end, INDEX_ALIGNMENT);
 
     if (index->has_sums) {
-        if (!write_table(file, index, sums, offset, errp)) {
+        if (!fixed_ram_table_write(file->fd, file->name, index, sums, offset,
+                                   errp)) {
             return false;
         }
         offset = ROUND_UP(offset + index->table.length, INDEX_ALIGNMENT);

@@ -35,7 +35,8 @@ bool fixed_ram_metadata_begin(FixedRamMetadata *file, Error **errp);
  * @index: complete, except for the table, which is filled in here
  * @sums: closed FixedRamPageSums, in the order of the index's blocks; unused if
  *        the index has no checksums
- * @stream_end: offset in the file; both are written behind it
+ * @stream_end: offset in the file; both are written behind it, where the file
+ *              has zeros or ends
  */
 bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
                                     FixedRamIndex *index, const GPtrArray *sums,

@@ -5,19 +5,27 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/bitops.h"
 #include "qemu/host-utils.h"
 #include "qemu/memalign.h"
 #include "qapi/error.h"
 #include "page-sums.h"
 #include "../format/sums.h"
+#include "../util/sparse.h"
 
 struct FixedRamPageSums {
     /* Of pages, each set by one thread at a time; once closed, of clusters */
     uint64_t *sums;
     uint64_t count;
     size_t page_size;
+    /*
+     * Once closed: a bit for each GROUP of clusters, set if one of them has
+     * data.  The sums of other groups are undefined.
+     */
+    unsigned long *groups;
 };
+
+/* So many sums fill a page of the host. */
+#define GROUP   512
 
 FixedRamPageSums *fixed_ram_page_sums_new(uint64_t max_length,
                                           size_t page_size, Error **errp)
@@ -41,6 +49,7 @@ FixedRamPageSums *fixed_ram_page_sums_new(uint64_t max_length,
 void fixed_ram_page_sums_free(FixedRamPageSums *sums)
 {
     if (sums) {
+        g_free(sums->groups);
         g_free(sums->sums);
         g_free(sums);
     }
@@ -90,6 +99,7 @@ uint8_t *fixed_ram_page_sums_copy(FixedRamPageSums *sums, uint64_t offset,
     return buf;
 }
 
+/* 0 if no page of the cluster has data. */
 static uint64_t cluster_sum(const FixedRamPageSums *sums,
                             const unsigned long *data, uint64_t first,
                             uint64_t end)
@@ -97,6 +107,9 @@ static uint64_t cluster_sum(const FixedRamPageSums *sums,
     uint64_t zeros = fixed_ram_sums_zero_page(sums->page_size);
     uint64_t of_pages[FIXED_RAM_CLUSTER_BYTES / KiB];
 
+    if (find_next_bit(data, end, first) == end) {
+        return 0;
+    }
     for (uint64_t page = first; page < end; page++) {
         of_pages[page - first] = test_bit(page, data) ? sums->sums[page]
                                                       : zeros;
@@ -104,26 +117,58 @@ static uint64_t cluster_sum(const FixedRamPageSums *sums,
     return fixed_ram_sums_cluster(of_pages, end - first);
 }
 
-void fixed_ram_page_sums_close(FixedRamPageSums *sums,
-                               const unsigned long *data, uint64_t length)
+/*
+ * Compute the sums of a group in place: what the sum of a cluster replaces is
+ * the sum of a page of this cluster or of an earlier one.
+ */
+static void close_group(FixedRamPageSums *sums, const unsigned long *data,
+                        uint64_t group, uint64_t pages)
 {
-    uint64_t clusters = fixed_ram_sums_clusters(length);
     uint64_t per_cluster = FIXED_RAM_CLUSTER_BYTES / sums->page_size;
-    uint64_t pages = length / sums->page_size;
+    uint64_t end = MIN((group + 1) * GROUP, DIV_ROUND_UP(pages, per_cluster));
 
-    assert(pages <= sums->count);
-    /* In place: the number of a cluster is at most that of its first page. */
-    for (uint64_t i = 0; i < clusters; i++) {
+    for (uint64_t i = group * GROUP; i < end; i++) {
         sums->sums[i] = cluster_sum(sums, data, i * per_cluster,
                                     MIN((i + 1) * per_cluster, pages));
+    }
+    set_bit(group, sums->groups);
+}
+
+void fixed_ram_page_sums_close(FixedRamPageSums *sums,
+                               const unsigned long *data,
+                               const unsigned long *parts, uint64_t length)
+{
+    uint64_t clusters = fixed_ram_sums_clusters(length);
+    uint64_t group_pages = GROUP * FIXED_RAM_CLUSTER_BYTES / sums->page_size;
+    uint64_t pages = length / sums->page_size;
+    uint64_t page = 0;
+
+    assert(pages <= sums->count);
+    sums->groups = bitmap_new(DIV_ROUND_UP(clusters, GROUP));
+    while ((page = fixed_ram_sparse_next(data, parts, pages, page)) < pages) {
+        close_group(sums, data, page / group_pages, pages);
+        page = ROUND_UP(page + 1, group_pages);
     }
     sums->sums = g_renew(uint64_t, sums->sums, clusters);
     sums->count = clusters;
 }
 
-const uint64_t *fixed_ram_page_sums_table(const FixedRamPageSums *sums,
-                                          uint64_t *clusters)
+uint64_t fixed_ram_page_sums_clusters(const FixedRamPageSums *sums)
 {
-    *clusters = sums->count;
-    return sums->sums;
+    return sums->count;
+}
+
+uint64_t fixed_ram_page_sums_cluster(const FixedRamPageSums *sums,
+                                     uint64_t cluster)
+{
+    return test_bit(cluster / GROUP, sums->groups) ? sums->sums[cluster] : 0;
+}
+
+uint64_t fixed_ram_page_sums_next(const FixedRamPageSums *sums,
+                                  uint64_t cluster)
+{
+    uint64_t groups = DIV_ROUND_UP(sums->count, GROUP);
+    uint64_t group = find_next_bit(sums->groups, groups, cluster / GROUP);
+
+    return MIN(MAX(cluster, group * GROUP), sums->count);
 }

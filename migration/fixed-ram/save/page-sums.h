@@ -65,22 +65,34 @@ uint8_t *fixed_ram_page_sums_copy(FixedRamPageSums *sums, uint64_t offset,
  *
  * @data: the block's bitmap as it is written to the file.  A page whose bit is
  *        clear counts as zeros, even if it was written before.
+ * @parts: of @data, see util/sparse.h
  * @length: of the block, in bytes
  *
  * No page may be recorded afterwards.
  */
 void fixed_ram_page_sums_close(FixedRamPageSums *sums,
-                               const unsigned long *data, uint64_t length);
+                               const unsigned long *data,
+                               const unsigned long *parts, uint64_t length);
+
+/* The rest is for after fixed_ram_page_sums_close(). */
+
+/** fixed_ram_page_sums_clusters(): the number of clusters */
+uint64_t fixed_ram_page_sums_clusters(const FixedRamPageSums *sums);
 
 /**
- * fixed_ram_page_sums_table(): the checksums of clusters, after
- * fixed_ram_page_sums_close()
+ * fixed_ram_page_sums_cluster(): what the snapshot's table has for a cluster
  *
- * @clusters: receives their number
- *
- * @sums owns the table.
+ * Returns 0 for a cluster without data.
  */
-const uint64_t *fixed_ram_page_sums_table(const FixedRamPageSums *sums,
-                                          uint64_t *clusters);
+uint64_t fixed_ram_page_sums_cluster(const FixedRamPageSums *sums,
+                                     uint64_t cluster);
+
+/**
+ * fixed_ram_page_sums_next(): the next cluster that may have data
+ *
+ * Returns @cluster or a later one, or the number of clusters if there is none.
+ */
+uint64_t fixed_ram_page_sums_next(const FixedRamPageSums *sums,
+                                  uint64_t cluster);
 
 #endif

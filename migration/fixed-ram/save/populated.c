@@ -8,9 +8,10 @@
 #include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
-#include "qemu/bitmap.h"
+#include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "populated.h"
+#include "../util/sparse.h"
 
 #ifndef PAGEMAP_SCAN            /* Linux 6.7 */
 #define PAGE_IS_PRESENT         (1 << 3)
@@ -74,22 +75,31 @@ static void add_range(const Query *query, uint64_t start, uint64_t end)
     bitmap_set(query->pages, first, DIV_ROUND_UP(last, page_size) - first);
 }
 
-static bool add_scanned(const Query *query)
+/* Ask for ranges of pages that are there, except for the kernel's zero page. */
+static struct pm_scan_arg scan_arg(const FixedRamPopulated *p, uint64_t offset,
+                                   uint64_t end, struct page_region *ranges,
+                                   size_t n)
 {
-    const FixedRamPopulated *p = query->populated;
-    uintptr_t host = (uintptr_t)p->mem.host;
-    struct page_region ranges[64];
-    struct pm_scan_arg arg = {
-        .size = sizeof(arg),
-        .start = host + query->offset,
-        .end = host + query->end,
+    return (struct pm_scan_arg) {
+        .size = sizeof(struct pm_scan_arg),
+        .start = (uintptr_t)p->mem.host + offset,
+        .end = (uintptr_t)p->mem.host + end,
         .vec = (uintptr_t)ranges,
-        .vec_len = ARRAY_SIZE(ranges),
+        .vec_len = n,
         .category_inverted = PAGE_IS_PFNZERO,
         .category_mask = PAGE_IS_PFNZERO,
         .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
         .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
     };
+}
+
+static bool add_scanned(const Query *query)
+{
+    const FixedRamPopulated *p = query->populated;
+    uintptr_t host = (uintptr_t)p->mem.host;
+    struct page_region ranges[64];
+    struct pm_scan_arg arg = scan_arg(p, query->offset, query->end, ranges,
+                                      ARRAY_SIZE(ranges));
 
     do {
         int n = ioctl(p->pagemap, PAGEMAP_SCAN, &arg);
@@ -179,6 +189,98 @@ void fixed_ram_populated_get(const FixedRamPopulated *populated,
         (populated->by_file && !add_by_file(&query))) {
         bitmap_set(pages, 0, n);
     }
+}
+
+/* Returns @offset if the kernel does not tell. */
+static uint64_t next_by_tables(const FixedRamPopulated *p, uint64_t offset,
+                               uint64_t end)
+{
+    struct page_region range;
+    struct pm_scan_arg arg = scan_arg(p, offset, end, &range, 1);
+    int n;
+
+    if (!p->scan) {
+        return offset;
+    }
+    arg.max_pages = 1;
+    n = ioctl(p->pagemap, PAGEMAP_SCAN, &arg);
+    if (n < 0) {
+        return offset;
+    }
+    return n ? range.start - (uintptr_t)p->mem.host : end;
+}
+
+static uint64_t next_by_file(const FixedRamPopulated *p, uint64_t offset,
+                             uint64_t end)
+{
+    off_t data = lseek(p->mem.fd, p->mem.fd_offset + offset, SEEK_DATA);
+
+    if (data < 0) {
+        return errno == ENXIO ? end : offset;
+    }
+    return MIN(data - p->mem.fd_offset, end);
+}
+
+uint64_t fixed_ram_populated_next(const FixedRamPopulated *populated,
+                                  uint64_t offset, uint64_t end)
+{
+    const FixedRamPopulated *p = populated;
+    uint64_t next = end;
+
+    assert(end <= p->mem.length);
+    if (!p->by_tables && !p->by_file) {
+        return offset;
+    }
+    if (p->by_tables) {
+        next = next_by_tables(p, offset, end);
+    }
+    if (p->by_file) {
+        next = next_by_file(p, offset, next);
+    }
+    /* Pages of the host may be smaller. */
+    return ROUND_DOWN(next, p->page_size);
+}
+
+/* A page of the host that was written to: find out which parts are not zero. */
+static void look_at_page(const uint8_t *bytes, size_t length, size_t from,
+                         size_t end, unsigned long *parts)
+{
+    size_t at = ROUND_DOWN(from, FIXED_RAM_PART_BYTES);
+
+    for (; at < MIN(end, length); at += FIXED_RAM_PART_BYTES) {
+        size_t n = MIN(length - at, FIXED_RAM_PART_BYTES);
+
+        if (!buffer_is_zero(bytes + at, n)) {
+            set_bit(at / FIXED_RAM_PART_BYTES, parts);
+        }
+    }
+}
+
+unsigned long *fixed_ram_populated_parts(const unsigned long *bits,
+                                         size_t length)
+{
+    unsigned long *parts = bitmap_new(fixed_ram_sparse_parts(length * 8));
+    size_t size = qemu_real_host_page_size(), pages;
+    const uint8_t *bytes = (const uint8_t *)bits;
+    FixedRamMemory mem = { .host = QEMU_ALIGN_PTR_DOWN(bytes, size), .fd = -1 };
+    size_t before = bytes - mem.host;
+    g_autofree unsigned long *touched = NULL;
+    FixedRamPopulated *p;
+
+    mem.length = ROUND_UP(before + length, size);
+    pages = mem.length / size;
+    touched = bitmap_new(pages);
+    p = fixed_ram_populated_new(&mem, size);
+    fixed_ram_populated_get(p, 0, mem.length, touched);
+    fixed_ram_populated_free(p);
+    for (size_t i = find_first_bit(touched, pages); i < pages;
+         i = find_next_bit(touched, pages, i + 1)) {
+        size_t at = i * size;
+
+        look_at_page(bytes, length, at - MIN(at, before), at + size - before,
+                     parts);
+    }
+    return parts;
 }
 
 /*

@@ -59,4 +59,28 @@ void fixed_ram_populated_get(const FixedRamPopulated *populated,
                              uint64_t offset, uint64_t length,
                              unsigned long *pages);
 
+/**
+ * fixed_ram_populated_next(): where memory begins that may hold data
+ *
+ * @offset, @end: of the part to look at, in bytes, whole pages
+ *
+ * Returns @end if nothing there holds data; all of it was zero at some time
+ * during the call.  Returns @offset, too, if the kernel cannot tell quickly.
+ * Any thread.
+ */
+uint64_t fixed_ram_populated_next(const FixedRamPopulated *populated,
+                                  uint64_t offset, uint64_t end);
+
+/**
+ * fixed_ram_populated_parts(): the parts of a bitmap, see util/sparse.h
+ *
+ * @bits: private memory that was zero when it was allocated
+ * @length: bytes
+ *
+ * Reads no memory that has not been written to, if the kernel knows it.  The
+ * caller frees the result.
+ */
+unsigned long *fixed_ram_populated_parts(const unsigned long *bits,
+                                         size_t length);
+
 #endif

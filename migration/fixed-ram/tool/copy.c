@@ -10,6 +10,7 @@
 #include "qemu/cutils.h"
 #include "qemu/qemu-progress.h"
 #include "copy.h"
+#include "../util/sparse.h"
 
 ToolCopy *tool_copy_new(const ToolFile *file, const ToolLayout *layout,
                         size_t i, bool find_zeros, Error **errp)
@@ -43,6 +44,7 @@ void tool_copy_free(ToolCopy *copy)
 {
     fixed_ram_page_sums_free(copy->sums);
     g_free(copy->data);
+    g_free(copy->parts);
     g_free(copy);
 }
 
@@ -128,13 +130,24 @@ static size_t bitmap_bytes(const ToolCopy *copy)
                                              copy->in->page_size);
 }
 
+/* The output has a hole there: write what is not zero. */
 static bool write_bitmap(ToolCopy *copy, ToolWriter *out, Error **errp)
 {
+    size_t from, end = 0;
+
+    copy->parts = fixed_ram_sparse_scan(copy->data, copy->in->pages);
     if (copy->sums) {
-        fixed_ram_page_sums_close(copy->sums, copy->data, copy->in->length);
+        fixed_ram_page_sums_close(copy->sums, copy->data, copy->parts,
+                                  copy->in->length);
     }
-    return tool_writer_put(out, copy->data, bitmap_bytes(copy),
-                           copy->out->bitmap_offset, errp);
+    while (fixed_ram_sparse_next_bytes(copy->parts, bitmap_bytes(copy), end,
+                                       &from, &end)) {
+        if (!tool_writer_put(out, (uint8_t *)copy->data + from, end - from,
+                             copy->out->bitmap_offset + from, errp)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool tool_copy_run(ToolCopy *copy, ToolWriter *out, uint8_t *buf, double share,
@@ -160,7 +173,8 @@ FixedRamIndexBlock tool_copy_describe(const ToolCopy *copy)
 
     pstrcpy(entry.name, sizeof(entry.name), copy->in->name);
     if (copy->sums) {
-        entry.bitmap_sum = fixed_ram_sums_get(copy->data, bitmap_bytes(copy));
+        entry.bitmap_sum = fixed_ram_sums_sparse(copy->data, copy->parts,
+                                                 bitmap_bytes(copy));
     }
     return entry;
 }

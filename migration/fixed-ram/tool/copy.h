@@ -19,6 +19,7 @@ typedef struct ToolCopy {
     const ToolLayoutBlock *out; /* its places in the new snapshot */
     bool find_zeros;            /* leave out pages whose bytes are zero, too */
     unsigned long *data;        /* a bit a page: it was written */
+    unsigned long *parts;       /* of @data, after tool_copy_run() */
     FixedRamPageSums *sums;     /* NULL: this build has no checksums */
 } ToolCopy;
 

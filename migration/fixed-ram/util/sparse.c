@@ -7,6 +7,8 @@
 #include "qemu/osdep.h"
 #include "sparse.h"
 
+const uint8_t fixed_ram_zeros[FIXED_RAM_ZEROS_BYTES];
+
 unsigned long *fixed_ram_sparse_scan(const unsigned long *bits, uint64_t size)
 {
     unsigned long *parts = bitmap_new(fixed_ram_sparse_parts(size));
@@ -37,4 +39,20 @@ uint64_t fixed_ram_sparse_next(const unsigned long *bits,
         from = end;
     }
     return size;
+}
+
+bool fixed_ram_sparse_next_bytes(const unsigned long *parts, size_t length,
+                                 size_t pos, size_t *from, size_t *end)
+{
+    size_t count = DIV_ROUND_UP(length, FIXED_RAM_PART_BYTES);
+    size_t part = find_next_bit(parts, count,
+                                DIV_ROUND_UP(pos, FIXED_RAM_PART_BYTES));
+
+    if (part == count) {
+        return false;
+    }
+    *from = part * FIXED_RAM_PART_BYTES;
+    *end = MIN(find_next_zero_bit(parts, count, part) * FIXED_RAM_PART_BYTES,
+               length);
+    return true;
 }

@@ -40,4 +40,20 @@ uint64_t fixed_ram_sparse_next(const unsigned long *bits,
                                const unsigned long *parts, uint64_t size,
                                uint64_t from);
 
+/**
+ * fixed_ram_sparse_next_bytes(): the next parts that are not zero, as bytes
+ *
+ * @length: bytes of the bitmap
+ * @pos: where to begin: 0, or the end of the bytes before
+ * @from, @end: receive where the bytes begin and end
+ *
+ * Returns false if there are none.
+ */
+bool fixed_ram_sparse_next_bytes(const unsigned long *parts, size_t length,
+                                 size_t pos, size_t *from, size_t *end);
+
+/* Zeros; so few that they stay in the CPU's cache. */
+#define FIXED_RAM_ZEROS_BYTES   (64 * 1024)
+extern const uint8_t fixed_ram_zeros[FIXED_RAM_ZEROS_BYTES];
+
 #endif

@@ -288,7 +288,7 @@ const SnapshotBlock *snapshot_largest_block(const Snapshot *s)
     return largest;
 }
 
-static bool page_is_data(const SnapshotBlock *block, uint64_t page)
+bool snapshot_page_is_data(const SnapshotBlock *block, uint64_t page)
 {
     return le64_to_cpu(block->bitmap[page / 64]) >> (page % 64) & 1;
 }
@@ -296,7 +296,7 @@ static bool page_is_data(const SnapshotBlock *block, uint64_t page)
 const uint8_t *snapshot_page(const SnapshotBlock *block, uint64_t page)
 {
     g_assert_cmpuint(page, <, block->length / SNAPSHOT_PAGE_SIZE);
-    return page_is_data(block, page)
+    return snapshot_page_is_data(block, page)
         ? block->pages + page * SNAPSHOT_PAGE_SIZE : zero_page;
 }
 
@@ -313,7 +313,7 @@ uint64_t snapshot_block_data(const SnapshotBlock *block, uint64_t unit)
     for (uint64_t p = 0; p < block->length / SNAPSHOT_PAGE_SIZE; p += pages) {
         uint64_t i = 0;
 
-        while (i < pages && !page_is_data(block, p + i)) {
+        while (i < pages && !snapshot_page_is_data(block, p + i)) {
             i++;
         }
         bytes += i < pages ? unit : 0;
@@ -341,7 +341,7 @@ uint64_t snapshot_stale_pages(const Snapshot *s)
                                                     i);
 
         for (uint64_t p = 0; p < block->length / SNAPSHOT_PAGE_SIZE; p++) {
-            count += !page_is_data(block, p) &&
+            count += !snapshot_page_is_data(block, p) &&
                      !same_page(block->pages + p * SNAPSHOT_PAGE_SIZE,
                                 zero_page);
         }
@@ -370,7 +370,8 @@ static uint64_t differing_pages(const SnapshotBlock *want,
             g_test_message("block '%s' offset 0x%" PRIx64 ": %02x, expected "
                            "%02x (its page is %s in the snapshot)",
                            want->name, page * SNAPSHOT_PAGE_SIZE + i, h[i],
-                           w[i], page_is_data(want, page) ? "data" : "zero");
+                           w[i], snapshot_page_is_data(want, page)
+                                 ? "data" : "zero");
         }
     }
     if (bad) {

@@ -48,6 +48,8 @@ const SnapshotBlock *snapshot_largest_block(const Snapshot *s);
 
 /* The page's content: zeros if its bit is clear, whatever the file holds. */
 const uint8_t *snapshot_page(const SnapshotBlock *block, uint64_t page);
+/* Is the page in the file: is its bit set? */
+bool snapshot_page_is_data(const SnapshotBlock *block, uint64_t page);
 /* Bytes of the units, of one page or more, that hold a page of data. */
 uint64_t snapshot_block_data(const SnapshotBlock *block, uint64_t unit);
 uint64_t snapshot_data(const Snapshot *s);

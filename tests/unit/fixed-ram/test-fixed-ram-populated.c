@@ -11,6 +11,7 @@
 #include "qemu/memfd.h"
 #include "qemu/units.h"
 #include "migration/fixed-ram/save/populated.h"
+#include "migration/fixed-ram/util/sparse.h"
 
 #define PAGES   1024
 #define NEEDED  1               /* the answer must be "may hold data" */
@@ -137,6 +138,25 @@ static void check_part(const Fixture *f, const FixedRamPopulated *populated,
     }
 }
 
+/* Nothing that may hold data is passed over, and no more if that is known. */
+static void check_next(const Fixture *f, const FixedRamPopulated *populated,
+                       size_t first, size_t end)
+{
+    uint64_t next = fixed_ram_populated_next(populated, first * f->page,
+                                             end * f->page);
+    size_t page = next / f->page;
+
+    g_assert_true(QEMU_IS_ALIGNED(next, f->page));
+    g_assert_cmpuint(page, >=, first);
+    g_assert_cmpuint(page, <=, end);
+    g_assert_null(memchr(f->expected + first, NEEDED, page - first));
+    if (getenv(FIXED_RAM_NO_PAGEMAP_SCAN)) {
+        g_assert_cmpuint(page, ==, first);
+    } else if (page < end) {
+        g_assert_cmpuint(f->expected[page], !=, EMPTY);
+    }
+}
+
 static void check(const Fixture *f)
 {
     FixedRamPopulated *populated = fixed_ram_populated_new(&f->mem, f->page);
@@ -145,11 +165,13 @@ static void check(const Fixture *f)
 
     look(f, before);
     check_part(f, populated, 0, PAGES);
+    check_next(f, populated, 0, PAGES);
     for (int i = 0; i < 200; i++) {
         size_t first = g_rand_int_range(rand, 0, PAGES);
+        size_t n = g_rand_int_range(rand, 1, PAGES - first + 1);
 
-        check_part(f, populated, first,
-                   g_rand_int_range(rand, 1, PAGES - first + 1));
+        check_part(f, populated, first, n);
+        check_next(f, populated, first, first + n);
     }
     look(f, after);
     g_assert_cmpmem(before, PAGES, after, PAGES);
@@ -247,6 +269,11 @@ static void test_private_file(void)
         f.expected[i] = NEEDED;
     }
     check(&f);
+    /* What is ours stays when the file's pages go. */
+    g_assert_cmpint(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                              f.mem.fd_offset, 100 * f.page), ==, 0);
+    f.expected[4] = f.expected[74] = EMPTY;
+    check(&f);
     teardown(&f);
 }
 
@@ -343,6 +370,8 @@ static void test_no_answer(void)
     g_assert_cmpint(dup2(fds[0], fd), ==, fd);
     expect_all(&f, NEEDED);
     check_part(&f, populated, 0, PAGES);
+    g_assert_cmpuint(fixed_ram_populated_next(populated, 0, f.mem.length), ==,
+                     0);
     fixed_ram_populated_free(populated);
     check(&f);
     close(fds[0]);
@@ -364,8 +393,86 @@ static void test_small_pages(void)
     g_assert_cmpuint(find_first_bit(pages, 4 * PAGES), ==, 20);
     g_assert_cmpuint(find_next_zero_bit(pages, 4 * PAGES, 20), ==, 24);
     g_assert_cmpuint(find_next_bit(pages, 4 * PAGES, 24), ==, 4 * PAGES);
+    g_assert_cmpuint(fixed_ram_populated_next(populated, 0, f.mem.length), ==,
+                     5 * f.page);
+    g_assert_cmpuint(fixed_ram_populated_next(populated, 21 * f.page / 4,
+                                              f.mem.length), ==,
+                     21 * f.page / 4);
+    g_assert_cmpuint(fixed_ram_populated_next(populated, 6 * f.page,
+                                              f.mem.length), ==, f.mem.length);
     fixed_ram_populated_free(populated);
     teardown(&f);
+}
+
+/* Pages of the guest are larger than those of the host. */
+static void test_large_pages(void)
+{
+    FixedRamPopulated *populated;
+    Fixture f;
+
+    setup(&f, -1, false);
+    write_page(&f, 7);
+    populated = fixed_ram_populated_new(&f.mem, 4 * f.page);
+    g_assert_cmpuint(fixed_ram_populated_next(populated, 0, f.mem.length), ==,
+                     4 * f.page);
+    g_assert_cmpuint(fixed_ram_populated_next(populated, 4 * f.page,
+                                              f.mem.length), ==, 4 * f.page);
+    fixed_ram_populated_free(populated);
+    teardown(&f);
+}
+
+static size_t count_resident(const Fixture *f)
+{
+    unsigned char vec[PAGES];
+    size_t n = 0;
+
+    look(f, vec);
+    for (size_t i = 0; i < PAGES; i++) {
+        n += vec[i];
+    }
+    return n;
+}
+
+/*
+ * The parts of a bitmap wherever it lies in a page of the host, and nothing is
+ * read that was never written.
+ */
+static void test_parts(const void *opaque)
+{
+    Way way = GPOINTER_TO_INT(opaque);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(g_test_rand_int());
+
+    set_way(way);
+    for (int i = 0; i < 100; i++) {
+        size_t before = 8 * g_rand_int_range(rand, 0, 1024);
+        size_t bytes = 8 * g_rand_int_range(rand, 1, PAGES * 4096 / 8 - 1024);
+        g_autofree unsigned long *found = NULL;
+        g_autofree unsigned long *want = NULL;
+        unsigned long *bits;
+        size_t resident;
+        Fixture f;
+
+        setup(&f, -1, false);
+        bits = (unsigned long *)(f.mem.host + before);
+        for (int n = g_rand_int_range(rand, 0, 50); n; n--) {
+            set_bit(g_rand_int_range(rand, 0, bytes * 8), bits);
+        }
+        set_bit(g_rand_boolean(rand) ? 0 : bytes * 8 - 1, bits);
+        /* Not part of the bitmap, and a part that is zero again. */
+        set_bit(bytes * 8, bits);
+        clear_bit(g_rand_int_range(rand, 0, bytes * 8), bits);
+        resident = count_resident(&f);
+        found = fixed_ram_populated_parts(bits, bytes);
+        if (way == SCAN) {
+            /* A part may lie in two pages: beside each page are two others. */
+            g_assert_cmpuint(count_resident(&f), <=, 3 * resident);
+        }
+        want = fixed_ram_sparse_scan(bits, bytes * 8);
+        g_assert_true(bitmap_equal(found, want,
+                                   fixed_ram_sparse_parts(bytes * 8)));
+        munmap(f.map, (PAGES + 2) * f.page);
+    }
+    set_way(SCAN);
 }
 
 int main(int argc, char **argv)
@@ -388,5 +495,12 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/populated/device", test_device);
     g_test_add_func("/fixed-ram/populated/no-answer", test_no_answer);
     g_test_add_func("/fixed-ram/populated/small-pages", test_small_pages);
+    g_test_add_func("/fixed-ram/populated/large-pages", test_large_pages);
+    g_test_add_data_func("/fixed-ram/populated/parts/scan",
+                         GINT_TO_POINTER(SCAN), test_parts);
+    g_test_add_data_func("/fixed-ram/populated/parts/list",
+                         GINT_TO_POINTER(LIST), test_parts);
+    g_test_add_data_func("/fixed-ram/populated/parts/blind",
+                         GINT_TO_POINTER(BLIND), test_parts);
     return g_test_run();
 }

@@ -14,6 +14,7 @@
 #include "migration/fixed-ram/save/page-sums.h"
 #include "migration/fixed-ram/format/sums.h"
 #include "migration/fixed-ram/format/sumtable.h"
+#include "migration/fixed-ram/util/sparse.h"
 #include "parse.h"
 
 #define PAGE        4096
@@ -64,10 +65,18 @@ static void write_page(Block *b, unsigned page, uint8_t byte)
     set_bit(page, b->data);
 }
 
+static void close_sums(FixedRamPageSums *sums, const unsigned long *data,
+                       uint64_t length)
+{
+    g_autofree unsigned long *parts = fixed_ram_sparse_scan(data,
+                                                            length / PAGE);
+
+    fixed_ram_page_sums_close(sums, data, parts, length);
+}
+
 static void check_table(Block *b)
 {
-    uint64_t clusters;
-    const uint64_t *table = fixed_ram_page_sums_table(b->sums, &clusters);
+    uint64_t clusters = fixed_ram_page_sums_clusters(b->sums);
 
     g_assert_cmpuint(clusters, ==, DIV_ROUND_UP(PAGES, PER_CLUSTER));
     for (unsigned i = 0; i < clusters; i++) {
@@ -79,7 +88,9 @@ static void check_table(Block *b)
             .page_size = PAGE,
         };
 
-        g_assert_cmphex(table[i], ==, fixed_ram_sumtable_sum_cluster(&cluster));
+        g_assert_cmphex(fixed_ram_page_sums_cluster(b->sums, i), ==,
+                        fixed_ram_sumtable_has_data(&cluster)
+                        ? fixed_ram_sumtable_sum_cluster(&cluster) : 0);
     }
 }
 
@@ -99,7 +110,7 @@ static void test_order(void)
                 clear_bit(page, b->data);
             }
         }
-        fixed_ram_page_sums_close(b->sums, b->data, sizeof(b->mem));
+        close_sums(b->sums, b->data, sizeof(b->mem));
         check_table(b);
         block_free(b);
     }
@@ -119,7 +130,7 @@ static void test_copy(void)
     g_assert_cmpmem(copy, sizeof(b->mem), b->mem, sizeof(b->mem));
     g_assert_true(QEMU_PTR_IS_ALIGNED(copy, PAGE));
     bitmap_set(b->data, 0, PAGES);
-    fixed_ram_page_sums_close(b->sums, b->data, sizeof(b->mem));
+    close_sums(b->sums, b->data, sizeof(b->mem));
     check_table(b);
     block_free(b);
 
@@ -170,7 +181,7 @@ static void test_threads(void)
         qemu_thread_join(&writers[i].thread);
     }
     bitmap_set(b->data, 0, PAGES);
-    fixed_ram_page_sums_close(b->sums, b->data, sizeof(b->mem));
+    close_sums(b->sums, b->data, sizeof(b->mem));
     check_table(b);
     block_free(b);
 }
@@ -235,7 +246,7 @@ static void add_sums(Fixture *f, unsigned i)
         fixed_ram_page_sums_set(sums, page, page * 12345 + i);
         set_bit(page, data);
     }
-    fixed_ram_page_sums_close(sums, data, lengths[i]);
+    close_sums(sums, data, lengths[i]);
     g_ptr_array_add(f->sums, sums);
 }
 
@@ -303,10 +314,8 @@ static void check_file_table(Fixture *f, FixedRamSource *source,
     g_autoptr(FixedRamSumTable) table = fixed_ram_sumtable_new(index);
 
     for (unsigned i = 0; table && i < BLOCKS; i++) {
-        uint64_t clusters, sum;
-        const uint64_t *want =
-            fixed_ram_page_sums_table(g_ptr_array_index(f->sums, i),
-                                      &clusters);
+        const FixedRamPageSums *want = g_ptr_array_index(f->sums, i);
+        uint64_t clusters = fixed_ram_page_sums_clusters(want), sum;
 
         g_assert_cmpuint(clusters, ==, fixed_ram_sums_clusters(lengths[i]));
         for (uint64_t c = 0; c < clusters; c++) {
@@ -314,7 +323,7 @@ static void check_file_table(Fixture *f, FixedRamSource *source,
                 table, source,
                 fixed_ram_index_block(index, i)->first_cluster + c, &sum,
                 &error_abort);
-            g_assert_cmphex(sum, ==, want[c]);
+            g_assert_cmphex(sum, ==, fixed_ram_page_sums_cluster(want, c));
         }
     }
 }

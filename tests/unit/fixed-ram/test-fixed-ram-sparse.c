@@ -5,8 +5,12 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "blocks.h"
+#include "migration/fixed-ram/format/ramsection.h"
+#include "migration/fixed-ram/format/sums.h"
 #include "migration/fixed-ram/util/sparse.h"
 
 #define PARTS       7
@@ -126,6 +130,180 @@ static void test_random(void)
     }
 }
 
+static void test_bytes(void)
+{
+    const unsigned long parts = BIT(0) | BIT(3) | BIT(4) | BIT(PARTS - 1);
+    const size_t length = PARTS * FIXED_RAM_PART_BYTES - 8;
+    static const size_t want[][2] = { { 0, 1 }, { 3, 5 } };
+    size_t from, end = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+        g_assert_true(fixed_ram_sparse_next_bytes(&parts, length, end, &from,
+                                                  &end));
+        g_assert_cmpuint(from, ==, want[i][0] * FIXED_RAM_PART_BYTES);
+        g_assert_cmpuint(end, ==, want[i][1] * FIXED_RAM_PART_BYTES);
+    }
+    g_assert_true(fixed_ram_sparse_next_bytes(&parts, length, end, &from,
+                                              &end));
+    g_assert_cmpuint(from, ==, (PARTS - 1) * FIXED_RAM_PART_BYTES);
+    g_assert_cmpuint(end, ==, length);
+    g_assert_false(fixed_ram_sparse_next_bytes(&parts, length, end, &from,
+                                               &end));
+}
+
+/* The sum does not depend on which zeros are known to be zero. */
+static void test_sum(void)
+{
+    const size_t length = PARTS * FIXED_RAM_PART_BYTES - 8;
+    const uint64_t set[] = { 7, 3 * FIXED_RAM_PART_BITS, BITS - 1 };
+    g_autofree uint8_t *plain = g_malloc0(PARTS * FIXED_RAM_PART_BYTES);
+
+    for (size_t n = 0; n <= ARRAY_SIZE(set); n++) {
+        Guarded g = guarded_new(set, n);
+
+        if (n) {
+            set_bit(set[n - 1], (unsigned long *)plain);
+        }
+        g_assert_cmphex(fixed_ram_sums_sparse(g.bits, g.parts, length), ==,
+                        fixed_ram_sums_get(plain, length));
+        guarded_free(&g);
+    }
+}
+
+/* --- a bitmap in a file --- */
+
+#define AT          12345       /* where it begins in the file */
+#define BLOCK_PAGES (20 * FIXED_RAM_PART_BITS + 77)
+#define FILE_BYTES  (AT + DIV_ROUND_UP(BLOCK_PAGES, 64) * 8)
+
+typedef struct File {
+    FixedRamSource parent;
+    uint8_t *bytes;
+    bool knows_holes;
+    bool cut;                   /* it ends in the middle of the bitmap */
+    uint64_t read;              /* bytes */
+} File;
+
+static ssize_t file_read(FixedRamSource *source, void *buf, size_t length,
+                         uint64_t offset)
+{
+    File *file = container_of(source, File, parent);
+    uint64_t size = file->cut ? AT + 5 * FIXED_RAM_PART_BYTES : FILE_BYTES;
+    size_t n = MIN(length, size - MIN(offset, size));
+
+    g_assert_cmpuint(offset + length, <=, FILE_BYTES);
+    memcpy(buf, file->bytes + offset, n);
+    file->read += n;
+    return n;
+}
+
+/* Blocks of 4 KiB of the file, which do not begin where parts do. */
+static uint64_t file_next_data(FixedRamSource *source, uint64_t offset)
+{
+    File *file = container_of(source, File, parent);
+
+    while (file->knows_holes && offset < FILE_BYTES && !file->bytes[offset]) {
+        uint64_t end = MIN(ROUND_UP(offset + 1, 4096), FILE_BYTES);
+        uint64_t begin = ROUND_DOWN(offset, 4096);
+
+        if (!buffer_is_zero(file->bytes + begin, end - begin)) {
+            break;
+        }
+        offset = end;
+    }
+    /* Where a file was cut short nothing is a hole. */
+    return offset;
+}
+
+static const FixedRamSourceOps file_ops = {
+    .read = file_read, .next_data = file_next_data,
+};
+
+/* Random runs of set bits, at the borders of parts too. */
+static void file_new(File *file, GRand *rand, bool knows_holes)
+{
+    unsigned long *bits = bitmap_new(BLOCK_PAGES);
+
+    *file = (File) {
+        .parent = { .ops = &file_ops, .name = (char *)"file.img",
+                    .size = FILE_BYTES, .refs = 1 },
+        .bytes = g_malloc0(FILE_BYTES),
+        .knows_holes = knows_holes,
+    };
+    for (int i = g_rand_int_range(rand, 0, 9); i; i--) {
+        uint64_t at = g_rand_int_range(rand, 0, BLOCK_PAGES);
+        uint64_t n = g_rand_int_range(rand, 1, 70000);
+
+        if (g_rand_boolean(rand)) {
+            /* The first bit of a part, or the last one after a hole. */
+            at = ROUND_DOWN(at, FIXED_RAM_PART_BITS) +
+                 g_rand_int_range(rand, 0, 2) * (FIXED_RAM_PART_BITS - 1);
+            at = MIN(at, BLOCK_PAGES - 1);
+            n = 1;
+        }
+        bitmap_set(bits, at, MIN(n, BLOCK_PAGES - at));
+    }
+    memcpy(file->bytes + AT, bits, FILE_BYTES - AT);
+    g_free(bits);
+}
+
+static unsigned long *file_read_bitmap(File *file, unsigned long **parts,
+                                       Error **errp)
+{
+    FixedRamRamSection ram = { .page_size = PAGE };
+    FixedRamBlockInfo info = {
+        .name = "pc.ram", .length = BLOCK_PAGES * PAGE, .bitmap_offset = AT,
+    };
+
+    return fixed_ram_ramsection_read_bitmap(&ram, &file->parent, &info, parts,
+                                            errp);
+}
+
+static void test_read(const void *opaque)
+{
+    bool knows_holes = GPOINTER_TO_INT(opaque);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(g_test_rand_int());
+
+    for (int round = 0; round < 30; round++) {
+        g_autofree unsigned long *bits = NULL;
+        g_autofree unsigned long *parts = NULL;
+        g_autofree unsigned long *want = NULL;
+        File file;
+
+        file_new(&file, rand, knows_holes);
+        bits = file_read_bitmap(&file, &parts, &error_abort);
+        g_assert_cmpmem(bits, FILE_BYTES - AT, file.bytes + AT,
+                        FILE_BYTES - AT);
+        want = fixed_ram_sparse_scan(bits, BLOCK_PAGES);
+        g_assert_true(bitmap_equal(parts, want,
+                                   fixed_ram_sparse_parts(BLOCK_PAGES)));
+        if (knows_holes && bitmap_empty(bits, BLOCK_PAGES)) {
+            g_assert_cmpuint(file.read, ==, 0);
+        }
+        g_free(file.bytes);
+    }
+}
+
+/* A file that has become shorter is an error, not a hole. */
+static void test_read_cut(void)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(1);
+
+    for (int holes = 0; holes < 2; holes++) {
+        Error *err = NULL;
+        File file;
+
+        file_new(&file, rand, holes);
+        set_bit(19 * FIXED_RAM_PART_BITS, (unsigned long *)(file.bytes + AT));
+        file.cut = true;
+        g_assert_null(file_read_bitmap(&file, NULL, &err));
+        g_assert_nonnull(strstr(error_get_pretty(err), "block 'pc.ram'"));
+        g_assert_nonnull(strstr(error_get_pretty(err), "the file ends"));
+        error_free(err);
+        g_free(file.bytes);
+    }
+}
+
 /* --- a page map for much memory and little data --- */
 
 /* How many bytes of the bitmap does the host have memory for? */
@@ -223,6 +401,15 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/sparse/walk", test_walk);
     g_test_add_func("/fixed-ram/sparse/scan", test_scan);
     g_test_add_func("/fixed-ram/sparse/random", test_random);
+    g_test_add_func("/fixed-ram/sparse/bytes", test_bytes);
+    if (fixed_ram_sums_built()) {
+        g_test_add_func("/fixed-ram/sparse/sum", test_sum);
+    }
+    g_test_add_data_func("/fixed-ram/sparse/read/holes",
+                         GINT_TO_POINTER(true), test_read);
+    g_test_add_data_func("/fixed-ram/sparse/read/plain",
+                         GINT_TO_POINTER(false), test_read);
+    g_test_add_func("/fixed-ram/sparse/read/cut", test_read_cut);
     g_test_add_func("/fixed-ram/sparse/tera", test_tera);
     return g_test_run();
 }
