@@ -59,6 +59,7 @@ void fixed_ram_incoming_free(FixedRamIncoming *in)
     fixed_ram_snapshot_free(in->snapshot);
     fixed_ram_map_free(in->map);
     fixed_ram_sumtable_unref(in->sums);
+    fixed_ram_working_set_free(in->set);
     if (in->stream) {
         qemu_fclose(in->stream);
     }

@@ -10,6 +10,7 @@
 #include "block/aio.h"
 #include "qemu/coroutine.h"
 #include "../migration.h"
+#include "recorder.h"
 #include "watchdog.h"
 #include "format/snapshot.h"
 #include "engine/load.h"
@@ -32,6 +33,8 @@ typedef struct FixedRamIncoming {
     char *name;                 /* the file's path */
     FixedRamMap *map;
     FixedRamSumTable *sums;     /* NULL: pages are not verified */
+    FixedRamWorkingSet *set;    /* what comes first; NULL: nothing */
+    FixedRamRecorderConfig record; /* @seconds is 0: no record */
     MigrationState *ms;         /* a reference, for parameters and errors */
 
     /*
@@ -51,6 +54,7 @@ typedef struct FixedRamIncoming {
 
     /* Main thread only, under the BQL. */
     FixedRamWatchdog *watchdog; /* from pre-flight to the end; or NULL */
+    FixedRamRecorder *recorder; /* while there is an engine that records */
     QEMUFile *stream;           /* until the incoming migration takes it */
     Coroutine *waiter;          /* in fixed_ram_incoming_wait_share() */
     bool switch_now;            /* migrate-start-postcopy was called */

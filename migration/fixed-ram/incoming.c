@@ -152,9 +152,18 @@ static void engine_wait_end(void *opaque, uintptr_t addr)
     mark_postcopy_blocktime_end(addr);
 }
 
+static void engine_pack_failed(void *opaque, Error *err)
+{
+    const FixedRamIncoming *in = opaque;
+
+    warn_reportf_err(err, "Snapshot '%s': the working set's pages are read "
+                     "from their own places: ", in->name);
+}
+
 static const FixedRamLoadOps engine_ops = {
     .notify = engine_notify,
     .bandwidth = engine_bandwidth,
+    .pack_failed = engine_pack_failed,
 };
 
 static const FixedRamLoadOps engine_ops_blocktime = {
@@ -162,6 +171,7 @@ static const FixedRamLoadOps engine_ops_blocktime = {
     .bandwidth = engine_bandwidth,
     .wait_begin = engine_wait_begin,
     .wait_end = engine_wait_end,
+    .pack_failed = engine_pack_failed,
 };
 
 /*
@@ -190,6 +200,8 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
         .on_demand = in->on_demand,
         .loaders = migrate_multifd() ? migrate_multifd_channels() : LOADERS,
         .sums = in->sums,
+        .record = in->record.seconds,
+        .set = in->set,
         .ops = migrate_postcopy_blocktime() ? &engine_ops_blocktime
                                             : &engine_ops,
         .opaque = in,
@@ -207,6 +219,10 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
                                   &config, errp);
     if (!in->load) {
         return false;
+    }
+    if (in->record.seconds) {
+        in->recorder = fixed_ram_recorder_new(in->load, in->snapshot->source,
+                                              &in->record);
     }
     if (in->on_demand ? !incoming_discard_blocks(in, errp)
                       : !fixed_ram_ramblocks_zero(in->map, errp)) {
@@ -249,6 +265,11 @@ static uint64_t share_left(const FixedRamIncoming *in)
 {
     uint64_t percent = in->on_demand
         ? in->ms->parameters.fixed_ram_precopy_percent : 100;
+
+    if (in->recorder) {
+        /* Loaders do nothing before the record has ended. */
+        percent = 0;
+    }
 
     /* Rounded down, so that 1 % of a small guest is not nothing. */
     return in->map->wanted / 100 * (100 - percent) +
@@ -373,6 +394,9 @@ bool fixed_ram_incoming_running(void)
         return false;
     }
     in->started = true;
+    if (in->recorder) {
+        fixed_ram_recorder_guest_may_run(in->recorder);
+    }
     /* The load may be complete or stalled by now. */
     qemu_bh_schedule(in->update_bh);
     return true;
@@ -421,6 +445,9 @@ void fixed_ram_incoming_shutdown(void)
         return;
     }
     fixed_ram_watchdog_shutdown(in->watchdog);
+    if (in->recorder) {
+        fixed_ram_recorder_cancel(in->recorder);
+    }
     fixed_ram_load_quit(in->load);
     /* Flush first: to stop vCPUs QEMU may have to wait for one of them. */
     bdrv_flush_all();
@@ -444,6 +471,11 @@ static void take_figures(const FixedRamIncoming *in,
     figures->left = fixed_ram_map_left(in->map);
     figures->time_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) - in->start_ms;
     figures->stats = *fixed_ram_load_stats(in->load);
+    figures->has_set = in->set;
+    if (in->set) {
+        figures->set_kind = in->set->kind;
+        figures->set_pages = in->set->pages;
+    }
 }
 
 void fixed_ram_incoming_figures(FixedRamFigures *figures)
@@ -457,6 +489,13 @@ void fixed_ram_incoming_figures(FixedRamFigures *figures)
     }
 }
 
+FixedRamRecordInfo *fixed_ram_incoming_record_info(void)
+{
+    const FixedRamIncoming *in = fixed_ram_incoming_current();
+
+    return fixed_ram_recorder_info(in ? in->load : NULL);
+}
+
 static void incoming_end_load(FixedRamIncoming *in)
 {
     const FixedRamLoadStats *stats = fixed_ram_load_stats(in->load);
@@ -467,6 +506,10 @@ static void incoming_end_load(FixedRamIncoming *in)
     fixed_ram_load_end(in->load);
     fixed_ram_watchdog_free(g_steal_pointer(&in->watchdog));
     take_figures(in, &last_figures);
+    if (in->recorder && !in->started) {
+        fixed_ram_recorder_cancel(in->recorder);
+    }
+    fixed_ram_recorder_free(g_steal_pointer(&in->recorder));
     fixed_ram_load_free(in->load);
     in->load = NULL;
     if (in->discard_required) {

@@ -20,6 +20,9 @@ typedef struct FixedRamFigures {
     uint64_t wanted;            /* bytes of units that hold data */
     uint64_t left;              /* bytes of these that are still missing */
     uint64_t time_ms;           /* since the load began, or until its end */
+    bool has_set;               /* the snapshot's working set comes first */
+    FixedRamWorkingSetKind set_kind;
+    uint64_t set_pages;         /* pages of the working set */
     FixedRamLoadStats stats;
 } FixedRamFigures;
 
@@ -29,5 +32,13 @@ typedef struct FixedRamFigures {
  * Main thread.
  */
 void fixed_ram_incoming_figures(FixedRamFigures *figures);
+
+/**
+ * fixed_ram_incoming_record_info(): the record of a working set
+ *
+ * Of the load under way, or the last one; NULL if there is none.  The caller
+ * frees it.  Main thread.
+ */
+FixedRamRecordInfo *fixed_ram_incoming_record_info(void);
 
 #endif

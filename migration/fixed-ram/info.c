@@ -30,6 +30,17 @@ static FixedRamLatencyInfo *latency_info(const FixedRamLatency *latency)
     return info;
 }
 
+static FixedRamReplayInfo *replay_info(const FixedRamFigures *figures)
+{
+    FixedRamReplayInfo *info = g_new0(FixedRamReplayInfo, 1);
+
+    info->kind = figures->set_kind;
+    info->pages = figures->set_pages;
+    info->placed = figures->stats.replay_bytes / qemu_target_page_size();
+    info->faults_outside = figures->stats.faults_outside;
+    return info;
+}
+
 static FixedRamStats *stats_info(const FixedRamFigures *figures)
 {
     const FixedRamLoadStats *stats = &figures->stats;
@@ -44,6 +55,10 @@ static FixedRamStats *stats_info(const FixedRamFigures *figures)
     if (stats->latency.count) {
         info->fault_latency = latency_info(&stats->latency);
     }
+    if (figures->has_set) {
+        info->working_set = replay_info(figures);
+    }
+    info->record = fixed_ram_incoming_record_info();
     return info;
 }
 
@@ -101,6 +116,31 @@ void fixed_ram_info_fill(MigrationInfo *info)
     }
 }
 
+static void print_working_set(Monitor *mon, const FixedRamStats *stats)
+{
+    const FixedRamReplayInfo *set = stats->working_set;
+    const FixedRamRecordInfo *record = stats->record;
+
+    if (set) {
+        monitor_printf(mon, "fixed-ram working set: %" PRIu64 " pages (%s), %"
+                       PRIu64 " placed before the guest touched them, %" PRIu64
+                       " faults outside\n", set->pages,
+                       FixedRamWorkingSetKind_str(set->kind), set->placed,
+                       set->faults_outside);
+    }
+    if (record) {
+        monitor_printf(mon, "fixed-ram record: %s, %" PRIu64 " pages",
+                       FixedRamRecordStatus_str(record->status),
+                       record->pages);
+        if (record->packed) {
+            monitor_printf(mon, ", %" PRIu64 " kbytes packed",
+                           record->packed >> 10);
+        }
+        monitor_printf(mon, "%s%s\n", record->error ? ": " : "",
+                       record->error ?: "");
+    }
+}
+
 void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info)
 {
     const FixedRamStats *stats = info->fixed_ram;
@@ -130,4 +170,5 @@ void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info)
                        stats->fault_latency->p50, stats->fault_latency->p99,
                        stats->fault_latency->max);
     }
+    print_working_set(mon, stats);
 }

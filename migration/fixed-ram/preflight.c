@@ -11,6 +11,7 @@
 #include "io/channel-file.h"
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
+#include "qemu/error-report.h"
 #include "qemu/units.h"
 #include "../options.h"
 #include "../postcopy-ram.h"
@@ -85,6 +86,49 @@ static void incoming_verify(FixedRamIncoming *in)
     }
 }
 
+static bool incoming_check_record(FixedRamIncoming *in, Error **errp)
+{
+    const FixedRamSnapshot *s = in->snapshot;
+    const char *why = NULL;
+
+    if (!in->record.seconds) {
+        return true;
+    }
+    if (!in->on_demand) {
+        why = "the load is not on demand";
+    } else if (!s->index) {
+        why = "a file of mapped-ram has no place for a working set";
+    } else if (!fixed_ram_sums_built()) {
+        why = "QEMU was built without libxxhash";
+    }
+    if (why) {
+        error_setg(errp, "snapshot '%s': fixed-ram-record is set, but %s",
+                   s->source->name, why);
+    }
+    return !why;
+}
+
+/* A set that is damaged costs the load nothing but its advantage. */
+static void incoming_read_set(FixedRamIncoming *in)
+{
+    const FixedRamIndex *index = in->snapshot->index;
+    Error *err = NULL;
+
+    if (!index || !in->on_demand || in->record.seconds ||
+        !in->ms->parameters.fixed_ram_working_set) {
+        return;
+    }
+    if (index->set_problem) {
+        err = error_copy(index->set_problem);
+    } else if (index->has_set) {
+        in->set = fixed_ram_working_set_read(index, in->snapshot->source,
+                                             &err);
+    }
+    if (err) {
+        warn_reportf_err(err, "The snapshot's working set is ignored: ");
+    }
+}
+
 static const char *this_type(void)
 {
     return MACHINE_GET_CLASS(current_machine)->name;
@@ -130,6 +174,7 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
 {
     in->snapshot = open_file(args, errp);
     if (!in->snapshot || !check_machine(in->snapshot, errp) ||
+        !incoming_check_record(in, errp) ||
         !incoming_verify_stream(in, errp) ||
         !fixed_ram_snapshot_identify(in->snapshot, errp)) {
         return false;
@@ -142,6 +187,7 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
         return false;
     }
     incoming_verify(in);
+    incoming_read_set(in);
     return incoming_open_stream(in, args, errp);
 }
 
@@ -196,6 +242,11 @@ FixedRamIncoming *fixed_ram_preflight_open(const FileMigrationArgs *args,
     object_ref(OBJECT(in->ms));
     in->on_demand = in->ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM];
     in->name = g_strdup(args->filename);
+    in->record = (FixedRamRecorderConfig) {
+        .seconds = in->ms->parameters.fixed_ram_record,
+        .pack = in->ms->parameters.fixed_ram_record_pack,
+        .start = args->offset,
+    };
 
     ok = incoming_check_on_demand(in, errp) && incoming_open(in, args, errp);
     if (!ok) {

@@ -401,9 +401,9 @@ static void read_chunk_sums(FixedRamReader *r, FixedRamIndexTable *table)
         return;
     }
     g_array_set_size(table->chunk_sums, count);
+    fixed_ram_reader_get(r, table->chunk_sums->data, count * sizeof(uint64_t));
     for (size_t i = 0; i < count; i++) {
-        g_array_index(table->chunk_sums, uint64_t, i) =
-            fixed_ram_reader_le64(r);
+        le64_to_cpus(&g_array_index(table->chunk_sums, uint64_t, i));
     }
 }
 

@@ -17,7 +17,9 @@
 #define CLUSTER_BYTES   (64 * KiB)
 #define CHUNK_BYTES     4096
 
-enum { MACHINE = 1, BLOCKS, STREAM, SUMS, SECTIONS };
+enum {
+    MACHINE = 1, BLOCKS, STREAM, SUMS, WORKING_SET = 6, SPACE = 8, SECTIONS
+};
 
 static uint32_t crc32_castagnoli(const uint8_t *bytes, size_t length)
 {
@@ -283,6 +285,60 @@ static void check_sums(const Snapshot *s, SnapshotIndex *index, Reader *r)
     check_table(s, index);
 }
 
+/* The list and its sum, and each page of the packed copy. */
+static void check_set(const Snapshot *s, const SnapshotIndex *index)
+{
+    Reader list = { s->data + index->list_offset, s->data + s->size };
+    const uint8_t *packed = s->data + index->pack_offset;
+    uint64_t pages = 0, data = 0;
+
+    for (uint64_t i = 0; i < index->set_runs; i++) {
+        uint32_t word = take32(&list), n = take32(&list);
+        uint64_t first = take64(&list);
+        const SnapshotBlock *block = block_number(s, word & 0xffff);
+
+        g_assert_cmpuint(word >> 16, <=, 1);
+        g_assert_cmpuint(n, >, 0);
+        for (uint64_t page = first; page < first + n; page++) {
+            const uint8_t *want = snapshot_page(block, page);
+
+            if (word >> 16 && index->pack_offset) {
+                g_assert_cmpmem(want, SNAPSHOT_PAGE_SIZE, packed +
+                                data * SNAPSHOT_PAGE_SIZE, SNAPSHOT_PAGE_SIZE);
+            } else if (!(word >> 16)) {
+                g_assert_true(buffer_is_zero(want, SNAPSHOT_PAGE_SIZE));
+            }
+            data += word >> 16;
+        }
+        pages += n;
+    }
+    g_assert_cmpuint(pages, ==, index->set_pages);
+    g_assert_cmpuint(index->pack_length, ==,
+                     index->pack_offset ? data * SNAPSHOT_PAGE_SIZE : 0);
+    for (uint64_t at = 0; at < index->pack_length; at += 64 * KiB) {
+        check_sum(packed + at, MIN(64 * KiB, index->pack_length - at),
+                  take64(&list), "chunk", at / (64 * KiB));
+    }
+    check_sum(s->data + index->list_offset, list.at - s->data -
+              index->list_offset, index->list_sum, "list", 0);
+}
+
+static void decode_set(const Snapshot *s, SnapshotIndex *index, Reader *r)
+{
+    index->set_kind = take32(r);
+    g_assert_cmpuint(index->set_kind, >=, 1);
+    g_assert_cmpuint(index->set_kind, <=, 2);
+    g_assert_cmpuint(take32(r), ==, 0);
+    g_assert_cmpuint(take64(r), >, 0);
+    index->set_pages = take64(r);
+    index->set_runs = take64(r);
+    index->list_offset = take64(r);
+    index->list_sum = take64(r);
+    index->pack_offset = take64(r);
+    index->pack_length = take64(r);
+    check_set(s, index);
+}
+
 static void split_sections(Reader *r, uint32_t count, Reader *sections)
 {
     while (count--) {
@@ -312,6 +368,12 @@ static void decode_sections(const Snapshot *s, SnapshotIndex *index,
     if (index->has_sums) {
         check_sums(s, index, &sections[SUMS]);
     }
+    index->has_set = sections[WORKING_SET].at;
+    if (index->has_set) {
+        decode_set(s, index, &sections[WORKING_SET]);
+    }
+    /* Where an appender may write, for other appenders only. */
+    sections[SPACE].at = sections[SPACE].end;
     for (int i = MACHINE; i < SECTIONS; i++) {
         g_assert_true(sections[i].at == sections[i].end);
     }

@@ -52,6 +52,14 @@ typedef struct SnapshotIndex {
     bool has_sums;
     uint64_t table_offset;
     uint64_t table_length;
+    bool has_set;               /* a working set */
+    uint32_t set_kind;          /* 1: recorded, 2: guessed */
+    uint64_t set_pages;
+    uint64_t set_runs;
+    uint64_t list_offset;
+    uint64_t list_sum;
+    uint64_t pack_offset;       /* 0: there is no packed copy */
+    uint64_t pack_length;
 } SnapshotIndex;
 
 /* Decodes the index; fails unless every field is what it must be. */

@@ -209,5 +209,7 @@ void frt_add_save_failure_tests(const MigrationTestEnv *env);
 void frt_add_hostile_tests(const MigrationTestEnv *env);
 void frt_add_hostile_index_tests(const MigrationTestEnv *env);
 void frt_add_verify_tests(const MigrationTestEnv *env);
+void frt_add_working_set_tests(const MigrationTestEnv *env);
+void frt_add_record_end_tests(const MigrationTestEnv *env);
 
 #endif

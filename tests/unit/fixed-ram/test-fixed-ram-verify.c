@@ -349,6 +349,30 @@ static void test_widen(void)
     g_assert_cmpuint(run.length, ==, RIG_PAGE);
 }
 
+/* A cluster is verified if it is claimed and if the file holds some of it. */
+static void test_wants(void)
+{
+    g_autoptr(FixedRamMap) map = fixed_ram_map_new();
+    FixedRamBlock *block = g_new0(FixedRamBlock, 1);
+    FixedRamClaim claim;
+
+    block->page_size = RIG_PAGE;
+    block->unit = 4 * FIXED_RAM_CLUSTER_BYTES;
+    block->length = 2 * block->unit;
+    block->data = bitmap_new(block->length / RIG_PAGE);
+    set_bit(CLUSTER_PAGES - 1, block->data);
+    set_bit(2 * CLUSTER_PAGES, block->data);
+    set_bit(4 * CLUSTER_PAGES, block->data);
+    fixed_ram_map_add(map, block);
+
+    g_assert_true(fixed_ram_map_claim_around(block, 0, 1, &claim));
+    for (uint64_t i = 0; i < 8; i++) {
+        g_assert_cmpint(fixed_ram_verify_wants(&claim,
+                                               i * FIXED_RAM_CLUSTER_BYTES),
+                        ==, i == 0 || i == 2);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -361,5 +385,6 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/verify/partial", test_partial);
     g_test_add_func("/fixed-ram/verify/lost", test_lost);
     g_test_add_func("/fixed-ram/verify/widen", test_widen);
+    g_test_add_func("/fixed-ram/verify/wants", test_wants);
     return g_test_run();
 }
