@@ -137,11 +137,10 @@ static void test_recent_reads(void)
     Sim s;
 
     start(&s, 4 * GiB);
-    s.meter.effort = FIXED_RAM_EFFORT_POLITE;
     before = fault_until(&s, FIXED_RAM_EFFORT_FULL, 200 * US, 0, SECOND);
     start(&s, 4 * GiB);
-    for (int i = 0; i < 1024; i++) {
-        read_at(&s, MiB, 4 * RATE);
+    for (int i = 0; i < 2048; i++) {
+        read_at(&s, MiB, i < 1024 ? RATE : 4 * RATE);
     }
     after = fault_until(&s, FIXED_RAM_EFFORT_FULL, 200 * US, 0, SECOND);
     g_assert_cmpint(after, <, before / 3);
