@@ -294,7 +294,7 @@ static void test_read_cut(void)
         File file;
 
         file_new(&file, rand, holes);
-        set_bit(19 * FIXED_RAM_PART_BITS, (unsigned long *)(file.bytes + AT));
+        file.bytes[AT + 19 * FIXED_RAM_PART_BYTES] |= 1;
         file.cut = true;
         g_assert_null(file_read_bitmap(&file, NULL, &err));
         g_assert_nonnull(strstr(error_get_pretty(err), "block 'pc.ram'"));
