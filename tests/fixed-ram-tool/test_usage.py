@@ -9,7 +9,8 @@ import subprocess
 from stream import PAGE, beginning, ending
 from tooltest import ToolTest
 
-COMMANDS = ("info", "check", "map", "extract", "compare", "convert")
+COMMANDS = ("info", "check", "map", "extract", "compare", "convert",
+            "working-set")
 
 
 class UsageTest(ToolTest):
@@ -29,6 +30,11 @@ class UsageTest(ToolTest):
                               (("info", "--output=xml", saved), 1),
                               (("info", "--offset=far", saved), 1),
                               (("check", "-j", "0", saved), 1),
+                              (("working-set",), 1),
+                              (("working-set", "nothing", saved), 1),
+                              (("working-set", "show"), 1),
+                              (("working-set", "drop", saved, saved), 1),
+                              (("working-set", "copy-from", saved), 1),
                               (("compare", saved), 2),
                               (("compare", "--nothing", saved, saved), 2),
                               (("extract", saved, self.path("out")), 1)):
@@ -50,7 +56,7 @@ class UsageTest(ToolTest):
         for command in COMMANDS:
             words = self.bash('_qemu_snapshot_options "$2"', command)
             offered = sorted(word.rstrip("=") for word in words)
-            known = sorted(set(re.findall(r"^  (?:-\w, )?(--\w+)",
+            known = sorted(set(re.findall(r"^  (?:-\w, )?(--[\w-]+)",
                                           self.tool(command, "--help"), re.M)))
             self.equal(offered, known, f"options of {command}")
 
@@ -68,6 +74,9 @@ class UsageTest(ToolTest):
                 ("-T x map --as", ["--ascii"]),
                 ("check --output=h", ["human"]),
                 ("check --output j", ["json"]),
+                ("wor", ["working-set"]),
+                ("working-set c", ["copy-from"]),
+                ("working-set show --as", ["--ascii"]),
                 (f"extract {fixed} -b ", blocks),
                 (f"extract {fixed} --block=pc.r", ["pc.ram", "pc.rom"]),
                 (f"extract {offset} -b pc.r", ["pc.ram", "pc.rom"]),

@@ -14,8 +14,10 @@
 #include "command.h"
 #include "output.h"
 #include "report.h"
+#include "set.h"
 #include "verify.h"
 #include "watch.h"
+#include "../format/sums.h"
 #include "../util/text.h"
 
 /* Two threads for each CPU: one reads while the other one computes. */
@@ -58,6 +60,22 @@ static void note_problem(ToolFile *file, FixedRamCheckInfo *info)
                                        : result_of(file->snapshot->verdict);
 }
 
+/* A load does without a set that is damaged, but it is not what was written. */
+static void check_set(ToolFile *file, FixedRamCheckInfo *info)
+{
+    const FixedRamIndex *index = file->snapshot->index;
+    Error *err = NULL;
+
+    if (file->snapshot->problem || !index || !fixed_ram_sums_built() ||
+        (!index->has_set && !index->set_problem)) {
+        return;
+    }
+    if (!tool_set_verify(file, &err)) {
+        fixed_ram_snapshot_fail(file->snapshot, FIXED_RAM_VERDICT_CORRUPT, err);
+        note_problem(file, info);
+    }
+}
+
 FixedRamCheckInfo *tool_check_file(ToolFile *file, unsigned threads)
 {
     FixedRamCheckInfo *info = g_new0(FixedRamCheckInfo, 1);
@@ -71,6 +89,9 @@ FixedRamCheckInfo *tool_check_file(ToolFile *file, unsigned threads)
     } else if (!file->snapshot->problem) {
         info->result = FIXED_RAM_CHECK_RESULT_UNVERIFIED;
         info->problem = g_strdup(why_unverified(file));
+    }
+    if (!info->corrupt && !info->unreadable) {
+        check_set(file, info);
     }
     if (info->corrupt) {
         info->result = FIXED_RAM_CHECK_RESULT_CORRUPT;

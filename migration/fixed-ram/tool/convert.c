@@ -13,6 +13,7 @@
 #include "command.h"
 #include "copy.h"
 #include "description.h"
+#include "set.h"
 
 /* All fields belong to the thread that runs the command. */
 typedef struct Convert {
@@ -243,6 +244,25 @@ static bool write_all(Convert *c, Error **errp)
            fixed_ram_metadata_complete(&c->file, errp);
 }
 
+/*
+ * The set refers to pages by their numbers, so it holds for the copy.  The copy
+ * is good without it.
+ */
+static void copy_set(const ToolFile *in, const char *path, uint64_t start)
+{
+    const FixedRamIndex *index = in->snapshot->index;
+    g_autoptr(ToolFile) out = NULL;
+    Error *err = NULL;
+
+    if (!index || (!index->has_set && !index->set_problem)) {
+        return;
+    }
+    out = tool_file_open_good(path, start, &err);
+    if (!out || !tool_set_copy(in, out, index->set.pack_length, &err)) {
+        warn_reportf_err(err, "the copy has no working set: ");
+    }
+}
+
 static void free_copy(void *opaque)
 {
     tool_copy_free(opaque);
@@ -273,6 +293,9 @@ static bool convert(Convert *c, char **names, Error **errp)
     ok = c->in && prepare(c, start, errp) && open_out(c, path, start, errp) &&
          write_all(c, errp);
     ok = tool_writer_close(c->out, ok, ok ? errp : NULL) && ok;
+    if (ok) {
+        copy_set(c->in, path, start);
+    }
     convert_free(c);
     return ok;
 }

@@ -156,6 +156,22 @@ static FixedRamFileChecksums *checksums_info(const ToolFile *file)
     return sums;
 }
 
+static void add_set(FixedRamFileInfo *info, const FixedRamIndex *index)
+{
+    if (index && index->has_set) {
+        FixedRamFileWorkingSet *set = g_new0(FixedRamFileWorkingSet, 1);
+
+        set->kind = index->set.kind;
+        set->time = index->set.time;
+        set->pages = index->set.pages;
+        set->packed_size = index->set.pack_length;
+        info->working_set = set;
+    } else if (index && index->set_problem) {
+        info->working_set_problem =
+            g_strdup(error_get_pretty(index->set_problem));
+    }
+}
+
 FixedRamFileInfo *tool_info_file(const ToolFile *file)
 {
     FixedRamFileInfo *info = g_new0(FixedRamFileInfo, 1);
@@ -175,6 +191,7 @@ FixedRamFileInfo *tool_info_file(const ToolFile *file)
     info->sections = tool_sections(file);
     info->has_sections = info->sections;
     info->checksums = checksums_info(file);
+    add_set(info, s->index);
     if (s->kind == FIXED_RAM_FILE_KIND_NONE) {
         return info;
     }
@@ -257,6 +274,20 @@ static void print_checksums(const FixedRamFileInfo *info)
                info->checksums->algorithm, cluster);
     } else if (info->kind != FIXED_RAM_FILE_KIND_NONE) {
         printf("checksums: none\n");
+    }
+}
+
+static void print_set(const FixedRamFileInfo *info)
+{
+    const FixedRamFileWorkingSet *set = info->working_set;
+
+    print_text("working set", info->working_set_problem);
+    if (set) {
+        g_autofree char *size = size_to_str(set->pages * info->page_size);
+
+        printf("working set: %s, %s, %s\n",
+               FixedRamWorkingSetKind_str(set->kind), size,
+               set->packed_size ? "with a packed copy" : "no packed copy");
     }
 }
 
@@ -345,6 +376,7 @@ static void print_info(const FixedRamFileInfo *info)
     print_size("file size", info->file_size);
     print_size("disk size", info->allocated_size);
     print_checksums(info);
+    print_set(info);
     if (info->has_sections) {
         print_sections(info->sections);
     }

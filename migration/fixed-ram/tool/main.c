@@ -25,7 +25,7 @@
 
 static const ToolCommand *const commands[] = {
     &tool_info, &tool_check, &tool_map, &tool_extract, &tool_compare,
-    &tool_convert,
+    &tool_convert, &tool_working_set,
 };
 
 /*
@@ -64,7 +64,7 @@ static void show_help(void)
            "        [[enable=]<pattern>][,events=<file>][,file=<file>]\n\n"
            "Commands (qemu-snapshot COMMAND --help has more):\n\n");
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-        printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
+        printf("  %-11s %s\n", commands[i]->name, commands[i]->summary);
     }
     printf("\nFILE is a file that QEMU's migrate command wrote with a file: "
            "URI: a fixed-ram or\nmapped-ram snapshot, or a plain migration "

@@ -66,61 +66,63 @@ static const char *shade(const ToolPicture *p, uint64_t data, uint64_t pages)
     return p->shades[1 + data * 3 / pages];
 }
 
-/* How many pages a character stands for: so many that addresses are round. */
-static uint64_t pages_per_cell(const ToolPicture *p, const ToolBlock *block)
+uint64_t tool_picture_cell(const ToolPicture *p, const ToolBlock *block)
 {
     uint64_t cells = (uint64_t)p->columns * ROWS_MAX;
 
+    /* A power of two, so that addresses are round. */
     return pow2ceil(DIV_ROUND_UP(block->pages, cells));
 }
 
-static uint64_t count_data(const ToolBlock *block, uint64_t page, uint64_t end)
+static GString *make_row(const ToolPicture *p, const ToolBlock *block,
+                         uint64_t page, uint64_t cell, ToolPictureCell *draw,
+                         const void *opaque)
 {
-    return bitmap_count_one_with_offset(block->data, page, end - page);
-}
+    uint64_t end = MIN(page + cell * p->columns, block->pages);
+    GString *row = g_string_new(NULL);
 
-static void draw_row(const ToolPicture *p, const ToolBlock *block,
-                     uint64_t page, uint64_t end, uint64_t cell)
-{
-    printf("  %10" PRIx64 "  ", page * block->page_size);
     for (; page < end; page += cell) {
-        uint64_t stop = MIN(page + cell, end);
-
-        fputs(shade(p, count_data(block, page, stop), stop - page), stdout);
+        g_string_append(row, draw(p, block, page, MIN(page + cell, end),
+                                  opaque));
     }
-    printf("\n");
-}
-
-/* Rows of one shade, without data or all data, look like each other. */
-static bool like_row_before(const ToolBlock *block, uint64_t page,
-                            uint64_t row)
-{
-    uint64_t data;
-
-    if (!page || page + row >= block->pages) {
-        return false;
-    }
-    data = count_data(block, page - row, page + row);
-    return !data || data == 2 * row;
+    return row;
 }
 
 /* As hexdump does, print an asterisk for rows that repeat the one before. */
-static void draw_rows(const ToolPicture *p, const ToolBlock *block,
-                      uint64_t cell)
+void tool_picture_rows(const ToolPicture *p, const ToolBlock *block,
+                       ToolPictureCell *draw, const void *opaque)
 {
-    uint64_t row = cell * p->columns;
+    uint64_t cell = tool_picture_cell(p, block);
+    uint64_t step = cell * p->columns;
+    GString *last = NULL;
     bool left_out = false;
 
-    for (uint64_t page = 0; page < block->pages; page += row) {
-        bool again = like_row_before(block, page, row);
+    for (uint64_t page = 0; page < block->pages; page += step) {
+        GString *row = make_row(p, block, page, cell, draw, opaque);
+        bool again = last && page + step < block->pages &&
+                     g_string_equal(row, last);
 
         if (!again) {
-            draw_row(p, block, page, MIN(page + row, block->pages), cell);
+            printf("  %10" PRIx64 "  %s\n", page * block->page_size, row->str);
         } else if (!left_out) {
             printf("  %10s\n", "*");
         }
         left_out = again;
+        if (last) {
+            g_string_free(last, true);
+        }
+        last = row;
     }
+    if (last) {
+        g_string_free(last, true);
+    }
+}
+
+static const char *draw_data(const ToolPicture *p, const ToolBlock *block,
+                             uint64_t page, uint64_t end, const void *opaque)
+{
+    return shade(p, bitmap_count_one_with_offset(block->data, page,
+                                                 end - page), end - page);
 }
 
 void tool_picture_draw(const ToolPicture *p, const ToolBlock *block)
@@ -128,10 +130,10 @@ void tool_picture_draw(const ToolPicture *p, const ToolBlock *block)
     g_autofree char *name = fixed_ram_text_printable(block->name);
     g_autofree char *size = size_to_str(block->length);
     g_autofree char *share = tool_percent(block->data_pages, block->pages);
-    uint64_t cell = pages_per_cell(p, block);
+    uint64_t cell = tool_picture_cell(p, block);
     g_autofree char *cell_size = size_to_str(cell * block->page_size);
 
     printf("\n%s: %s, %s data, %s per character\n", name, size, share,
            cell_size);
-    draw_rows(p, block, cell);
+    tool_picture_rows(p, block, draw_data, NULL);
 }

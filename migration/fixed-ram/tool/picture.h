@@ -27,4 +27,16 @@ void tool_picture_legend(const ToolPicture *picture);
 /** tool_picture_draw(): print a picture of @block */
 void tool_picture_draw(const ToolPicture *picture, const ToolBlock *block);
 
+/** tool_picture_cell(): how many pages of @block a character stands for */
+uint64_t tool_picture_cell(const ToolPicture *picture, const ToolBlock *block);
+
+/* Returns the character, in UTF-8, for pages from @page to @end. */
+typedef const char *ToolPictureCell(const ToolPicture *picture,
+                                    const ToolBlock *block, uint64_t page,
+                                    uint64_t end, const void *opaque);
+
+/** tool_picture_rows(): print a block's rows, each with its address */
+void tool_picture_rows(const ToolPicture *picture, const ToolBlock *block,
+                       ToolPictureCell *draw, const void *opaque);
+
 #endif

@@ -14,7 +14,7 @@ static const char *section_name(uint32_t type)
 {
     static const char *const names[] = {
         NULL, "machine", "blocks", "stream", "checksums", "base",
-        "working set", "encryption",
+        "working set", "encryption", "space",
     };
 
     return type < ARRAY_SIZE(names) ? names[type] : NULL;
