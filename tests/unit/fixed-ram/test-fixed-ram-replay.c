@@ -297,7 +297,8 @@ static void test_coarse(void)
 
 /*
  * A fault for a page that is being read from the packed copy waits for that
- * read; one for another page has its own.
+ * read; one for another page has its own.  A touch may fault more than once: a
+ * loader that has placed pages wakes all threads that wait in their extent.
  */
 static void test_fault(void)
 {
@@ -306,6 +307,7 @@ static void test_fault(void)
     g_autoptr(GArray) data = NULL;
     FixedRamBlock *block, *other;
     Toucher in = { }, out = { };
+    const FixedRamLoadStats *stats;
     uintptr_t addr;
     uint64_t page;
 
@@ -331,8 +333,9 @@ static void test_fault(void)
     rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
     g_assert_cmpuint(rig_reads(rig, block, page, 1), ==, 0);
     /* One of both lies outside of the set. */
-    g_assert_cmpuint(fixed_ram_load_stats(rig->load)->faults, ==, 2);
-    g_assert_cmpuint(fixed_ram_load_stats(rig->load)->faults_outside, ==, 1);
+    stats = fixed_ram_load_stats(rig->load);
+    g_assert_cmpuint(stats->faults_outside, >=, 1);
+    g_assert_cmpuint(stats->faults, >, stats->faults_outside);
     rig_check_complete(rig);
     rig_free(rig);
 }
