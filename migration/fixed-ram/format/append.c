@@ -177,14 +177,8 @@ uint64_t fixed_ram_append_place(FixedRamAppend *a, uint64_t length,
 bool fixed_ram_append_write(FixedRamAppend *a, const void *buf, size_t length,
                             uint64_t offset, Error **errp)
 {
-    int ret = fixed_ram_write_full(a->fd, buf, length, offset);
-
-    if (ret < 0) {
-        error_setg_errno(errp, -ret, "snapshot '%s': offset 0x%" PRIx64
-                         ": cannot write 0x%zx bytes", a->source->name, offset,
-                         length);
-    }
-    return !ret;
+    return fixed_ram_write_snapshot(a->fd, a->source->name, buf, length, offset,
+                                    errp);
 }
 
 /*
@@ -193,12 +187,7 @@ bool fixed_ram_append_write(FixedRamAppend *a, const void *buf, size_t length,
 
 static bool sync_file(FixedRamAppend *a, Error **errp)
 {
-    if (RETRY_ON_EINTR(qemu_fdatasync(a->fd))) {
-        error_setg_errno(errp, errno, "snapshot '%s': cannot write the file "
-                         "to disk", a->source->name);
-        return false;
-    }
-    return true;
+    return fixed_ram_sync_snapshot(a->fd, a->source->name, errp);
 }
 
 /* Where the space's last part will end once the old ones are given back. */

@@ -11,29 +11,9 @@
 #include "table.h"
 #include "../util/io.h"
 
-static bool write_at(FixedRamMetadata *file, const void *buf, size_t length,
-                     uint64_t offset, Error **errp)
-{
-    int ret = fixed_ram_write_full(file->fd, buf, length, offset);
-
-    if (ret < 0) {
-        error_setg_errno(errp, -ret, "snapshot '%s': offset 0x%" PRIx64
-                         ": cannot write 0x%zx bytes", file->name, offset,
-                         length);
-        return false;
-    }
-    return true;
-}
-
 bool fixed_ram_metadata_sync(FixedRamMetadata *file, Error **errp)
 {
-    /* This covers writes through all descriptors of the file. */
-    if (RETRY_ON_EINTR(qemu_fdatasync(file->fd))) {
-        error_setg_errno(errp, errno, "snapshot '%s': cannot write the file "
-                         "to disk", file->name);
-        return false;
-    }
-    return true;
+    return fixed_ram_sync_snapshot(file->fd, file->name, errp);
 }
 
 static bool write_superblock(FixedRamMetadata *file,
@@ -43,7 +23,8 @@ static bool write_superblock(FixedRamMetadata *file,
 
     file->sb.state = state;
     fixed_ram_superblock_encode(&file->sb, bytes);
-    return write_at(file, bytes, sizeof(bytes), file->sb_offset, errp);
+    return fixed_ram_write_snapshot(file->fd, file->name, bytes, sizeof(bytes),
+                                    file->sb_offset, errp);
 }
 
 bool fixed_ram_metadata_begin(FixedRamMetadata *file, Error **errp)
@@ -90,5 +71,6 @@ bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
     file->sb.index_offset = offset;
     file->sb.index_length = bytes->len;
     file->sb.index_crc = fixed_ram_layout_crc32c(bytes->data, bytes->len);
-    return write_at(file, bytes->data, bytes->len, offset, errp);
+    return fixed_ram_write_snapshot(file->fd, file->name, bytes->data,
+                                    bytes->len, offset, errp);
 }

@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
 #include "qemu/bswap.h"
-#include "qapi/error.h"
 #include "page-sums.h"
 #include "table.h"
 #include "../format/sums.h"
@@ -93,16 +92,12 @@ static bool write_chunks(TableWriter *w, size_t length, Error **errp)
     while ((first = find_next_bit(w->used, WINDOW_CHUNKS, first)) <
            WINDOW_CHUNKS) {
         size_t from = first * FIXED_RAM_CHUNK_BYTES, n;
-        int ret;
 
         end = find_next_zero_bit(w->used, WINDOW_CHUNKS, first);
         n = MIN(end * FIXED_RAM_CHUNK_BYTES, length) - from;
-        ret = fixed_ram_write_full(w->fd, w->buf + from, n,
-                                   w->table->offset + w->begin + from);
-        if (ret < 0) {
-            error_setg_errno(errp, -ret, "snapshot '%s': offset 0x%" PRIx64
-                             ": cannot write 0x%zx bytes", w->name,
-                             w->table->offset + w->begin + from, n);
+        if (!fixed_ram_write_snapshot(w->fd, w->name, w->buf + from, n,
+                                      w->table->offset + w->begin + from,
+                                      errp)) {
             return false;
         }
         first = end;

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "io.h"
 
 /*
@@ -63,4 +64,26 @@ int fixed_ram_write_full(int fd, const void *buf, size_t length,
         offset += ret;
     }
     return 0;
+}
+
+bool fixed_ram_write_snapshot(int fd, const char *name, const void *buf,
+                              size_t length, uint64_t offset, Error **errp)
+{
+    int ret = fixed_ram_write_full(fd, buf, length, offset);
+
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "snapshot '%s': offset 0x%" PRIx64
+                         ": cannot write 0x%zx bytes", name, offset, length);
+    }
+    return !ret;
+}
+
+bool fixed_ram_sync_snapshot(int fd, const char *name, Error **errp)
+{
+    if (RETRY_ON_EINTR(qemu_fdatasync(fd))) {
+        error_setg_errno(errp, errno, "snapshot '%s': cannot write the file "
+                         "to disk", name);
+        return false;
+    }
+    return true;
 }

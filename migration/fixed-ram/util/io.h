@@ -37,4 +37,18 @@ ssize_t fixed_ram_read_full(int fd, void *buf, size_t length, uint64_t offset);
 int fixed_ram_write_full(int fd, const void *buf, size_t length,
                          uint64_t offset);
 
+/**
+ * fixed_ram_write_snapshot(): the same; the error names the snapshot @name and
+ * the offset
+ */
+bool fixed_ram_write_snapshot(int fd, const char *name, const void *buf,
+                              size_t length, uint64_t offset, Error **errp);
+
+/**
+ * fixed_ram_sync_snapshot(): have all data of the snapshot @name on disk
+ *
+ * This covers writes through all descriptors of the file.  Any thread.
+ */
+bool fixed_ram_sync_snapshot(int fd, const char *name, Error **errp);
+
 #endif
