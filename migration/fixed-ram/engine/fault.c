@@ -73,38 +73,55 @@ static void place_zeros_beside(FixedRamLoad *load, const FixedRamBlock *block,
                                uint64_t unit)
 {
     unsigned few = units_in(block, FAULT_BYTES);
-    uint64_t first = ROUND_DOWN(unit, few);
-    uint64_t end = MIN(first + few, block->units);
+    uint64_t i = ROUND_DOWN(unit, few);
+    uint64_t end = MIN(i + few, block->units);
 
-    if (fixed_ram_record_active(&load->record) ||
+    if (few == 1 || fixed_ram_record_active(&load->record) ||
         fixed_ram_map_may_be_huge(block, unit)) {
         return;
     }
-    for (uint64_t i = first; i < end; i++) {
-        if (i != unit && fixed_ram_map_is_zero(block, i)) {
-            fixed_ram_uffd_zero(&load->uffd, block->host + i * block->unit,
-                                block->unit);
+    for (; i < end; i++) {
+        uint64_t first = i;
+
+        while (i < end && fixed_ram_map_is_zero(block, i)) {
+            i++;
         }
+        fixed_ram_uffd_zero_range(&load->uffd,
+                                  block->host + first * block->unit,
+                                  (i - first) * block->unit, block->unit);
     }
+}
+
+/* Read the worker's claim, before anything that loaders want to read. */
+static bool read_claim(FixedRamWorker *w)
+{
+    FixedRamLoad *load = w->load;
+    bool ok;
+
+    fixed_ram_pace_fault(&load->pace);
+    ok = fixed_ram_read_claim(w, false);
+    fixed_ram_pace_fault_end(&load->pace, fixed_ram_map_left(load->map));
+    return ok;
+}
+
+/* The page is in place for which the fault thread has read. */
+static void add_latency(FixedRamWorker *w)
+{
+    fixed_ram_latency_add(&w->load->stats.latency,
+                          get_clock() - w->fault_begun);
 }
 
 /* Read and place the worker's claim; a thread waits for unit @unit of it. */
 static void load_claim(FixedRamWorker *w, uint64_t unit)
 {
-    FixedRamLoad *load = w->load;
     FixedRamBlock *block = w->claim.block;
     FixedRamRun all, first = {
         .offset = unit * block->unit, .length = block->unit,
     };
-    bool ok;
 
     fixed_ram_claim_next(&w->claim, 0, UINT64_MAX, &all);
-    fixed_ram_pace_fault(&load->pace);
-    ok = fixed_ram_read_claim(w, false);
-    fixed_ram_pace_fault_end(&load->pace, fixed_ram_map_left(load->map));
-    if (ok && fixed_ram_place_run(w, &first)) {
-        fixed_ram_latency_add(&load->stats.latency,
-                              get_clock() - w->fault_begun);
+    if (read_claim(w) && fixed_ram_place_run(w, &first)) {
+        add_latency(w);
         fixed_ram_place_rest(w);
         fixed_ram_place_wake(w, block, &all);
     }
@@ -119,7 +136,7 @@ static bool load_extent(FixedRamWorker *w, FixedRamBlock *block, uint64_t unit)
 {
     FixedRamLoad *load = w->load;
     FixedRamRun extent;
-    bool move, ok;
+    bool move;
 
     if (fixed_ram_record_active(&load->record) ||
         fixed_ram_pace_effort(&load->pace) != FIXED_RAM_EFFORT_FULL ||
@@ -129,13 +146,13 @@ static bool load_extent(FixedRamWorker *w, FixedRamBlock *block, uint64_t unit)
     }
     extent = fixed_ram_claim_extent(&w->claim);
     move = fixed_ram_place_can_move(w);
-    fixed_ram_pace_fault(&load->pace);
-    ok = fixed_ram_read_claim(w, false);
-    fixed_ram_pace_fault_end(&load->pace, fixed_ram_map_left(load->map));
-    if (ok) {
-        move ? fixed_ram_place_move(w) : fixed_ram_place_rest(w);
-        fixed_ram_latency_add(&load->stats.latency,
-                              get_clock() - w->fault_begun);
+    if (read_claim(w)) {
+        if (move) {
+            fixed_ram_place_move(w);
+        } else {
+            fixed_ram_place_rest(w);
+        }
+        add_latency(w);
         fixed_ram_place_wake(w, block, &extent);
     }
     return true;
@@ -190,11 +207,13 @@ static void serve_missing(FixedRamWorker *w, FixedRamBlock *block,
 static void serve_received(FixedRamLoad *load, const FixedRamBlock *block,
                            uint64_t unit)
 {
-    QEMU_LOCK_GUARD(&load->remake_lock);
-    if (!fixed_ram_remake_under_way(load, block, unit)) {
-        place_zero(load, block, unit * block->unit);
-        place_zeros_beside(load, block, unit);
+    WITH_QEMU_LOCK_GUARD(&load->remake_lock) {
+        if (!fixed_ram_remake_under_way(load, block, unit)) {
+            place_zero(load, block, unit * block->unit);
+        }
     }
+    /* Only where no huge page may come, so nothing is remade there. */
+    place_zeros_beside(load, block, unit);
 }
 
 static void begin_wait(FixedRamLoad *load, uintptr_t addr, uint32_t thread_id)
@@ -241,8 +260,7 @@ static void serve_fault(FixedRamWorker *w, const FixedRamFault *fault)
     begin_wait(load, addr, fault->thread_id);
     if (fixed_ram_map_received(block, unit)) {
         serve_received(load, block, unit);
-        fixed_ram_latency_add(&load->stats.latency,
-                              get_clock() - w->fault_begun);
+        add_latency(w);
     } else {
         serve_missing(w, block, offset);
     }

@@ -62,8 +62,8 @@ typedef struct FixedRamWorker {
     bool ended;
 
     /* Only for the worker's own thread. */
-    FixedRamBuffer buf;         /* claims are put together here */
-    size_t buf_size;            /* bytes in @buf, a power of two */
+    FixedRamBuffer buf;         /* claims are put together here; its size is */
+                                /* a power of two */
     unsigned moves;             /* huge pages taken from @buf */
     FixedRamBuffer spare;       /* pages that are taken out, see remake.c */
     const FixedRamBlock *like;  /* @buf has the NUMA policy of this block */

@@ -38,15 +38,14 @@ static bool claims_all(const FixedRamWorker *w)
 }
 
 /* Claim in one of the extents [@from, @end) in which there were faults. */
-static bool claim_asked(FixedRamWorker *w, size_t from, size_t end)
+static bool claim_asked(FixedRamWorker *w, bool all, size_t from, size_t end)
 {
     FixedRamLoad *load = w->load;
 
     for (size_t i = find_next_bit(load->asked, end, from); i < end;
          i = find_next_bit(load->asked, end, i)) {
         w->near = i;
-        if (fixed_ram_map_claim_in(load->map, i, claims_all(w),
-                                   &w->claim)) {
+        if (fixed_ram_map_claim_in(load->map, i, all, &w->claim)) {
             return true;
         }
         clear_bit_atomic(i, load->asked);
@@ -58,12 +57,12 @@ static bool claim_asked(FixedRamWorker *w, size_t from, size_t end)
  * The guest is likely to touch next what lies near its last faults: go on
  * there, and then through all other extents in which there were faults.
  */
-static bool claim_near(FixedRamWorker *w)
+static bool claim_near(FixedRamWorker *w, bool all)
 {
     size_t start = scan_start(w);
 
-    return claim_asked(w, start, w->load->map->extents) ||
-           claim_asked(w, 0, start);
+    return claim_asked(w, all, start, w->load->map->extents) ||
+           claim_asked(w, all, 0, start);
 }
 
 /* Read and place the worker's claim, at the pace that faults leave. */
@@ -109,7 +108,7 @@ void *fixed_ram_loader_thread(void *opaque)
         }
         fixed_ram_pace_enter(&load->pace, &w->turn);
         all = claims_all(w);
-        exhausted = !claim_near(w) && !fixed_ram_replay_claim(w, all) &&
+        exhausted = !claim_near(w, all) && !fixed_ram_replay_claim(w, all) &&
                     !fixed_ram_map_claim_next(load->map, &w->cursor, all,
                                               &w->claim);
         if (exhausted) {

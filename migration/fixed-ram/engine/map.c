@@ -541,17 +541,11 @@ bool fixed_ram_claim_next(const FixedRamClaim *claim, uint64_t pos,
     return true;
 }
 
-/* With units of one page: has the page at @offset no data? */
-static bool page_is_zero(const FixedRamBlock *block, uint64_t offset)
-{
-    return !test_bit(offset / block->page_size, block->data);
-}
-
 bool fixed_ram_claim_next_padded(const FixedRamClaim *claim, FixedRamRun *run)
 {
     const FixedRamBlock *block = claim->block;
     FixedRamRun extent = fixed_ram_claim_extent(claim);
-    uint64_t size = block->page_size;
+    uint64_t size = block->unit;        /* of a page, where it matters */
     uint64_t pos, end;
 
     if (!fixed_ram_claim_next(claim, 0, 0, run)) {
@@ -561,13 +555,15 @@ bool fixed_ram_claim_next_padded(const FixedRamClaim *claim, FixedRamRun *run)
         return true;
     }
     pos = run->offset;
-    while (pos % FIXED_RAM_CLUSTER_BYTES && page_is_zero(block, pos - size)) {
+    while (pos % FIXED_RAM_CLUSTER_BYTES &&
+           fixed_ram_map_is_zero(block, pos / size - 1)) {
         pos -= size;
     }
     end = run->offset + run->length;
     while (end < extent.offset + extent.length &&
            (fixed_ram_claim_has(claim, end) ||
-            (end % FIXED_RAM_CLUSTER_BYTES && page_is_zero(block, end)))) {
+            (end % FIXED_RAM_CLUSTER_BYTES &&
+             fixed_ram_map_is_zero(block, end / size)))) {
         end += size;
     }
     run->offset = pos;

@@ -229,7 +229,7 @@ bool fixed_ram_place_follow_numa(FixedRamWorker *w)
     const FixedRamBlock *block = w->claim.block;
 
     if (w->like != block &&
-        fixed_ram_numa_follow(w->buf.mem, w->buf_size, block->host)) {
+        fixed_ram_numa_follow(w->buf.mem, w->buf.size, block->host)) {
         w->like = block;
     }
     return w->like == block;
@@ -266,7 +266,7 @@ static void move_extent(FixedRamWorker *w)
 static void renew_buffer(FixedRamWorker *w)
 {
     if (w->moves >= MOVES_MAX &&
-        fixed_ram_buffer_map(&w->buf, w->buf_size, NULL)) {
+        fixed_ram_buffer_map(&w->buf, w->buf.size, NULL)) {
         w->moves = 0;
         w->like = NULL;
     }

@@ -121,20 +121,16 @@ static void give_back(FixedRamWorker *w, const FixedRamRun *run,
                       const uint8_t *from)
 {
     const FixedRamBlock *block = w->claim.block;
-    uint64_t done = 0;
-    int ret = -1;
+    uint64_t more, done = 0;
+    int ret;
 
-    while (ret && ret != -ENOENT) {
-        uint64_t more;
-
-        ret = fixed_ram_uffd_copy(&w->load->uffd,
-                                  block->host + run->offset + done,
-                                  from + done, run->length - done,
-                                  block->unit, &more);
+    while ((ret = fixed_ram_uffd_copy(&w->load->uffd,
+                                      block->host + run->offset + done,
+                                      from + done, run->length - done,
+                                      block->unit, &more)) &&
+           ret != -ENOENT) {
         done += more;
-        if (ret) {
-            g_usleep(RETRY_US);
-        }
+        g_usleep(RETRY_US);
     }
 }
 

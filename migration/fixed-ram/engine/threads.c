@@ -101,7 +101,7 @@ bool fixed_ram_threads_retire(FixedRamLoad *load, Error **errp)
         }
         /* An eager load's readers may be writing to the guest's memory. */
         assert(load->config.on_demand);
-        next = fixed_ram_worker_new(load, w->fault, w->buf_size, errp);
+        next = fixed_ram_worker_new(load, w->fault, w->buf.size, errp);
         if (!next) {
             return false;
         }

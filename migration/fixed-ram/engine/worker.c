@@ -31,7 +31,6 @@ FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
 
     w->load = load;
     w->fault = fault;
-    w->buf_size = buf_size;
     qemu_mutex_init(&w->lock);
     if (!fixed_ram_buffer_map(&w->buf, buf_size, errp)) {
         fixed_ram_worker_free(w);
@@ -42,11 +41,10 @@ FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
 
 bool fixed_ram_worker_grow(FixedRamWorker *w)
 {
-    if (w->buf_size < FIXED_RAM_EXTENT_BYTES) {
+    if (w->buf.size < FIXED_RAM_EXTENT_BYTES) {
         if (!fixed_ram_buffer_map(&w->buf, FIXED_RAM_EXTENT_BYTES, NULL)) {
             return false;
         }
-        w->buf_size = FIXED_RAM_EXTENT_BYTES;
         w->like = NULL;
     }
     return true;

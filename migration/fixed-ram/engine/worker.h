@@ -37,7 +37,7 @@ static inline uint8_t *fixed_ram_worker_at(const FixedRamWorker *w,
                                            uint64_t offset)
 {
     /* Claims lie in aligned ranges no larger than the buffer. */
-    return w->buf.mem + (offset & (w->buf_size - 1));
+    return w->buf.mem + (offset & (w->buf.size - 1));
 }
 
 /**

@@ -281,3 +281,39 @@ void rig_join(Toucher *t)
     qemu_thread_join(&t->thread);
     g_assert_true(qatomic_read(&t->done));
 }
+
+/* --- a race --- */
+
+#define RACE_TOUCHERS   4
+
+void rig_race(Rig *rig, unsigned rounds)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed(11);
+    Toucher t[RACE_TOUCHERS] = { };
+
+    g_assert_true(fixed_ram_load_guest_runs(rig->load));
+    rig_start(rig);
+    for (unsigned i = 0; i < RACE_TOUCHERS; i++) {
+        t[i].seed = i;
+        rig_touch(rig, &t[i], NULL, 0);
+    }
+    for (unsigned i = 0; i < rounds && fixed_ram_map_left(rig->map); i++) {
+        disk_hang(&rig->disk);
+        g_usleep(g_rand_int_range(rand, 0, 200));
+        rig_pause(rig);
+        if (g_rand_boolean(rand)) {
+            disk_hold(&rig->disk, false);
+        }
+        rig_recover(rig, g_rand_int_range(rand, 1, 4));
+    }
+    rig_pause(rig);
+    rig_recover(rig, DISK_GOOD);
+    for (unsigned i = 0; i < RACE_TOUCHERS; i++) {
+        rig_join(&t[i]);
+    }
+    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
+    rig_check_complete(rig);
+    rig_leave(rig);
+    disk_hold(&rig->disk, false);
+    rig_free(rig);
+}

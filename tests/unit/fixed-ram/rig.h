@@ -187,6 +187,15 @@ void rig_touch(Rig *rig, Toucher *t, FixedRamBlock *block, uint64_t page);
 void rig_join(Toucher *t);
 
 /**
+ * rig_race(): start, and pause and recover @rounds times at any moment, with
+ * reads that hang and that fail, while threads touch all pages; check, and free
+ * the rig
+ *
+ * Each source but the last one fails after a few reads.
+ */
+void rig_race(Rig *rig, unsigned rounds);
+
+/**
  * rig_add_kinds(): add the test /fixed-ram/@name for each kind of memory
  *
  * @func gets the RigOptions, which it copies and completes.

@@ -13,7 +13,6 @@
 #include "rig.h"
 
 #define FAULT_THREADS   2
-#define TOUCHERS        4
 #define ROUNDS          300
 
 /* The threads that hang. */
@@ -197,8 +196,8 @@ static void test_no_memory(const void *opaque)
     }
     rig_pause(rig);
     last = rig->load->workers[rig->load->nworkers - 1];
-    size = last->buf_size;
-    last->buf_size = 1ULL << 60;
+    size = last->buf.size;
+    last->buf.size = 1ULL << 60;
     source = rig_source(rig, DISK_GOOD);
     g_assert_false(fixed_ram_load_recover(rig->load, source, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), "memory"));
@@ -206,7 +205,7 @@ static void test_no_memory(const void *opaque)
     g_assert_cmpint(fixed_ram_load_state(rig->load), ==,
                     FIXED_RAM_LOAD_STALLED);
     g_assert_cmpuint(fixed_ram_map_left(rig->map), ==, rig->map->wanted);
-    last->buf_size = size;
+    last->buf.size = size;
     fixed_ram_load_recover(rig->load, source, &error_abort);
     check_rest(rig, h, t);
     leave(rig, hanging(h));
@@ -219,38 +218,12 @@ static void test_no_memory(const void *opaque)
 static void test_race(void)
 {
     RigOptions o = { .on_demand = true, .loaders = 3, .good_reads = 2 };
-    g_autoptr(GRand) rand = g_rand_new_with_seed(11);
-    Toucher t[TOUCHERS] = { };
     Rig *rig = rig_new(&o);
 
     if (!rig) {
         return;
     }
-    g_assert_true(fixed_ram_load_guest_runs(rig->load));
-    rig_start(rig);
-    for (unsigned i = 0; i < TOUCHERS; i++) {
-        t[i].seed = i;
-        rig_touch(rig, &t[i], NULL, 0);
-    }
-    for (unsigned i = 0; i < ROUNDS && fixed_ram_map_left(rig->map); i++) {
-        disk_hang(&rig->disk);
-        g_usleep(g_rand_int_range(rand, 0, 200));
-        rig_pause(rig);
-        if (g_rand_boolean(rand)) {
-            disk_hold(&rig->disk, false);
-        }
-        rig_recover(rig, g_rand_int_range(rand, 1, 4));
-    }
-    rig_pause(rig);
-    rig_recover(rig, DISK_GOOD);
-    for (unsigned i = 0; i < TOUCHERS; i++) {
-        rig_join(&t[i]);
-    }
-    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
-    rig_check_complete(rig);
-    rig_leave(rig);
-    disk_hold(&rig->disk, false);
-    rig_free(rig);
+    rig_race(rig, ROUNDS);
 }
 
 /* Each recovery closes the source before it, and not at the load's end. */

@@ -290,39 +290,13 @@ static void test_hang_after(void)
 static void test_race(const void *opaque)
 {
     RigOptions o = { .loaders = 3, .good_reads = 2 };
-    g_autoptr(GRand) rand = g_rand_new_with_seed(11);
-    Toucher t[TOUCHERS] = { };
     RigSetFunc *set = opaque ? rig_set_scattered : rig_set_everything;
     Rig *rig = rig_new_replay(&o, set, true);
 
     if (!rig) {
         return;
     }
-    g_assert_true(fixed_ram_load_guest_runs(rig->load));
-    rig_start(rig);
-    for (unsigned i = 0; i < TOUCHERS; i++) {
-        t[i].seed = i;
-        rig_touch(rig, &t[i], NULL, 0);
-    }
-    for (unsigned i = 0; i < ROUNDS && fixed_ram_map_left(rig->map); i++) {
-        disk_hang(&rig->disk);
-        g_usleep(g_rand_int_range(rand, 0, 200));
-        rig_pause(rig);
-        if (g_rand_boolean(rand)) {
-            disk_hold(&rig->disk, false);
-        }
-        rig_recover(rig, g_rand_int_range(rand, 1, 4));
-    }
-    rig_pause(rig);
-    rig_recover(rig, DISK_GOOD);
-    for (unsigned i = 0; i < TOUCHERS; i++) {
-        rig_join(&t[i]);
-    }
-    rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
-    rig_check_complete(rig);
-    rig_leave(rig);
-    disk_hold(&rig->disk, false);
-    rig_free(rig);
+    rig_race(rig, ROUNDS);
 }
 
 /* Freed at any moment. */
