@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
 #include "qapi/error.h"
 #include "migration/fixed-ram/format/snapshot.h"
 #include "migration/fixed-ram/format/sums.h"
@@ -26,6 +27,18 @@ void setup(Fixture *f)
 void teardown(Fixture *f)
 {
     image_free(f->img);
+}
+
+void spoil_field(uint8_t *at, unsigned width, SpoilHow how, uint64_t value)
+{
+    uint64_t old = ldn_le_p(at, width);
+
+    stn_le_p(at, width, how == ADD ? old + value : value);
+}
+
+void spoil(uint8_t *bytes, const Spoil *s)
+{
+    spoil_field(bytes + s->at, s->width, s->how, s->value);
 }
 
 FixedRamIndex *get_index(Fixture *f, Error **errp)

@@ -35,6 +35,23 @@ void teardown(Fixture *f);
 /** section_bytes(): the payload of @section; 0: the whole index. */
 uint8_t *section_bytes(Fixture *f, unsigned section);
 
+typedef enum SpoilHow { SET, ADD } SpoilHow;
+
+/* A field that is changed, and what the error says then. */
+typedef struct Spoil {
+    int at;                     /* where it begins, for spoil() */
+    unsigned width;
+    SpoilHow how;
+    uint64_t value;
+    const char *words;
+} Spoil;
+
+/** spoil_field(): change the field of @width bytes at @at */
+void spoil_field(uint8_t *at, unsigned width, SpoilHow how, uint64_t value);
+
+/** spoil(): change a field of the @bytes */
+void spoil(uint8_t *bytes, const Spoil *s);
+
 /** get_index(): open the snapshot and return its index. */
 FixedRamIndex *get_index(Fixture *f, Error **errp);
 

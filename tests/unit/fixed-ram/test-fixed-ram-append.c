@@ -6,13 +6,12 @@
 
 #include "qemu/osdep.h"
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "qapi/error.h"
 #include "migration/fixed-ram/format/append.h"
-#include "migration/fixed-ram/format/lock.h"
 #include "migration/fixed-ram/format/space.h"
+#include "loader.h"
 #include "set-file.h"
 
 #define END     { TOUCHES_END }
@@ -49,52 +48,6 @@ static void write_set(SetFile *file, const Touch *touches)
 {
     g_assert_true(set_file_write(file, touches, true, &error_abort));
     set_file_expect(file, touches, true);
-}
-
-/*
- * Another process that loads from the file, until it gets a byte
- */
-
-typedef struct Loader {
-    pid_t pid;
-    int keep;
-} Loader;
-
-static Loader start_loader(const char *path)
-{
-    int ready[2], stop[2];
-    Loader loader;
-    char byte;
-
-    g_assert_cmpint(pipe(ready) | pipe(stop), ==, 0);
-    loader.pid = fork();
-    g_assert_cmpint(loader.pid, >=, 0);
-    if (!loader.pid) {
-        int fd = open(path, O_RDONLY);
-
-        close(stop[1]);
-        if (!fixed_ram_lock_shared(fd, START, "snap", NULL) ||
-            write(ready[1], "", 1) != 1 || read(stop[0], &byte, 1) != 1) {
-            _exit(1);
-        }
-        _exit(0);
-    }
-    close(ready[1]);
-    close(stop[0]);
-    g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
-    close(ready[0]);
-    loader.keep = stop[1];
-    return loader;
-}
-
-static void end_loader(Loader loader)
-{
-    int status;
-
-    g_assert_cmpint(write(loader.keep, "", 1), ==, 1);
-    close(loader.keep);
-    g_assert_cmpint(waitpid(loader.pid, &status, 0), ==, loader.pid);
-    g_assert_cmpint(status, ==, 0);
 }
 
 /*
@@ -297,7 +250,7 @@ static void test_other_loader(void)
     write_set(&file, large);
     set_file_reopen(&file);
     before = set_file_bytes(&file);
-    loader = start_loader(file.path);
+    loader = start_loader(file.path, START);
     for (unsigned i = 0; i < 3; i++) {
         write_set(&file, small);
         set_file_reopen(&file);
@@ -336,7 +289,7 @@ static void test_own_older_index(void)
     set_file_reopen(&file);
     older = g_steal_pointer(&file.s);
     set_file_reopen(&file);
-    loader = start_loader(file.path);
+    loader = start_loader(file.path, START);
     write_set(&file, small);
     end_loader(loader);
     fixed_ram_snapshot_free(file.s);

@@ -37,14 +37,6 @@ static void expect_ignored(Fixture *f, const char *words)
     g_assert_true(read_all(f, &error_abort));
 }
 
-typedef struct Spoil {
-    int at;
-    unsigned width;
-    enum { SET, ADD } how;
-    uint64_t value;
-    const char *words;
-} Spoil;
-
 static const Spoil spoils[] = {
     { KIND, 4, SET, 0, "of kind 0, expected 1 or 2" },
     { KIND, 4, SET, 3, "of kind 3, expected 1 or 2" },
@@ -71,14 +63,6 @@ static const Spoil spoils[] = {
     { PACK_LENGTH, 8, SET, 43 * IMAGE_PAGE, "the packed copy of" },
     { PACK_LENGTH, 8, SET, -IMAGE_PAGE, "the packed copy of" },
 };
-
-static void spoil(uint8_t *bytes, const Spoil *s)
-{
-    uint64_t old = ldn_le_p(bytes + s->at, s->width);
-
-    stn_le_p(bytes + s->at, s->width,
-             s->how == ADD ? old + s->value : s->value);
-}
 
 static void test_fields(void)
 {

@@ -259,16 +259,16 @@ static void test_twice(void)
  * Fields
  */
 
-typedef struct Spoil {
+typedef struct SectionSpoil {
     unsigned section;           /* 0: the header */
     int at;                     /* in its payload */
     unsigned width;
-    enum { SET, ADD } how;
+    SpoilHow how;
     uint64_t value;
     const char *words;
-} Spoil;
+} SectionSpoil;
 
-static const Spoil spoils[] = {
+static const SectionSpoil spoils[] = {
     { 0, 0, 8, SET, 0, "does not begin with 'QFXRINDX'" },
     { 0, 8, 4, SET, 2, "version 2" },
     { 0, 8, 4, SET, 0, "version 0" },
@@ -334,7 +334,7 @@ static const Spoil spoils[] = {
     { STREAM, TAIL + 16, 8, SET, UINT64_MAX, "part 2" },
 };
 
-static const Spoil sums_spoils[] = {
+static const SectionSpoil sums_spoils[] = {
     { STREAM, -8, 8, ADD, -8, "flags" },
     { STREAM, -8, 8, ADD, -1, "must be zero" },
     { SUMS, 0, 4, SET, 0, "found checksums of algorithm" },
@@ -364,16 +364,13 @@ static const Spoil sums_spoils[] = {
     { SUMS, -8, 8, SET, 16, "goes on after its sections" },
 };
 
-static void spoil_one(const Spoil *s)
+static void spoil_one(const SectionSpoil *s)
 {
     Fixture f;
-    uint8_t *at;
-    uint64_t old;
 
     setup(&f);
-    at = section_bytes(&f, s->section) + s->at;
-    old = ldn_le_p(at, s->width);
-    stn_le_p(at, s->width, s->how == ADD ? old + s->value : s->value);
+    spoil_field(section_bytes(&f, s->section) + s->at, s->width, s->how,
+                s->value);
     image_seal(f.img, &f.at);
     expect_refused(&f, s->words);
     teardown(&f);

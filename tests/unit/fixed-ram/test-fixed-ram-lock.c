@@ -5,10 +5,10 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/wait.h>
 #include "qapi/error.h"
 #include "migration/fixed-ram/format/lock.h"
 #include "migration/fixed-ram/format/source.h"
+#include "loader.h"
 
 #define START 70000
 
@@ -257,52 +257,13 @@ static void test_append_excludes(void)
     files_close(&f);
 }
 
-/* Another process that loads from the file, until it gets a byte. */
-static pid_t start_loader(const char *path, int *keep)
-{
-    int ready[2], stop[2];
-    char byte;
-    pid_t pid;
-
-    g_assert_cmpint(pipe(ready) | pipe(stop), ==, 0);
-    pid = fork();
-    g_assert_cmpint(pid, >=, 0);
-    if (!pid) {
-        int fd = open(path, O_RDONLY);
-
-        close(stop[1]);
-        if (!fixed_ram_lock_shared(fd, START, "snap", NULL) ||
-            write(ready[1], "", 1) != 1 || read(stop[0], &byte, 1) != 1) {
-            _exit(1);
-        }
-        _exit(0);
-    }
-    close(ready[1]);
-    close(stop[0]);
-    g_assert_cmpint(read(ready[0], &byte, 1), ==, 1);
-    close(ready[0]);
-    *keep = stop[1];
-    return pid;
-}
-
-static void end_loader(pid_t pid, int keep)
-{
-    int status;
-
-    g_assert_cmpint(write(keep, "", 1), ==, 1);
-    close(keep);
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_cmpint(status, ==, 0);
-}
-
 /* Many, so that another process's byte lies between theirs. */
 #define OWN_LOADERS     64
 
 static void test_others(void)
 {
     int own[OWN_LOADERS];
-    int keep[2];
-    pid_t pid[2];
+    Loader loaders[2];
     Files f;
 
     if (!files_open(&f)) {
@@ -316,17 +277,17 @@ static void test_others(void)
         fixed_ram_lock_shared(own[i], START, "snap", &error_abort);
     }
     g_assert_false(fixed_ram_lock_others(f.b));
-    pid[0] = start_loader(f.path, &keep[0]);
+    loaders[0] = start_loader(f.path, START);
     g_assert_true(fixed_ram_lock_others(f.b));
     for (size_t i = 0; i < OWN_LOADERS; i++) {
         fixed_ram_lock_release(own[i], START);
         close(own[i]);
     }
     g_assert_true(fixed_ram_lock_others(f.b));
-    pid[1] = start_loader(f.path, &keep[1]);
-    end_loader(pid[0], keep[0]);
+    loaders[1] = start_loader(f.path, START);
+    end_loader(loaders[0]);
     g_assert_true(fixed_ram_lock_others(f.b));
-    end_loader(pid[1], keep[1]);
+    end_loader(loaders[1]);
     g_assert_false(fixed_ram_lock_others(f.b));
     files_close(&f);
 }

@@ -195,14 +195,6 @@ static void test_encode(void)
  * The list
  */
 
-typedef struct Spoil {
-    int at;
-    unsigned width;
-    enum { SET, ADD } how;
-    uint64_t value;
-    const char *words;
-} Spoil;
-
 static const Spoil list_spoils[] = {
     { 0, 2, SET, 2, "of block 2, there are 2 blocks" },
     { 0, 2, SET, UINT16_MAX, "of block 65535" },
@@ -227,14 +219,6 @@ static const Spoil list_spoils[] = {
     { 4 * RUN_BYTES + 4, 4, SET, 17, "vga.rom': a run has 17 pages" },
     { 4 * RUN_BYTES, 2, SET, 0, "page 1 is twice" },
 };
-
-static void spoil(uint8_t *bytes, const Spoil *s)
-{
-    uint64_t old = ldn_le_p(bytes + s->at, s->width);
-
-    stn_le_p(bytes + s->at, s->width,
-             s->how == ADD ? old + s->value : s->value);
-}
 
 static void test_list(void)
 {
