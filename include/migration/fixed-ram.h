@@ -8,7 +8,7 @@
  *
  * If a function does not say otherwise the main thread calls it under the BQL,
  * and it does nothing unless fixed-ram is set, or mapped-ram together with
- * postcopy-ram.
+ * postcopy-ram or with a fixed-ram-load-mode other than auto.
  */
 
 #ifndef MIGRATION_FIXED_RAM_H
@@ -214,7 +214,7 @@ void fixed_ram_outgoing_finish(QEMUFile *f);
  */
 void fixed_ram_drain_call_rcu(void);
 
-/** fixed_ram_incoming_wanted(): do the capabilities ask for a load of ours? */
+/** fixed_ram_incoming_wanted(): do the settings ask for a load of ours? */
 bool fixed_ram_incoming_wanted(void);
 
 /**

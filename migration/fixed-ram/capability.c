@@ -12,6 +12,7 @@
 #include "system/runstate.h"
 #include "../migration.h"
 #include "../options.h"
+#include "settings.h"
 
 /*
  * Capabilities that fixed-ram excludes: with them a page has no fixed place in
@@ -47,17 +48,22 @@ bool migrate_fixed_ram_verify(void)
     return migrate_get_current()->parameters.fixed_ram_verify;
 }
 
-static bool wants_on_demand(const bool *caps)
-{
-    return caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
-           caps[MIGRATION_CAPABILITY_POSTCOPY_RAM];
-}
-
 bool fixed_ram_incoming_wanted(void)
 {
-    const bool *caps = migrate_get_current()->capabilities;
+    const MigrationState *s = migrate_get_current();
+    const bool *caps = s->capabilities;
 
-    return caps[MIGRATION_CAPABILITY_FIXED_RAM] || wants_on_demand(caps);
+    /* With mapped-ram alone only a mode that was set makes eager loads ours. */
+    return caps[MIGRATION_CAPABILITY_FIXED_RAM] ||
+           (caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
+            (caps[MIGRATION_CAPABILITY_POSTCOPY_RAM] ||
+             s->parameters.fixed_ram_load_mode != FIXED_RAM_LOAD_MODE_AUTO));
+}
+
+static bool wants_on_demand(const bool *caps, FixedRamLoadMode mode)
+{
+    return caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
+           fixed_ram_settings_mode(caps, mode) == FIXED_RAM_LOAD_MODE_ON_DEMAND;
 }
 
 static bool check_excluded(const bool *caps, Error **errp)
@@ -103,26 +109,31 @@ static bool check_load_under_way(const bool *old_caps, const bool *new_caps,
     return true;
 }
 
-/* The loading side refuses at once what pre-flight would refuse later. */
-static bool check_on_demand(const bool *old_caps, const bool *new_caps,
-                            Error **errp)
+static bool check_preempt(const bool *caps, Error **errp)
 {
-    if (!wants_on_demand(new_caps)) {
-        return true;
-    }
-    if (new_caps[MIGRATION_CAPABILITY_POSTCOPY_PREEMPT]) {
+    if (caps[MIGRATION_CAPABILITY_MAPPED_RAM] &&
+        caps[MIGRATION_CAPABILITY_POSTCOPY_RAM] &&
+        caps[MIGRATION_CAPABILITY_POSTCOPY_PREEMPT]) {
         error_setg(errp, "Capability 'mapped-ram' is incompatible with "
                    "'postcopy-preempt'");
         return false;
     }
-    return wants_on_demand(old_caps) ||
-           !runstate_check(RUN_STATE_INMIGRATE) || fixed_ram_check_host(errp);
+    return true;
+}
+
+/* The loading side refuses at once what pre-flight would refuse later. */
+static bool check_on_demand(bool was, bool is, Error **errp)
+{
+    return was || !is || !runstate_check(RUN_STATE_INMIGRATE) ||
+           fixed_ram_check_host(errp);
 }
 
 bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
 {
     bool was = old_caps[MIGRATION_CAPABILITY_FIXED_RAM];
     bool is = new_caps[MIGRATION_CAPABILITY_FIXED_RAM];
+    FixedRamLoadMode mode =
+        migrate_get_current()->parameters.fixed_ram_load_mode;
 
     if (was && is && !new_caps[MIGRATION_CAPABILITY_MAPPED_RAM]) {
         error_setg(errp, "Capability 'fixed-ram' includes 'mapped-ram': "
@@ -141,7 +152,9 @@ bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
                                        errp))) {
         return false;
     }
-    return check_on_demand(old_caps, new_caps, errp);
+    return check_preempt(new_caps, errp) &&
+           check_on_demand(wants_on_demand(old_caps, mode),
+                           wants_on_demand(new_caps, mode), errp);
 }
 
 void fixed_ram_caps_apply(bool *caps, const bool *new_caps)
@@ -159,6 +172,20 @@ void fixed_ram_caps_explain(MigrationCapability cap)
     }
 }
 
+static bool check_load_mode(FixedRamLoadMode mode, Error **errp)
+{
+    const MigrationState *s = migrate_get_current();
+    FixedRamLoadMode old_mode = s->parameters.fixed_ram_load_mode;
+
+    if (mode != old_mode && fixed_ram_incoming_active()) {
+        error_setg(errp, "Parameter 'fixed-ram-load-mode' cannot be changed "
+                   "while a snapshot is being loaded");
+        return false;
+    }
+    return check_on_demand(wants_on_demand(s->capabilities, old_mode),
+                           wants_on_demand(s->capabilities, mode), errp);
+}
+
 bool fixed_ram_params_check(const MigrationParameters *params, Error **errp)
 {
     if (params->has_fixed_ram_precopy_percent &&
@@ -166,6 +193,9 @@ bool fixed_ram_params_check(const MigrationParameters *params, Error **errp)
         error_setg(errp, QERR_INVALID_PARAMETER_VALUE,
                    "fixed-ram-precopy-percent",
                    "an integer in the range of 0 to 100");
+        return false;
+    }
+    if (!check_load_mode(params->fixed_ram_load_mode, errp)) {
         return false;
     }
     return !migrate_fixed_ram() || check_fixed_ram_params(params, errp);

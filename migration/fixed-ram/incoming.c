@@ -536,8 +536,8 @@ void fixed_ram_incoming_end(void)
     }
     if (in->on_demand) {
         postcopy_state_set(POSTCOPY_INCOMING_END);
-        fixed_ram_ramblocks_relock();
     }
+    fixed_ram_ramblocks_relock();
     migrate_del_blocker(&in->blocker);
     fixed_ram_incoming_free(in);
 }

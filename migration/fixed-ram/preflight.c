@@ -220,6 +220,17 @@ static bool check_on_demand(Error **errp)
     return fixed_ram_ramblocks_check_postcopiable(errp);
 }
 
+/* mapped-ram alone allows it, and then the other capabilities decide. */
+static bool check_ignore_shared(Error **errp)
+{
+    if (migrate_ignore_shared()) {
+        error_setg(errp, "Capability 'x-ignore-shared' is incompatible with "
+                   "'postcopy-ram' and 'fixed-ram-load-mode'");
+        return false;
+    }
+    return true;
+}
+
 static bool incoming_check_on_demand(const FixedRamIncoming *in, Error **errp)
 {
     ERRP_GUARD();
@@ -240,7 +251,8 @@ FixedRamIncoming *fixed_ram_preflight_open(const FileMigrationArgs *args,
     in->watchdog = fixed_ram_watchdog_new();
     in->ms = migrate_get_current();
     object_ref(OBJECT(in->ms));
-    in->on_demand = in->ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM];
+    in->on_demand = fixed_ram_settings_mode_now() ==
+                    FIXED_RAM_LOAD_MODE_ON_DEMAND;
     in->name = g_strdup(args->filename);
     in->record = (FixedRamRecorderConfig) {
         .seconds = in->ms->parameters.fixed_ram_record,
@@ -248,11 +260,10 @@ FixedRamIncoming *fixed_ram_preflight_open(const FileMigrationArgs *args,
         .start = args->offset,
     };
 
-    ok = incoming_check_on_demand(in, errp) && incoming_open(in, args, errp);
+    ok = check_ignore_shared(errp) && incoming_check_on_demand(in, errp) &&
+         incoming_open(in, args, errp);
     if (!ok) {
-        if (in->on_demand) {
-            fixed_ram_ramblocks_relock();
-        }
+        fixed_ram_ramblocks_relock();
         fixed_ram_incoming_free(in);
         return NULL;
     }

@@ -40,3 +40,21 @@ OnOffAuto fixed_ram_settings_direct(void)
     return migrate_get_current()->parameters.direct_io ? ON_OFF_AUTO_ON
                                                        : ON_OFF_AUTO_OFF;
 }
+
+FixedRamLoadMode fixed_ram_settings_mode(const bool *caps,
+                                         FixedRamLoadMode mode)
+{
+    if (mode != FIXED_RAM_LOAD_MODE_AUTO) {
+        return mode;
+    }
+    return caps[MIGRATION_CAPABILITY_POSTCOPY_RAM]
+           ? FIXED_RAM_LOAD_MODE_ON_DEMAND : FIXED_RAM_LOAD_MODE_EAGER;
+}
+
+FixedRamLoadMode fixed_ram_settings_mode_now(void)
+{
+    const MigrationState *s = migrate_get_current();
+
+    return fixed_ram_settings_mode(s->capabilities,
+                                   s->parameters.fixed_ram_load_mode);
+}

@@ -7,7 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_SETTINGS_H
 #define MIGRATION_FIXED_RAM_SETTINGS_H
 
-#include "qapi/qapi-types-common.h"
+#include "qapi/qapi-types-migration.h"
 
 /*
  * A migration parameter always has a value, and query-migrate-parameters shows
@@ -21,5 +21,19 @@
  * "auto" if direct-io was never set.  Any thread.
  */
 OnOffAuto fixed_ram_settings_direct(void);
+
+/**
+ * fixed_ram_settings_mode(): how does a load go with these settings?
+ *
+ * @caps: the capabilities
+ * @mode: the parameter fixed-ram-load-mode
+ *
+ * Never "auto".  No other code looks at postcopy-ram to learn it.
+ */
+FixedRamLoadMode fixed_ram_settings_mode(const bool *caps,
+                                         FixedRamLoadMode mode);
+
+/** fixed_ram_settings_mode_now(): the same with the settings in force */
+FixedRamLoadMode fixed_ram_settings_mode_now(void);
 
 #endif

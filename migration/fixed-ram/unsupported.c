@@ -13,9 +13,9 @@
 
 bool fixed_ram_check_host(Error **errp)
 {
-    error_setg(errp, "fixed-ram, and mapped-ram with postcopy-ram, can be "
-               "loaded on 64-bit little-endian Linux hosts only; use "
-               "mapped-ram alone");
+    error_setg(errp, "fixed-ram, and mapped-ram with postcopy-ram or "
+               "fixed-ram-load-mode, can be loaded on 64-bit little-endian "
+               "Linux hosts only; use mapped-ram alone");
     return false;
 }
 

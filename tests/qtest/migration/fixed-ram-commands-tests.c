@@ -172,6 +172,10 @@ static void settings_action(FixedRamTest *t, bool paused)
     frt_assert_refused(t->to, "multifd-compression",
                        "{ 'execute': 'migrate-set-parameters', "
                        "'arguments': { 'multifd-compression': 'zlib' } }");
+    frt_assert_refused(t->to, "fixed-ram-load-mode",
+                       "{ 'execute': 'migrate-set-parameters', "
+                       "'arguments': { 'fixed-ram-load-mode': 'eager' } }");
+    migrate_set_parameter_str(t->to, "fixed-ram-load-mode", "auto");
     migrate_set_parameter_int(t->to, "fixed-ram-precopy-percent", 30);
     migrate_set_parameter_int(t->to, "multifd-channels", 7);
     migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 2);

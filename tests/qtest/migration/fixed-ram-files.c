@@ -126,3 +126,18 @@ void frt_copy_file(const char *from, const char *to)
     close(fd);
     g_mapped_file_unref(map);
 }
+
+SnapshotSuperblock frt_superblock(const char *name)
+{
+    g_autofree char *path = frt_path(name);
+    SnapshotSuperblock sb;
+
+    g_assert_true(snapshot_find_superblock(path, &sb));
+    return sb;
+}
+
+void frt_assert_being_written(const char *name)
+{
+    g_assert_cmpuint(frt_superblock(name).state, ==,
+                     SUPERBLOCK_BEING_WRITTEN);
+}

@@ -85,6 +85,29 @@ static void test_mem_lock_on_fault(void)
     test_locked("-overcommit mem-lock=on-fault");
 }
 
+/* postcopy-ram has unlocked the memory, but the load is eager. */
+static void test_mem_lock_eager(void)
+{
+    FixedRamTest args = {
+        .start.opts_target = "-overcommit mem-lock=on",
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .load_mode = "eager",
+    };
+
+    if (!may_lock_memory()) {
+        g_test_skip("memory must not be locked here (RLIMIT_MEMLOCK)");
+        return;
+    }
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    frt_load(&args);
+    g_assert_cmpuint(process_kib(args.to, "VmLck:"), >, 150 * KiB);
+    frt_check(&args);
+    frt_end(&args);
+}
+
 /*
  * Allocated memory
  */
@@ -122,6 +145,7 @@ static void test_prealloc(void)
 static const FixedRamCase cases[] = {
     { "mem-lock", test_mem_lock },
     { "mem-lock-on-fault", test_mem_lock_on_fault, true },
+    { "mem-lock-eager", test_mem_lock_eager, true },
     { "prealloc", test_prealloc, true },
 };
 

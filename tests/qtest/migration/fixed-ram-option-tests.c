@@ -464,6 +464,17 @@ static void refused_without_userfaultfd(void)
         "{ 'execute': 'migrate-set-capabilities', 'arguments': "
         "{ 'capabilities': [ { 'capability': 'postcopy-ram', "
         "'state': true } ] } }");
+    migrate_set_capability(qts, "fixed-ram", true);
+    frt_assert_refused(
+        qts, "/dev/userfaultfd|vm.unprivileged_userfaultfd",
+        "{ 'execute': 'migrate-set-parameters', "
+        "'arguments': { 'fixed-ram-load-mode': 'on-demand' } }");
+    migrate_set_capability(qts, "fixed-ram", false);
+    migrate_set_parameter_str(qts, "fixed-ram-load-mode", "on-demand");
+    assert_capability_refused(qts, "mapped-ram", true, "/dev/userfaultfd");
+    migrate_set_parameter_str(qts, "fixed-ram-load-mode", "eager");
+    migrate_set_capability(qts, "postcopy-ram", false);
+    migrate_set_capability(qts, "mapped-ram", true);
     qtest_quit(qts);
 }
 

@@ -194,11 +194,17 @@ static void clear_mode(QTestState *qts, unsigned mode)
  * The steps
  */
 
+static bool on_demand(const FixedRamTest *t)
+{
+    return t->load_mode ? g_str_equal(t->load_mode, "on-demand")
+                        : t->load & FR_POSTCOPY;
+}
+
 static bool can_run(const FixedRamTest *t)
 {
     const MigrationTestEnv *env = migration_get_env();
 
-    if ((t->load & FR_POSTCOPY) && !env->has_uffd) {
+    if (on_demand(t) && !env->has_uffd) {
         g_test_skip("there is no userfaultfd here");
         return false;
     }
@@ -270,11 +276,15 @@ void frt_restart_target(FixedRamTest *t, const char *uri,
 
 bool frt_start(FixedRamTest *t)
 {
+    g_autofree char *opts = t->load_mode
+        ? g_strdup_printf("-global migration.fixed-ram-load-mode=%s",
+                          t->load_mode) : g_strdup("");
+
     if (!can_run(t)) {
         return false;
     }
     t->events = g_string_new(NULL);
-    if (start_guests(t, "defer", "")) {
+    if (start_guests(t, "defer", opts)) {
         g_string_free(t->events, true);
         return false;
     }
@@ -434,7 +444,7 @@ void frt_compare_ram(FixedRamTest *t)
 /* A load on demand places whole units, an eager load single pages. */
 static uint64_t loaded_by(const FixedRamTest *t)
 {
-    return t->unit && (t->load & FR_POSTCOPY) ? t->unit : SNAPSHOT_PAGE_SIZE;
+    return t->unit && on_demand(t) ? t->unit : SNAPSHOT_PAGE_SIZE;
 }
 
 /* Each data page was loaded once, by a fault or by a loader. */
@@ -451,7 +461,7 @@ void frt_check_figures(FixedRamTest *t)
                     bytes);
     g_assert_cmpint(frt_ram_figure(t->to, "transferred"), ==, bytes);
     g_assert_cmpint(frt_ram_figure(t->to, "remaining"), ==, 0);
-    if (!(t->load & FR_POSTCOPY) || t->percent == 100) {
+    if (!on_demand(t) || t->percent == 100) {
         g_assert_cmpint(by_fault, ==, 0);
     }
 }
@@ -512,7 +522,7 @@ static void compare_running(FixedRamTest *t)
 
 static bool by_our_engine(const FixedRamTest *t)
 {
-    return t->load & (FR_FIXED | FR_POSTCOPY);
+    return t->load_mode || (t->load & (FR_FIXED | FR_POSTCOPY));
 }
 
 void frt_check(FixedRamTest *t)
@@ -573,19 +583,4 @@ void frt_wait_rounds(QTestState *qts, uint64_t rounds)
         g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_usleep(1000);
     }
-}
-
-SnapshotSuperblock frt_superblock(const char *name)
-{
-    g_autofree char *path = frt_path(name);
-    SnapshotSuperblock sb;
-
-    g_assert_true(snapshot_find_superblock(path, &sb));
-    return sb;
-}
-
-void frt_assert_being_written(const char *name)
-{
-    g_assert_cmpuint(frt_superblock(name).state, ==,
-                     SUPERBLOCK_BEING_WRITTEN);
 }

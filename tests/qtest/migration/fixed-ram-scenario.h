@@ -29,6 +29,8 @@ typedef struct FixedRamTest {
     /* Required: how the snapshot is saved and loaded */
     unsigned save;
     unsigned load;
+    /* Optional: fixed-ram-load-mode on the loading side's command line */
+    const char *load_mode;
     /* Optional: the share loaded before the guest starts, in percent */
     unsigned percent;
     /* Optional: bytes of the file before the stream */
@@ -196,6 +198,7 @@ void frt_add_host_memory_tests(const MigrationTestEnv *env);
 void frt_add_hotplug_tests(const MigrationTestEnv *env);
 void frt_add_virtio_tests(const MigrationTestEnv *env);
 void frt_add_vhost_tests(const MigrationTestEnv *env);
+void frt_add_load_mode_tests(const MigrationTestEnv *env);
 void frt_add_lock_tests(const MigrationTestEnv *env);
 void frt_add_read_error_tests(const MigrationTestEnv *env);
 void frt_add_read_error_early_tests(const MigrationTestEnv *env);
