@@ -168,6 +168,13 @@ int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages);
 void fixed_ram_outgoing_bulk_end(void);
 
 /**
+ * fixed_ram_outgoing_visit(): page number @page of @block is about to be saved
+ *
+ * It may be a zero page.  Not called for pages that are saved in bulk.
+ */
+void fixed_ram_outgoing_visit(RAMBlock *block, uint64_t page);
+
+/**
  * fixed_ram_outgoing_page(): write the page of @block at @offset to its place
  *
  * An error becomes the error of @f.  Returns false if this is no save of

@@ -26,9 +26,11 @@
 #include "format/lock.h"
 #include "outgoing-bulk.h"
 #include "outgoing-channel.h"
+#include "save/guess.h"
 #include "save/metadata.h"
 #include "save/page-sums.h"
 #include "save/populated.h"
+#include "settings.h"
 #include "format/sums.h"
 #include "trace.h"
 #include "util/io.h"
@@ -52,6 +54,7 @@ typedef struct Save {
     FixedRamOutgoingChannel *channel;   /* the stream is written to it */
     FixedRamIndex *index;
     GPtrArray *sums;            /* FixedRamPageSums, as index->blocks */
+    FixedRamGuess *guess;       /* NULL: no working set is guessed */
     unsigned closed;            /* blocks whose bitmap is final */
     Error *error;               /* found where no error can be returned */
 
@@ -61,6 +64,20 @@ typedef struct Save {
 
 /* NULL: no save is under way, or it is not a save of fixed-ram. */
 static Save *outgoing;
+
+/* Called by the migration thread under the big lock. */
+static int precopy_event(NotifierWithReturn *notifier, void *data, Error **errp)
+{
+    PrecopyNotifyData *event = data;
+
+    if (outgoing->guess && event->reason == PRECOPY_NOTIFY_AFTER_BITMAP_SYNC) {
+        fixed_ram_guess_round(outgoing->guess,
+                              runstate_is_live(runstate_get()));
+    }
+    return 0;
+}
+
+static NotifierWithReturn precopy_notifier = { .notify = precopy_event };
 
 static int forget_sums(RAMBlock *block, void *opaque)
 {
@@ -75,6 +92,7 @@ static void outgoing_free(void)
     if (!save) {
         return;
     }
+    precopy_remove_notifier(&precopy_notifier);
     qemu_ram_foreach_block(forget_sums, NULL);
     /*
      * Descriptors of one fdset share an open file description, so closing ours
@@ -85,6 +103,7 @@ static void outgoing_free(void)
     object_unref(OBJECT(save->channel));
     fixed_ram_index_free(save->index);
     g_ptr_array_unref(save->sums);
+    fixed_ram_guess_free(save->guess);
     error_free(save->error);
     g_free(save->name);
     g_free(save);
@@ -103,7 +122,11 @@ static void outgoing_new(int fd, const char *name, uint64_t start)
                             migrate_fixed_ram_verify();
     save->sums = g_ptr_array_new_with_free_func(
         (GDestroyNotify)fixed_ram_page_sums_free);
+    if (fixed_ram_sums_built() && fixed_ram_settings_working_set()) {
+        save->guess = fixed_ram_guess_new();
+    }
     outgoing = save;
+    precopy_add_notifier(&precopy_notifier);
 }
 
 /*
@@ -211,6 +234,9 @@ void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment)
     entry.pages_offset = block->pages_offset;
     pstrcpy(entry.name, sizeof(entry.name), block->idstr);
     g_array_append_val(outgoing->index->blocks, entry);
+    if (outgoing->guess) {
+        fixed_ram_guess_add_block(outgoing->guess, block);
+    }
     if (outgoing->index->has_sums && !outgoing->error) {
         block->page_sums = fixed_ram_page_sums_new(block->max_length,
                                                    page_size,
@@ -288,6 +314,13 @@ static void record_sums(RAMBlock *block, uint64_t offset, const uint8_t *mem,
 {
     if (block->page_sums) {
         fixed_ram_page_sums_add(block->page_sums, offset, mem, length);
+    }
+}
+
+void fixed_ram_outgoing_visit(RAMBlock *block, uint64_t page)
+{
+    if (outgoing && outgoing->guess) {
+        fixed_ram_guess_visit(outgoing->guess, block, page);
     }
 }
 
@@ -397,6 +430,10 @@ bool fixed_ram_outgoing_bitmap(QEMUFile *f, RAMBlock *block)
                 fixed_ram_populated_parts(block->file_bmap, bytes);
 
             write_bitmap(f, block, parts, bytes);
+            if (outgoing->guess) {
+                fixed_ram_guess_close(outgoing->guess, i, block->file_bmap,
+                                      entry->length / entry->page_size);
+            }
             close_block(entry, block, parts, bytes);
             return true;
         }
@@ -446,8 +483,28 @@ static bool describe_stream(FixedRamIndex *index, Error **errp)
     return true;
 }
 
+/* NULL: there is no guess.  The caller frees the result. */
+static FixedRamWorkingSet *guessed_set(void)
+{
+    FixedRamWorkingSet *set = NULL;
+    uint64_t pages = 0;
+
+    for (size_t i = 0; i < outgoing->index->blocks->len; i++) {
+        pages += fixed_ram_index_block(outgoing->index, i)->pages;
+    }
+    if (outgoing->guess) {
+        set = fixed_ram_guess_end(outgoing->guess, pages);
+    }
+    if (set) {
+        trace_fixed_ram_outgoing_guess(outgoing->name, set->pages,
+                                       set->runs->len, pages);
+    }
+    return set;
+}
+
 static bool outgoing_finish(QEMUFile *f, Error **errp)
 {
+    g_autoptr(FixedRamWorkingSet) set = NULL;
     FixedRamIndex *index = outgoing->index;
     uint64_t end;
 
@@ -455,9 +512,10 @@ static bool outgoing_finish(QEMUFile *f, Error **errp)
     if (!describe_stream(index, errp)) {
         return false;
     }
+    set = guessed_set();
     end = index->tail.offset + index->tail.length;
     if (!fixed_ram_metadata_write_index(&outgoing->file, index, outgoing->sums,
-                                   end, errp) ||
+                                        set, end, errp) ||
         !fixed_ram_metadata_sync(&outgoing->file, errp)) {
         return false;
     }

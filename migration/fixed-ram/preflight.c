@@ -115,7 +115,7 @@ static void incoming_read_set(FixedRamIncoming *in)
     Error *err = NULL;
 
     if (!index || !in->on_demand || in->record.seconds ||
-        !in->ms->parameters.fixed_ram_working_set) {
+        !fixed_ram_settings_working_set()) {
         return;
     }
     if (index->set_problem) {

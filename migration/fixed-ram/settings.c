@@ -58,3 +58,8 @@ FixedRamLoadMode fixed_ram_settings_mode_now(void)
     return fixed_ram_settings_mode(s->capabilities,
                                    s->parameters.fixed_ram_load_mode);
 }
+
+bool fixed_ram_settings_working_set(void)
+{
+    return migrate_get_current()->parameters.fixed_ram_working_set;
+}

@@ -36,4 +36,7 @@ FixedRamLoadMode fixed_ram_settings_mode(const bool *caps,
 /** fixed_ram_settings_mode_now(): the same with the settings in force */
 FixedRamLoadMode fixed_ram_settings_mode_now(void);
 
+/** fixed_ram_settings_working_set(): the parameter fixed-ram-working-set */
+bool fixed_ram_settings_working_set(void);
+
 #endif

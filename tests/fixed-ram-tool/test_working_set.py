@@ -13,7 +13,7 @@ import struct
 from stream import PAGE
 from tooltest import OFFSET, ToolTest, flip, read_at, write_at
 
-RECORDED, TIME = 1, 1700001000
+RECORDED, GUESSED, TIME = 1, 2, 1700001000
 SET_TYPE = 6
 APPENDER = 1 << 62          # the byte that an appender locks
 # Touched in this order: (first page, pages) of pc.ram, behind its content's
@@ -102,7 +102,7 @@ class WorkingSetTest(ToolTest):
         return [(page, page in data) for first, count in TOUCHES
                 for page in range(base + first, base + first + count)]
 
-    def with_set(self, name):
+    def with_set(self, name, kind=RECORDED):
         """A snapshot with a set and no packed copy, and the pages of its set"""
         path = self.snapshot(name)
         pages = self.pages(path)
@@ -114,7 +114,7 @@ class WorkingSetTest(ToolTest):
         write_at(path, at, runs)
         _, _, index = self.index_of(path)
         count = struct.unpack_from("<I", index, 12)[0]
-        fields = struct.pack("<IIQQQQQQQ", RECORDED, 0, TIME, len(pages),
+        fields = struct.pack("<IIQQQQQQQ", kind, 0, TIME, len(pages),
                              len(pages), at, xxh3(runs), 0, 0)
         self.put_index(path, index[:12] + struct.pack("<I", count + 1) +
                        index[16:] + struct.pack("<IIQ", SET_TYPE, 0, 64) +
@@ -169,6 +169,19 @@ class WorkingSetTest(ToolTest):
             self.true(words in text, f"{words}: {text}")
         rows = text[text.index("pc.ram:"):]
         self.true("0" in rows and "." in rows, rows)
+
+    def test_guessed(self):
+        """A set stays what it is when a command writes it again"""
+        path, _ = self.with_set("guessed", GUESSED)
+        self.true("kind: guessed" in self.run_set("show", path), "show")
+        self.run_set("pack", path)
+        copy = self.snapshot("guessed-copy")
+        self.run_set("copy-from", path, copy)
+        for file in path, copy:
+            self.equal(self.json("working-set", "show", file)["kind"],
+                       "guessed", file)
+        self.run_set("drop", path)
+        self.true("working-set" not in self.json("info", path), "drop")
 
     def test_pack(self):
         path, pages = self.packed("pack")

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "../format/layout.h"
+#include "../format/working-set-write.h"
 #include "metadata.h"
 #include "table.h"
 #include "../util/io.h"
@@ -46,8 +47,23 @@ void fixed_ram_metadata_revoke(FixedRamMetadata *file)
     }
 }
 
+/* The list of the set at @offset; *@end is the offset behind it. */
+static bool write_set(FixedRamMetadata *file, FixedRamIndex *index,
+                      const FixedRamWorkingSet *set, uint64_t offset,
+                      uint64_t *end, Error **errp)
+{
+    g_autoptr(GByteArray) list =
+        fixed_ram_working_set_encode(set, offset, &index->set);
+
+    index->has_set = true;
+    *end = offset + list->len;
+    return fixed_ram_write_snapshot(file->fd, file->name, list->data,
+                                    list->len, offset, errp);
+}
+
 bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
                                     FixedRamIndex *index, const GPtrArray *sums,
+                                    const FixedRamWorkingSet *set,
                                     uint64_t stream_end, Error **errp)
 {
     g_autoptr(GByteArray) bytes = NULL;
@@ -58,8 +74,12 @@ bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
                                    errp)) {
             return false;
         }
-        offset = ROUND_UP(offset + index->table.length, INDEX_ALIGNMENT);
+        offset += index->table.length;
     }
+    if (set && !write_set(file, index, set, offset, &offset, errp)) {
+        return false;
+    }
+    offset = ROUND_UP(offset, INDEX_ALIGNMENT);
     bytes = fixed_ram_index_encode(index);
     if (bytes->len > INDEX_MAX) {
         error_setg(errp, "snapshot '%s': cannot write an index of %u bytes, "

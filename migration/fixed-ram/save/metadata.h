@@ -7,7 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_SAVE_METADATA_H
 #define MIGRATION_FIXED_RAM_SAVE_METADATA_H
 
-#include "../format/index.h"
+#include "../format/working-set.h"
 
 /*
  * These parts of a snapshot are not in its stream: they are written to the
@@ -30,16 +30,19 @@ typedef struct FixedRamMetadata {
 bool fixed_ram_metadata_begin(FixedRamMetadata *file, Error **errp);
 
 /**
- * fixed_ram_metadata_write_index(): write the table of checksums and the index
+ * fixed_ram_metadata_write_index(): write the index and what it refers to
  *
- * @index: complete, except for the table, which is filled in here
+ * @index: complete, except for the table of checksums and the working set,
+ *         which are filled in here
  * @sums: closed FixedRamPageSums, in the order of the index's blocks; unused if
  *        the index has no checksums
- * @stream_end: offset in the file; both are written behind it, where the file
- *              has zeros or ends
+ * @set: as for fixed_ram_working_set_encode(); NULL: there is none
+ * @stream_end: offset in the file; all is written behind it, where the file has
+ *              zeros or ends
  */
 bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
                                     FixedRamIndex *index, const GPtrArray *sums,
+                                    const FixedRamWorkingSet *set,
                                     uint64_t stream_end, Error **errp);
 
 /** fixed_ram_metadata_sync(): wait until the whole file is on disk */

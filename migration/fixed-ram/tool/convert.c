@@ -218,8 +218,8 @@ static bool write_index(Convert *c, uint64_t stream_end, Error **errp)
     for (size_t i = 0; i < c->copies->len; i++) {
         g_ptr_array_add(sums, ((ToolCopy *)c->copies->pdata[i])->sums);
     }
-    return fixed_ram_metadata_write_index(&c->file, c->index, sums, stream_end,
-                                     errp);
+    return fixed_ram_metadata_write_index(&c->file, c->index, sums, NULL,
+                                          stream_end, errp);
 }
 
 /*

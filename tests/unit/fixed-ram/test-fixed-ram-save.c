@@ -328,7 +328,37 @@ static void check_file_table(Fixture *f, FixedRamSource *source,
     }
 }
 
-static void check_complete(Fixture *f)
+/* A guessed set of three runs. */
+static FixedRamWorkingSet *make_set(void)
+{
+    FixedRamWorkingSet *set =
+        fixed_ram_working_set_new(FIXED_RAM_WORKING_SET_KIND_GUESSED);
+
+    set->time = 1234567;
+    fixed_ram_working_set_add(set, 1, 5, 2, true);
+    fixed_ram_working_set_add(set, 0, 3, 1, false);
+    fixed_ram_working_set_add(set, 0, 4, 1, true);
+    return set;
+}
+
+static void check_set(const FixedRamIndex *index, FixedRamSource *source,
+                      const FixedRamWorkingSet *want)
+{
+    g_autoptr(FixedRamWorkingSet) set = NULL;
+
+    g_assert_cmpint(index->has_set, ==, want != NULL);
+    if (!want) {
+        return;
+    }
+    set = fixed_ram_working_set_read(index, source, &error_abort);
+    g_assert_cmpint(set->kind, ==, want->kind);
+    g_assert_cmpuint(set->time, ==, want->time);
+    g_assert_cmpuint(set->pack_length, ==, 0);
+    g_assert_cmpmem(set->runs->data, set->runs->len * sizeof(FixedRamSetRun),
+                    want->runs->data, want->runs->len * sizeof(FixedRamSetRun));
+}
+
+static void check_complete(Fixture *f, const FixedRamWorkingSet *set)
 {
     g_autoptr(FixedRamSource) source =
         fixed_ram_source_open_file(f->path, 0, ON_OFF_AUTO_OFF, &error_abort);
@@ -342,11 +372,12 @@ static void check_complete(Fixture *f)
     g_assert_cmpmem(index->id, 16, f->file.sb.id, 16);
     g_assert_cmpint(index->has_sums, ==, fixed_ram_sums_built());
     check_file_table(f, source, index);
+    check_set(index, source, set);
     g_assert_cmpint(stat(f->path, &st), ==, 0);
     g_assert_cmpuint(st.st_size, ==, sb.index_offset + sb.index_length);
 }
 
-static void test_file(void)
+static void save_file(const FixedRamWorkingSet *set)
 {
     Fixture f;
 
@@ -357,15 +388,27 @@ static void test_file(void)
     g_assert_cmpint(read_superblock(&f).state, ==, FIXED_RAM_PLAIN);
     g_assert_true(fixed_ram_metadata_begin(&f.file, &error_abort));
     g_assert_cmpint(read_superblock(&f).state, ==, FIXED_RAM_BEING_WRITTEN);
-    g_assert_true(fixed_ram_metadata_write_index(&f.file, f.index, f.sums,
-                                            STREAM_END, &error_abort));
+    g_assert_true(fixed_ram_metadata_write_index(&f.file, f.index, f.sums, set,
+                                                 STREAM_END, &error_abort));
     g_assert_true(fixed_ram_metadata_sync(&f.file, &error_abort));
     g_assert_cmpint(read_superblock(&f).state, ==, FIXED_RAM_BEING_WRITTEN);
     g_assert_true(fixed_ram_metadata_complete(&f.file, &error_abort));
-    check_complete(&f);
+    check_complete(&f, set);
     fixed_ram_metadata_revoke(&f.file);
     g_assert_cmpint(read_superblock(&f).state, ==, FIXED_RAM_BEING_WRITTEN);
     teardown(&f);
+}
+
+static void test_file(void)
+{
+    save_file(NULL);
+}
+
+static void test_file_set(void)
+{
+    g_autoptr(FixedRamWorkingSet) set = make_set();
+
+    save_file(set);
 }
 
 static void assert_says(Error *err, const char *what)
@@ -390,7 +433,7 @@ static void test_file_fails(void)
     assert_says(err, "offset 0xff000");
     err = NULL;
     g_assert_false(fixed_ram_metadata_write_index(&f.file, f.index, f.sums,
-                                             STREAM_END, &err));
+                                                  NULL, STREAM_END, &err));
     assert_says(err, "offset 0x6401000");
     close(fd);
     teardown(&f);
@@ -404,6 +447,7 @@ int main(int argc, char **argv)
         g_test_add_func("/fixed-ram/save/copy", test_copy);
         g_test_add_func("/fixed-ram/save/threads", test_threads);
         g_test_add_func("/fixed-ram/save/no-memory", test_no_memory);
+        g_test_add_func("/fixed-ram/save/file-set", test_file_set);
     }
     g_test_add_func("/fixed-ram/save/file", test_file);
     g_test_add_func("/fixed-ram/save/file-fails", test_file_fails);
