@@ -48,6 +48,8 @@ typedef struct SaveBulk {
 
 /* NULL: there is no bulk save, or it has ended. */
 static SaveBulk *saving;
+/* Pages with data that the savers of the last bulk save have written. */
+static uint64_t data_pages;
 
 static FixedRamBulkBlock *bulk_block(const SaveBulk *s, size_t i)
 {
@@ -171,6 +173,7 @@ void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file)
     s->blocks = g_array_new(false, false, sizeof(FixedRamBulkBlock));
     s->rams = g_ptr_array_new();
     saving = s;
+    data_pages = 0;
 }
 
 static bool save_bulk_start(SaveBulk *s, Error **errp)
@@ -216,6 +219,7 @@ static int save_bulk_finish(uint64_t *dirty_pages, Error **errp)
 
     if (ok) {
         give_back(s, dirty_pages);
+        data_pages = s->told.data_pages;
     }
     trace_fixed_ram_outgoing_bulk_finish(s->told.data_pages,
                                          s->told.zero_pages, s->told.bytes,
@@ -260,4 +264,9 @@ void fixed_ram_outgoing_bulk_end(void)
     if (saving) {
         save_bulk_free(g_steal_pointer(&saving));
     }
+}
+
+uint64_t fixed_ram_outgoing_bulk_data_pages(void)
+{
+    return data_pages;
 }

@@ -20,4 +20,12 @@
  */
 void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file);
 
+/**
+ * fixed_ram_outgoing_bulk_data_pages(): pages that savers have written
+ *
+ * Each of them once, with its bit set in the file's bitmap.  Zero if there was
+ * no bulk save or it has not ended well.  The migration thread.
+ */
+uint64_t fixed_ram_outgoing_bulk_data_pages(void);
+
 #endif

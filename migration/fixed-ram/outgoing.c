@@ -441,6 +441,23 @@ bool fixed_ram_outgoing_bitmap(QEMUFile *f, RAMBlock *block)
     return false;
 }
 
+/*
+ * Does the file hold nothing in the place of a page whose bit is clear?  It was
+ * empty at first.  Savers write a page once, and a bit that was cleared since
+ * is missing in the sum.  Of pages that were written in another way, some may
+ * have become zero later.
+ */
+static bool is_clean(const FixedRamIndex *index)
+{
+    uint64_t pages = 0;
+
+    for (size_t i = 0; i < index->blocks->len; i++) {
+        pages += fixed_ram_index_block(index, i)->pages;
+    }
+    return !qatomic_read(&outgoing->written) &&
+           pages == fixed_ram_outgoing_bulk_data_pages();
+}
+
 static void describe_machine(FixedRamIndex *index)
 {
     FixedRamIndexMachine *machine = &index->machine;
@@ -513,6 +530,7 @@ static bool outgoing_finish(QEMUFile *f, Error **errp)
         return false;
     }
     set = guessed_set();
+    index->clean = is_clean(index);
     end = index->tail.offset + index->tail.length;
     if (!fixed_ram_metadata_write_index(&outgoing->file, index, outgoing->sums,
                                         set, end, errp) ||

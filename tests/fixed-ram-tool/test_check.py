@@ -225,6 +225,21 @@ class CheckTest(ToolTest):
         self.equal([r["start"] for r in info["ranges"]],
                    expected[:len(info["ranges"])], "where they are")
 
+    def test_clean(self):
+        """The place of a zero page must be as empty as the index says"""
+        path = self.copy(self.converted, "not-clean")
+        zero = next(e for e in self.json("map", path)
+                    if not e["data"] and e["length"] >= 3 * PAGE)
+        base = next(b["offset"] for b in self.json("info", path)["blocks"]
+                    if b["name"] == zero["block"])
+        self.check(path, 0)
+        flip(path, base + zero["start"] + zero["length"] - 1)
+        problem = self.check(path, 2)["problem"]
+        self.true(f"block '{zero['block']}'" in problem, problem)
+        # a copy without the old byte, of the same snapshot
+        self.tool("convert", path, self.path("clean-again"))
+        self.check(self.path("clean-again"), 0)
+
     def test_unreadable(self):
         path = self.converted
         offset, _, block, start = list(self.data_clusters(path))[40]

@@ -23,6 +23,8 @@ class InfoTest(ToolTest):
             self.equal(info["complete"], kind != "none", f"{kind}: complete")
             self.equal("problem" in info, kind == "none", f"{kind}: problem")
             self.equal("id" in info, kind == "fixed-ram", f"{kind}: id")
+            self.equal(info.get("clean"), True if kind == "fixed-ram" else
+                       None, f"{kind}: clean")
             text = self.tool("info", path)
             self.true(re.search(r"^kind: ", text, re.M), text)
         for kind in self.saved:

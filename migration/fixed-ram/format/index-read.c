@@ -501,6 +501,14 @@ static void read_space(IndexParser *p, FixedRamIndex *index)
     }
 }
 
+static void read_clean(IndexParser *p, FixedRamIndex *index)
+{
+    index->clean = open_section(p, SECTION_CLEAN);
+    if (index->clean) {
+        close_section(p);
+    }
+}
+
 /* Have @r read all of the index at once and compare its CRC. */
 static void read_bytes(FixedRamReader *r, const FixedRamSuperblock *sb)
 {
@@ -540,6 +548,7 @@ FixedRamIndex *fixed_ram_index_read(FixedRamSource *source,
     read_blocks(&p, index);
     read_stream(&p, index);
     read_sums(&p, index);
+    read_clean(&p, index);
     read_set(&p, index);
     read_space(&p, index);
     if (r->error) {

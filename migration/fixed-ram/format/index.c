@@ -180,13 +180,18 @@ static void put_set(GByteArray *out, const FixedRamIndexSet *set)
     end_section(out, at);
 }
 
+static void put_clean(GByteArray *out)
+{
+    end_section(out, begin_section(out, SECTION_CLEAN, 0));
+}
+
 GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
 {
     GByteArray *out = g_byte_array_new();
     IndexHeader header = {
         .version = cpu_to_le32(INDEX_VERSION),
         .sections = cpu_to_le32(2 + index->has_machine + index->has_sums +
-                                index->has_set),
+                                index->has_set + index->clean),
     };
 
     memcpy(header.magic, INDEX_MAGIC, sizeof(header.magic));
@@ -202,6 +207,9 @@ GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
     }
     if (index->has_set) {
         put_set(out, &index->set);
+    }
+    if (index->clean) {
+        put_clean(out);
     }
     return out;
 }

@@ -93,6 +93,7 @@ typedef struct FixedRamIndex {
     FixedRamIndexSet set;
     Error *set_problem;         /* why the set is ignored; NULL: it is not */
     FixedRamIndexSpace space;
+    bool clean;                 /* zero pages are zero in the file, too */
     bool has_unknown;           /* sections that may refer to other parts */
 } FixedRamIndex;
 

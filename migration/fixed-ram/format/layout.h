@@ -80,6 +80,7 @@ typedef enum SectionType {
     SECTION_WORKING_SET,
     SECTION_ENCRYPTION,         /* reserved */
     SECTION_SPACE,
+    SECTION_CLEAN,              /* has no fields */
     SECTION_TYPES,
 } SectionType;
 

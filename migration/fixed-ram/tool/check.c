@@ -11,6 +11,7 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/qemu-progress.h"
+#include "clean.h"
 #include "command.h"
 #include "output.h"
 #include "report.h"
@@ -76,6 +77,20 @@ static void check_set(ToolFile *file, FixedRamCheckInfo *info)
     }
 }
 
+/* A guest that has the file mapped would see what is there. */
+static void check_clean(ToolFile *file, FixedRamCheckInfo *info)
+{
+    FixedRamSnapshot *s = file->snapshot;
+    Error *err = NULL;
+
+    if (s->problem || !s->index || !s->index->clean ||
+        tool_clean_verify(file, &err)) {
+        return;
+    }
+    fixed_ram_snapshot_fail(s, FIXED_RAM_VERDICT_CORRUPT, err);
+    note_problem(file, info);
+}
+
 FixedRamCheckInfo *tool_check_file(ToolFile *file, unsigned threads)
 {
     FixedRamCheckInfo *info = g_new0(FixedRamCheckInfo, 1);
@@ -92,6 +107,7 @@ FixedRamCheckInfo *tool_check_file(ToolFile *file, unsigned threads)
     }
     if (!info->corrupt && !info->unreadable) {
         check_set(file, info);
+        check_clean(file, info);
     }
     if (info->corrupt) {
         info->result = FIXED_RAM_CHECK_RESULT_CORRUPT;

@@ -132,6 +132,8 @@ static bool make_index(Convert *c, Error **errp)
 {
     c->index = fixed_ram_index_new();
     c->index->has_sums = fixed_ram_sums_built();
+    /* The output is emptied first, and only pages with data are written. */
+    c->index->clean = true;
     copy_machine(c->index, c->in->snapshot->index);
     return choose_id(c, c->index->id, errp);
 }

@@ -191,6 +191,8 @@ FixedRamFileInfo *tool_info_file(const ToolFile *file)
     info->sections = tool_sections(file);
     info->has_sections = info->sections;
     info->checksums = checksums_info(file);
+    info->has_clean = s->index;
+    info->clean = s->index && s->index->clean;
     add_set(info, s->index);
     if (s->kind == FIXED_RAM_FILE_KIND_NONE) {
         return info;
@@ -274,6 +276,14 @@ static void print_checksums(const FixedRamFileInfo *info)
                info->checksums->algorithm, cluster);
     } else if (info->kind != FIXED_RAM_FILE_KIND_NONE) {
         printf("checksums: none\n");
+    }
+}
+
+static void print_clean(const FixedRamFileInfo *info)
+{
+    if (info->has_clean) {
+        printf("zero pages: %s\n", info->clean ? "zero in the file, too"
+                                               : "may have old bytes there");
     }
 }
 
@@ -376,6 +386,7 @@ static void print_info(const FixedRamFileInfo *info)
     print_size("file size", info->file_size);
     print_size("disk size", info->allocated_size);
     print_checksums(info);
+    print_clean(info);
     print_set(info);
     if (info->has_sections) {
         print_sections(info->sections);

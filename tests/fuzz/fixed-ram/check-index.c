@@ -14,7 +14,10 @@
 
 #define SUPERBLOCK      4096
 
-enum { MACHINE = 1, BLOCKS, STREAM, SUMS, SECTIONS };
+enum {
+    MACHINE = 1, BLOCKS, STREAM, SUMS, WORKING_SET = 6, SPACE = 8, CLEAN,
+    SECTIONS
+};
 
 typedef struct Section {
     uint64_t at;                /* of the payload in the file; 0: none */
@@ -141,6 +144,12 @@ static void check_header(const FixedRamSuperblock *sb, const Decoded *d)
     g_assert(!memcmp(bytes + 16, sb->id, 16));
 }
 
+static bool known(uint32_t type)
+{
+    return (type >= MACHINE && type <= SUMS) || type == WORKING_SET ||
+           type == SPACE || type == CLEAN;
+}
+
 static void find_sections(const FixedRamSuperblock *sb, const Decoded *d,
                           Section sections[SECTIONS])
 {
@@ -151,9 +160,9 @@ static void find_sections(const FixedRamSuperblock *sb, const Decoded *d,
         uint64_t length = le(d, pos + 8, 8);
 
         g_assert(type);
-        g_assert(!(flags & ~1) && (type < SECTIONS || !flags));
+        g_assert(!(flags & ~1) && (known(type) || !flags));
         pos += 16;
-        if (type < SECTIONS) {
+        if (known(type)) {
             g_assert(!sections[type].at);
             sections[type] = (Section) { .at = pos, .length = length };
         }
@@ -275,6 +284,8 @@ void check_index(const FixedRamIndex *index, const FixedRamSuperblock *sb,
                decoded_block(d, 0)->bitmap);
     check_part(&index->tail, d, sections[STREAM].at + 40, d->ram_end,
                sb->stream_end);
+    g_assert_cmpint(index->clean, ==, !!sections[CLEAN].at);
+    g_assert(!index->clean || !sections[CLEAN].length);
     g_assert_cmpint(index->has_sums, ==, !!sections[SUMS].at);
     if (index->has_sums) {
         check_sums(index, sb, d, &sections[SUMS]);

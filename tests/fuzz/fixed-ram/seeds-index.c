@@ -8,6 +8,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
+#include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "migration/fixed-ram/format/sums.h"
 #include "check-index.h"
@@ -185,6 +186,30 @@ static void put_later(Writer *w)
     put(w->s, "not known", 9);
 }
 
+/* Its section has no fields. */
+static void put_clean(Writer *w)
+{
+}
+
+/* Are pages whose bit is clear zero in the file, too? */
+static bool is_clean(const Writer *w)
+{
+    uint8_t bytes[INPUT_PAGE];
+
+    for (size_t i = 0; i < w->d->blocks->len; i++) {
+        const DecodedBlock *b = decoded_block(w->d, i);
+
+        for (uint64_t page = 0; page < b->length / INPUT_PAGE; page++) {
+            input_read(&w->in, bytes, INPUT_PAGE, b->pages + page * INPUT_PAGE);
+            if (!decoded_bit(w->d, b, page) &&
+                !buffer_is_zero(bytes, INPUT_PAGE)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static void put_section(Writer *w, uint32_t type, uint32_t flags,
                         void (*put_payload)(Writer *w))
 {
@@ -205,11 +230,12 @@ static void put_section(Writer *w, uint32_t type, uint32_t flags,
 static uint64_t put_index(Writer *w, uint64_t at)
 {
     bool has_machine = w->kind >= INDEX_FULL, later = w->kind >= INDEX_LATER;
+    bool clean = has_machine && is_clean(w);
     uint32_t header = w->s->input->len;
 
     put(w->s, "QFXRINDX", 8);
     put_le(w->s, 4, 1);
-    put_le(w->s, 4, 2 + has_machine + w->has_sums + later);
+    put_le(w->s, 4, 2 + has_machine + w->has_sums + later + clean);
     put(w->s, "the seed's own id", 16);
     end_part(w->s, header);
     if (has_machine) {
@@ -222,6 +248,9 @@ static uint64_t put_index(Writer *w, uint64_t at)
     put_section(w, 3, 1, put_stream);
     if (w->has_sums) {
         put_section(w, 4, 0, put_sums);
+    }
+    if (clean) {
+        put_section(w, 9, 0, put_clean);
     }
     return here(w) - at;
 }

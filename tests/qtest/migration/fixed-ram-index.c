@@ -18,7 +18,8 @@
 #define CHUNK_BYTES     4096
 
 enum {
-    MACHINE = 1, BLOCKS, STREAM, SUMS, WORKING_SET = 6, SPACE = 8, SECTIONS
+    MACHINE = 1, BLOCKS, STREAM, SUMS, WORKING_SET = 6, SPACE = 8, CLEAN,
+    SECTIONS
 };
 
 static uint32_t crc32_castagnoli(const uint8_t *bytes, size_t length)
@@ -339,6 +340,22 @@ static void decode_set(const Snapshot *s, SnapshotIndex *index, Reader *r)
     check_set(s, index);
 }
 
+/* The file is zero wherever the bitmap says that a page is. */
+static void check_clean(const Snapshot *s)
+{
+    for (size_t i = 0; i < s->blocks->len; i++) {
+        const SnapshotBlock *block = block_number(s, i);
+
+        for (uint64_t page = 0; page < block->length / SNAPSHOT_PAGE_SIZE;
+             page++) {
+            g_assert_true(snapshot_page_is_data(block, page) ||
+                          buffer_is_zero(s->data + block->pages_offset +
+                                         page * SNAPSHOT_PAGE_SIZE,
+                                         SNAPSHOT_PAGE_SIZE));
+        }
+    }
+}
+
 static void split_sections(Reader *r, uint32_t count, Reader *sections)
 {
     while (count--) {
@@ -371,6 +388,10 @@ static void decode_sections(const Snapshot *s, SnapshotIndex *index,
     index->has_set = sections[WORKING_SET].at;
     if (index->has_set) {
         decode_set(s, index, &sections[WORKING_SET]);
+    }
+    index->clean = sections[CLEAN].at;
+    if (index->clean) {
+        check_clean(s);
     }
     /* Where an appender may write, for other appenders only. */
     sections[SPACE].at = sections[SPACE].end;

@@ -52,6 +52,7 @@ typedef struct SnapshotIndex {
     bool has_sums;
     uint64_t table_offset;
     uint64_t table_length;
+    bool clean;                 /* zero pages are zero in the file, too */
     bool has_set;               /* a working set */
     uint32_t set_kind;          /* 1: recorded, 2: guessed */
     uint64_t set_pages;

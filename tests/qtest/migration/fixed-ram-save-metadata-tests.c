@@ -23,9 +23,14 @@
 
 #define ROUNDS          4
 
+/* Nothing but pages with data is written when the guest is stopped. */
 static void save_all(FixedRamTest *t)
 {
     if (frt_prepare(t)) {
+        g_autoptr(Snapshot) s = frt_open_snapshot(t);
+        g_autoptr(SnapshotIndex) index = snapshot_index_open(s);
+
+        g_assert_true(index->clean);
         frt_end(t);
     }
 }
@@ -124,6 +129,8 @@ static void test_rounds(unsigned save)
         .live = true,
         .wipe = true,
     };
+    g_autoptr(SnapshotIndex) index = NULL;
+    g_autoptr(Snapshot) s = NULL;
 
     if (!frt_start(&args)) {
         return;
@@ -141,6 +148,9 @@ static void test_rounds(unsigned save)
     wait_for_migration_complete(args.from);
     wait_for_stop(args.from, get_src());
     frt_check_saved(&args);
+    s = frt_open_snapshot(&args);
+    index = snapshot_index_open(s);
+    g_assert_false(index->clean);
     frt_end(&args);
 }
 

@@ -132,6 +132,27 @@ static void put_back(Fixture *f, const FixedRamIndex *index)
     image_seal(f->img, &f->at);
 }
 
+/* The section CLEAN has no fields: it is there or not. */
+static void test_clean(void)
+{
+    g_autoptr(FixedRamIndex) index = NULL, back = NULL;
+    Fixture f;
+
+    setup(&f);
+    index = get_index(&f, &error_abort);
+    g_assert_false(index->clean);
+    index->clean = true;
+    put_back(&f, index);
+    back = get_index(&f, &error_abort);
+    g_assert_true(back->clean);
+    g_assert_false(back->has_unknown);
+    teardown(&f);
+
+    setup_as(&f, START, &(ImageIndexOptions) { .extra = 9 });
+    expect_refused(&f, "longer than its fields");
+    teardown(&f);
+}
+
 /* A build that cannot compute checksums reads and ignores them. */
 static void test_wrong_sums(void)
 {
@@ -218,7 +239,7 @@ static void test_without(void)
 
 static void test_unknown(void)
 {
-    static const uint32_t types[] = { 5, 7, 9, 1000, UINT32_MAX };
+    static const uint32_t types[] = { 5, 7, 10, 1000, UINT32_MAX };
 
     for (size_t i = 0; i < ARRAY_SIZE(types) * 2; i++) {
         ImageIndexOptions o = {
@@ -475,6 +496,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/index/good", test_good);
     g_test_add_func("/fixed-ram/index/file-goes-on", test_file_goes_on);
     g_test_add_func("/fixed-ram/index/encode", test_encode);
+    g_test_add_func("/fixed-ram/index/clean", test_clean);
     g_test_add_func("/fixed-ram/index/strings", test_strings);
     g_test_add_func("/fixed-ram/index/wrong-sums", test_wrong_sums);
     g_test_add_func("/fixed-ram/index/without", test_without);
