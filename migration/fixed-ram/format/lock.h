@@ -39,6 +39,13 @@ bool fixed_ram_lock_shared(int fd, uint64_t start, const char *name,
                            Error **errp);
 
 /**
+ * fixed_ram_lock_works(): does a loader's lock that was taken keep savers out?
+ *
+ * False on file systems that have no locks.
+ */
+bool fixed_ram_lock_works(int fd, uint64_t start);
+
+/**
  * fixed_ram_lock_exclusive(): the caller is going to write @fd from @start on
  *
  * Fails if the file is being written or loaded.  Otherwise it is like

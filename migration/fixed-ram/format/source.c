@@ -134,6 +134,18 @@ static bool file_is_file(const FixedRamSource *source, int fd)
                                fd);
 }
 
+static int file_map_fd(const FixedRamSource *source)
+{
+    return container_of(source, FileSource, parent)->fd;
+}
+
+static bool file_locked(const FixedRamSource *source)
+{
+    const FileSource *file = container_of(source, FileSource, parent);
+
+    return file->locked && fixed_ram_lock_works(file->fd, file->start);
+}
+
 static bool file_changing(FixedRamSource *source)
 {
     FileSource *file = container_of(source, FileSource, parent);
@@ -194,6 +206,8 @@ static const FixedRamSourceOps file_ops = {
     .changing = file_changing,
     .measure = file_measure,
     .is_file = file_is_file,
+    .map_fd = file_map_fd,
+    .locked = file_locked,
     .close = file_close,
 };
 
@@ -372,6 +386,16 @@ uint64_t fixed_ram_source_measure(FixedRamSource *source)
 bool fixed_ram_source_is_file(const FixedRamSource *source, int fd)
 {
     return source->ops->is_file && source->ops->is_file(source, fd);
+}
+
+int fixed_ram_source_map_fd(const FixedRamSource *source)
+{
+    return source->ops->map_fd ? source->ops->map_fd(source) : -1;
+}
+
+bool fixed_ram_source_locked(const FixedRamSource *source)
+{
+    return source->ops->locked && source->ops->locked(source);
 }
 
 /* @ret: what the source's function returned.  False: an error is set. */

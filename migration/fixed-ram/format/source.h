@@ -40,6 +40,10 @@ typedef struct FixedRamSourceOps {
     uint64_t (*measure)(FixedRamSource *source);
     /* See fixed_ram_source_is_file(); if missing, the source is no file. */
     bool (*is_file)(const FixedRamSource *source, int fd);
+    /* See fixed_ram_source_map_fd(); if missing, it cannot be mapped. */
+    int (*map_fd)(const FixedRamSource *source);
+    /* See fixed_ram_source_locked(); if missing, there is no lock. */
+    bool (*locked)(const FixedRamSource *source);
     /*
      * Release locks and descriptors and free @source itself.  The name is
      * freed by the caller.
@@ -157,6 +161,20 @@ uint64_t fixed_ram_source_measure(FixedRamSource *source);
  * The source's name may mean another file by now.
  */
 bool fixed_ram_source_is_file(const FixedRamSource *source, int fd);
+
+/**
+ * fixed_ram_source_map_fd(): a descriptor by which the source can be mapped
+ *
+ * It remains the source's.  Returns -1 if the source is not one file.
+ */
+int fixed_ram_source_map_fd(const FixedRamSource *source);
+
+/**
+ * fixed_ram_source_locked(): is the file locked against savers?
+ *
+ * Not on file systems that have no locks.
+ */
+bool fixed_ram_source_locked(const FixedRamSource *source);
 
 /**
  * fixed_ram_source_read(): read metadata, all of it, or fail

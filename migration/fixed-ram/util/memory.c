@@ -81,3 +81,8 @@ bool fixed_ram_memory_populate(void *addr, size_t length, bool write,
                      write ? "write to" : "read", length);
     return false;
 }
+
+void fixed_ram_memory_warm(void *addr, size_t length)
+{
+    populate(addr, length, false);
+}

@@ -26,4 +26,12 @@
 bool fixed_ram_memory_populate(void *addr, size_t length, bool write,
                                Error **errp);
 
+/**
+ * fixed_ram_memory_warm(): have pages entered into the page table, if possible
+ *
+ * For loads, before they happen.  Touches nothing, so any address will do, and
+ * failures have no effect.  Any thread.
+ */
+void fixed_ram_memory_warm(void *addr, size_t length);
+
 #endif

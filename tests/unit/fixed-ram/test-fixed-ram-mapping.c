@@ -1,0 +1,370 @@
+/*
+ * fixed-ram: unit tests of memory that is a mapping of the snapshot
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/bitmap.h"
+#include "qemu/cutils.h"
+#include "qemu/units.h"
+#include "blocks.h"
+#include "migration/fixed-ram/engine/mapping.h"
+
+#define PAGES           2048ULL         /* of the block; four extents */
+#define LENGTH          (PAGES * PAGE)
+#define PAGES_OFFSET    (3 * PAGE)      /* of the block in the file */
+#define OLD             0xee            /* bytes in the place of zero pages */
+#define MANY            1000            /* more covers than a test needs */
+
+typedef struct Fixture {
+    int fd;
+    FixedRamSource *source;     /* of the same file */
+    FixedRamMap *map;
+    FixedRamBlock *block;
+    uint8_t *host;              /* the guest's memory, at first anonymous */
+    FixedRamMapping *mapping;
+} Fixture;
+
+static uint8_t content_of(uint64_t page)
+{
+    return 1 + page % 199;
+}
+
+static void write_page(const Fixture *f, uint64_t page, uint8_t value)
+{
+    uint8_t bytes[PAGE];
+
+    memset(bytes, value, PAGE);
+    g_assert_cmpint(pwrite(f->fd, bytes, PAGE, PAGES_OFFSET + page * PAGE), ==,
+                    PAGE);
+}
+
+/* Every page with data is in the file; @old: the others have old bytes. */
+static void write_file(const Fixture *f, bool old)
+{
+    g_assert_cmpint(ftruncate(f->fd, PAGES_OFFSET + LENGTH), ==, 0);
+    for (uint64_t page = 0; page < PAGES; page++) {
+        if (test_bit(page, f->block->data)) {
+            write_page(f, page, content_of(page));
+        } else if (old) {
+            write_page(f, page, OLD);
+        }
+    }
+}
+
+static void *new_memory(void)
+{
+    void *host = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    g_assert_true(host != MAP_FAILED);
+    memset(host, 0x55, LENGTH);
+    return host;
+}
+
+/* @holds: has this page data? */
+static void setup(Fixture *f, bool (*holds)(uint64_t page), bool old)
+{
+    g_autofree char *path = NULL;
+
+    *f = (Fixture) { };
+    f->fd = g_file_open_tmp("fixed-ram-mapping-XXXXXX", &path, NULL);
+    g_assert_cmpint(f->fd, >=, 0);
+    f->map = fixed_ram_map_new();
+    f->block = block_new("ram", PAGES, PAGE);
+    f->block->pages_offset = PAGES_OFFSET;
+    for (uint64_t page = 0; page < PAGES; page++) {
+        if (holds(page)) {
+            set_bit(page, f->block->data);
+        }
+    }
+    fixed_ram_map_add(f->map, f->block);
+    write_file(f, old);
+    f->source = fixed_ram_source_open_file(path, 0, ON_OFF_AUTO_OFF,
+                                           &error_abort);
+    unlink(path);
+    f->host = new_memory();
+}
+
+static void teardown(Fixture *f)
+{
+    fixed_ram_mapping_free(f->mapping);
+    munmap(f->host, LENGTH);
+    fixed_ram_source_unref(f->source);
+    close(f->fd);
+    fixed_ram_map_free(f->map);
+}
+
+static void map_memory(Fixture *f, bool clean, size_t limit)
+{
+    static const FixedRamMappingAdvice advice = { .dump = true, .merge = true };
+
+    f->mapping = fixed_ram_mapping_new(f->map, f->source, clean, limit,
+                                       &error_abort);
+    g_assert_true(fixed_ram_mapping_apply(f->mapping, 0, f->host, false,
+                                          &advice, &error_abort));
+}
+
+static void expect_refused(const Fixture *f, bool clean, size_t limit,
+                           const char *words)
+{
+    g_autoptr(FixedRamMapping) mapping = NULL;
+    Error *err = NULL;
+
+    mapping = fixed_ram_mapping_new(f->map, f->source, clean, limit, &err);
+    g_assert_null(mapping);
+    g_assert_nonnull(strstr(error_get_pretty(err), words));
+    error_free(err);
+}
+
+static bool page_is(const uint8_t *page, uint8_t value)
+{
+    return page[0] == value && !memcmp(page, page + 1, PAGE - 1);
+}
+
+static void check_memory(const Fixture *f, const uint8_t *host)
+{
+    for (uint64_t page = 0; page < PAGES; page++) {
+        uint8_t value = test_bit(page, f->block->data) ? content_of(page) : 0;
+
+        g_assert_true(page_is(host + page * PAGE, value));
+    }
+}
+
+static char *file_sum(const Fixture *f)
+{
+    g_autofree uint8_t *bytes = g_malloc(PAGES_OFFSET + LENGTH);
+
+    g_assert_cmpint(pread(f->fd, bytes, PAGES_OFFSET + LENGTH, 0), ==,
+                    PAGES_OFFSET + LENGTH);
+    return g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes,
+                                       PAGES_OFFSET + LENGTH);
+}
+
+static bool every_third(uint64_t page)
+{
+    return page % 3 == 1;
+}
+
+static bool all(uint64_t page)
+{
+    return true;
+}
+
+static bool none(uint64_t page)
+{
+    return false;
+}
+
+/* The second and third extent are zero. */
+static bool ends(uint64_t page)
+{
+    return page < PAGES / 4 || page >= PAGES * 3 / 4;
+}
+
+/*
+ * What the memory holds
+ */
+
+static void check_content(bool (*holds)(uint64_t page), bool old)
+{
+    Fixture f;
+
+    setup(&f, holds, old);
+    map_memory(&f, !old, MANY);
+    check_memory(&f, f.host);
+    teardown(&f);
+}
+
+static void test_content(void)
+{
+    for (int old = 0; old <= 1; old++) {
+        check_content(every_third, old);
+        check_content(all, old);
+        check_content(none, old);
+        check_content(ends, old);
+    }
+}
+
+/* Long zero runs are anonymous, so whatever the file has there is not seen. */
+static void test_long_runs(void)
+{
+    Fixture f;
+
+    setup(&f, ends, true);
+    map_memory(&f, true, 1);
+    check_memory(&f, f.host);
+    teardown(&f);
+}
+
+static void test_writes(void)
+{
+    g_autofree char *before = NULL, *after = NULL;
+    uint8_t *twin;
+    Fixture f;
+
+    setup(&f, every_third, true);
+    before = file_sum(&f);
+    twin = f.host;
+    map_memory(&f, false, MANY);
+    fixed_ram_mapping_free(f.mapping);
+    f.host = new_memory();
+    map_memory(&f, false, MANY);
+    memset(f.host, 0xaa, LENGTH);
+    check_memory(&f, twin);
+    after = file_sum(&f);
+    g_assert_cmpstr(before, ==, after);
+    for (uint64_t page = 0; page < PAGES; page++) {
+        g_assert_true(page_is(f.host + page * PAGE, 0xaa));
+    }
+    munmap(twin, LENGTH);
+    teardown(&f);
+}
+
+/*
+ * What is refused
+ */
+
+static void test_limit(void)
+{
+    Fixture f;
+
+    setup(&f, every_third, true);
+    expect_refused(&f, false, PAGES / 3 - 1, "'qemu-snapshot convert'");
+    map_memory(&f, false, PAGES / 3 + 1);
+    teardown(&f);
+
+    /* Clean, or with holes, nothing needs a cover. */
+    setup(&f, every_third, false);
+    map_memory(&f, true, 0);
+    check_memory(&f, f.host);
+    fixed_ram_mapping_free(f.mapping);
+    map_memory(&f, false, 0);
+    check_memory(&f, f.host);
+    teardown(&f);
+
+    /* Nor are covers of long runs needed. */
+    setup(&f, ends, false);
+    map_memory(&f, true, 0);
+    check_memory(&f, f.host);
+    teardown(&f);
+}
+
+static void test_places(void)
+{
+    Fixture f;
+
+    setup(&f, all, false);
+    f.block->pages_offset += 512;
+    expect_refused(&f, true, MANY, "cannot map by its pages");
+    f.block->pages_offset -= 512;
+    f.block->page_size = 1024;
+    expect_refused(&f, true, MANY, "cannot map by its pages");
+    f.block->page_size = PAGE;
+    teardown(&f);
+}
+
+/*
+ * Memory that the guest gives back
+ */
+
+static void check_discard(Fixture *f, uint64_t page, uint64_t pages)
+{
+    uint8_t *at = f->host + page * PAGE;
+
+    at[0] ^= 0xff;
+    g_assert_true(fixed_ram_mapping_has(f->mapping, at, PAGE));
+    g_assert_cmpint(fixed_ram_mapping_discard(f->mapping, at, pages * PAGE),
+                    ==, 0);
+    g_assert_true(buffer_is_zero(at, pages * PAGE));
+    g_assert_true(page_is(at - PAGE, content_of(page - 1)));
+    g_assert_true(page_is(at + pages * PAGE, content_of(page + pages)));
+    at[0] = 7;
+    g_assert_cmpint(at[0], ==, 7);
+}
+
+static void test_discard(void)
+{
+    g_autofree char *before = NULL, *after = NULL;
+    Fixture f;
+
+    setup(&f, all, false);
+    before = file_sum(&f);
+    map_memory(&f, true, MANY);
+    check_discard(&f, 5, 1);
+    check_discard(&f, 5, 1);
+    check_discard(&f, 600, 700);
+    after = file_sum(&f);
+    g_assert_cmpstr(before, ==, after);
+    teardown(&f);
+}
+
+/* Split a mapping until the kernel allows no more; returns it. */
+static void *exhaust_mappings(size_t size)
+{
+    uint8_t *all_of_it = mmap(NULL, size, PROT_NONE, MAP_PRIVATE |
+                              MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    g_assert_true(all_of_it != MAP_FAILED);
+    for (size_t at = PAGE; at < size; at += 2 * PAGE) {
+        if (mprotect(all_of_it + at, PAGE, PROT_READ)) {
+            g_assert_cmpint(errno, ==, ENOMEM);
+            return all_of_it;
+        }
+    }
+    munmap(all_of_it, size);
+    return NULL;
+}
+
+static void test_discard_limit(void)
+{
+    size_t size = fixed_ram_mapping_limit() * 8 * PAGE;
+    void *many;
+    Fixture f;
+
+    if (size > 8 * GiB) {
+        g_test_skip("this host allows too many mappings to use them all");
+        return;
+    }
+    setup(&f, all, false);
+    map_memory(&f, true, MANY);
+    many = exhaust_mappings(size);
+    if (!many) {
+        g_test_skip("the number of mappings has no limit here");
+    } else {
+        check_discard(&f, 5, 1);
+        check_discard(&f, 600, 700);
+        munmap(many, size);
+    }
+    teardown(&f);
+}
+
+/* A block that is unplugged leaves its addresses to other memory. */
+static void test_forget(void)
+{
+    Fixture f;
+
+    setup(&f, all, false);
+    map_memory(&f, true, MANY);
+    g_assert_true(fixed_ram_mapping_has(f.mapping, f.host + LENGTH - 1, 1));
+    g_assert_false(fixed_ram_mapping_has(f.mapping, f.host + LENGTH, 1));
+    fixed_ram_mapping_forget(f.mapping, f.host);
+    g_assert_false(fixed_ram_mapping_has(f.mapping, f.host, LENGTH));
+    teardown(&f);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/fixed-ram/mapping/content", test_content);
+    g_test_add_func("/fixed-ram/mapping/long-runs", test_long_runs);
+    g_test_add_func("/fixed-ram/mapping/writes", test_writes);
+    g_test_add_func("/fixed-ram/mapping/limit", test_limit);
+    g_test_add_func("/fixed-ram/mapping/places", test_places);
+    g_test_add_func("/fixed-ram/mapping/discard", test_discard);
+    g_test_add_func("/fixed-ram/mapping/discard-limit", test_discard_limit);
+    g_test_add_func("/fixed-ram/mapping/forget", test_forget);
+    return g_test_run();
+}
