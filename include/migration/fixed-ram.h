@@ -280,6 +280,16 @@ bool fixed_ram_incoming_running(void);
  */
 bool fixed_ram_incoming_switchover(void);
 
+/**
+ * fixed_ram_discard(): discard guest memory that is a mapping of a snapshot
+ *
+ * @host, @length: whole pages of one RAM block
+ * @ret: set to 0 or a negative errno
+ *
+ * Returns false, and does nothing, if the memory is no such mapping.
+ */
+bool fixed_ram_discard(void *host, size_t length, int *ret);
+
 /** fixed_ram_incoming_end(): end the load, before the incoming state goes. */
 void fixed_ram_incoming_end(void);
 

@@ -60,6 +60,7 @@ void fixed_ram_incoming_free(FixedRamIncoming *in)
     fixed_ram_map_free(in->map);
     fixed_ram_sumtable_unref(in->sums);
     fixed_ram_working_set_free(in->set);
+    fixed_ram_mapping_free(in->mapping);
     if (in->stream) {
         qemu_fclose(in->stream);
     }

@@ -10,6 +10,7 @@
 #include "block/aio.h"
 #include "qemu/coroutine.h"
 #include "../migration.h"
+#include "mapped.h"
 #include "recorder.h"
 #include "watchdog.h"
 #include "format/snapshot.h"
@@ -30,6 +31,7 @@ typedef struct FixedRamIncoming {
      * map has rules of its own, see engine/map.h.
      */
     bool on_demand;
+    bool mapped;                /* RAM becomes a mapping: there is no engine */
     char *name;                 /* the file's path */
     FixedRamMap *map;
     FixedRamSumTable *sums;     /* NULL: pages are not verified */
@@ -53,6 +55,8 @@ typedef struct FixedRamIncoming {
     unsigned recovery;          /* number of the last recovery that began */
 
     /* Main thread only, under the BQL. */
+    FixedRamMapping *mapping;   /* the plan, until RAM is mapped; or NULL */
+    bool ram_mapped;            /* RAM is mapped */
     FixedRamWatchdog *watchdog; /* from pre-flight to the end; or NULL */
     FixedRamRecorder *recorder; /* while there is an engine that records */
     QEMUFile *stream;           /* until the incoming migration takes it */

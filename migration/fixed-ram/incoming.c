@@ -13,7 +13,8 @@
  * RUNNING    the guest runs, or waits for cont; postcopy-active
  * END        every page is there: completed
  *
- * An eager load goes the same way up to "wait", and then ends.
+ * An eager load goes the same way up to "wait", and then ends.  A load that
+ * maps the snapshot has no engine: "headers" maps it, and nothing is missing.
  *
  * When the engine has to stall one of its threads pauses the load and schedules
  * update_bh().  Threads of the engine call the engine_*() callbacks.  All else
@@ -235,6 +236,19 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
     return true;
 }
 
+/* The blocks become mappings of the file, and everything is there. */
+static bool incoming_map(FixedRamIncoming *in, Error **errp)
+{
+    if (!fixed_ram_ramblocks_resize(in->snapshot->ram, errp)) {
+        return false;
+    }
+    fixed_ram_ramblocks_attach(in->map);
+    in->ram_mapped = fixed_ram_mapped_map(in->snapshot, in->map,
+                                          g_steal_pointer(&in->mapping),
+                                          g_steal_pointer(&in->set), errp);
+    return in->ram_mapped;
+}
+
 static void update_bh(void *opaque);
 
 int fixed_ram_incoming_ramblocks(QEMUFile *f)
@@ -242,12 +256,13 @@ int fixed_ram_incoming_ramblocks(QEMUFile *f)
     FixedRamIncoming *in = fixed_ram_incoming_current();
     Error *err = NULL;
 
-    if (in->load) {
+    if (in->load || in->ram_mapped) {
         error_setg(&err, "snapshot '%s': the stream has a second list of RAM "
                    "blocks", in->name);
     } else {
         in->update_bh = aio_bh_new(qemu_get_aio_context(), update_bh, in);
-        if (incoming_start_engine(in, &err)) {
+        if (in->mapped ? incoming_map(in, &err)
+                       : incoming_start_engine(in, &err)) {
             qemu_set_offset(f, in->snapshot->ram->ram_end, SEEK_SET);
             return 0;
         }
@@ -371,7 +386,7 @@ bool fixed_ram_incoming_loaded(int *ret)
     if (!in) {
         return false;
     }
-    if (*ret >= 0 && !in->load) {
+    if (*ret >= 0 && !in->load && !in->ram_mapped) {
         /* The stream had no RAM section. */
         *ret = -EINVAL;
     }
@@ -461,16 +476,20 @@ void fixed_ram_incoming_shutdown(void)
 }
 
 static void take_figures(const FixedRamIncoming *in,
-                             FixedRamFigures *figures)
+                         FixedRamFigures *figures)
 {
     figures->valid = true;
     figures->on_demand = in->on_demand;
-    figures->verified = in->sums;
+    figures->mapped = in->mapped;
+    figures->verified = in->mapped ? fixed_ram_mapped_verified(in->snapshot)
+                                   : in->sums != NULL;
     figures->total = in->map->total;
     figures->wanted = in->map->wanted;
-    figures->left = fixed_ram_map_left(in->map);
+    figures->left = in->mapped ? 0 : fixed_ram_map_left(in->map);
     figures->time_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) - in->start_ms;
-    figures->stats = *fixed_ram_load_stats(in->load);
+    if (in->load) {
+        figures->stats = *fixed_ram_load_stats(in->load);
+    }
     figures->has_set = in->set;
     if (in->set) {
         figures->set_kind = in->set->kind;
@@ -482,7 +501,7 @@ void fixed_ram_incoming_figures(FixedRamFigures *figures)
 {
     const FixedRamIncoming *in = fixed_ram_incoming_current();
 
-    if (in && in->load) {
+    if (in && (in->load || in->ram_mapped)) {
         take_figures(in, figures);
     } else {
         *figures = last_figures;
@@ -528,6 +547,9 @@ void fixed_ram_incoming_end(void)
         return;
     }
     fixed_ram_incoming_set(NULL);
+    if (in->ram_mapped) {
+        take_figures(in, &last_figures);
+    }
     if (in->load) {
         incoming_end_load(in);
         if (last_figures.stats.lost_bytes) {

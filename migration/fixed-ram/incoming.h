@@ -15,7 +15,8 @@
 typedef struct FixedRamFigures {
     bool valid;                 /* there is a load, or there was one */
     bool on_demand;
-    bool verified;              /* pages are checked by their checksums */
+    bool mapped;                /* RAM is a mapping of the file */
+    bool verified;              /* each page is checked when it is read */
     uint64_t total;             /* bytes of RAM */
     uint64_t wanted;            /* bytes of units that hold data */
     uint64_t left;              /* bytes of these that are still missing */

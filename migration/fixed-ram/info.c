@@ -47,6 +47,7 @@ static FixedRamStats *stats_info(const FixedRamFigures *figures)
     FixedRamStats *info = g_new0(FixedRamStats, 1);
 
     info->on_demand = figures->on_demand;
+    info->mapped = figures->mapped;
     info->verified = figures->verified;
     info->faults = stats->faults;
     info->fault_bytes = stats->fault_bytes;
@@ -69,8 +70,9 @@ static MigrationStats *ram_info(const FixedRamFigures *figures)
     ram->page_size = qemu_target_page_size();
     ram->total = figures->total;
     ram->remaining = figures->left;
-    ram->transferred = figures->wanted - figures->left -
-                       figures->stats.lost_bytes;
+    /* Of a mapping the kernel reads what is needed, and does not tell. */
+    ram->transferred = figures->mapped ? 0 : figures->wanted - figures->left -
+                                             figures->stats.lost_bytes;
     ram->normal_bytes = ram->transferred;
     ram->normal = ram->normal_bytes / ram->page_size;
     ram->duplicate = (figures->total - figures->wanted) / ram->page_size;
@@ -152,6 +154,7 @@ void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info)
         monitor_printf(mon, "fixed-ram paused: %s\n", info->error_desc);
     }
     monitor_printf(mon, "fixed-ram load: %s\n",
+                   stats->mapped ? "mapped" :
                    stats->on_demand ? "on demand" : "eager");
     monitor_printf(mon, "fixed-ram verified by checksums: %s\n",
                    stats->verified ? "yes" : "no");

@@ -19,6 +19,7 @@
 #include "../options.h"
 #include "../qemu-file.h"
 #include "../ram.h"
+#include "mapped.h"
 #include "save/bulk.h"
 #include "outgoing-bulk.h"
 #include "trace.h"
@@ -91,8 +92,12 @@ static int take_block(RAMBlock *rb, void *opaque)
 {
     SaveBulk *s = opaque;
     uint64_t pages = qemu_ram_get_used_length(rb) / s->config.page_size;
-    /* The kernel cannot tell about memory that QEMU did not map. */
-    bool ours = !(rb->flags & RAM_PREALLOC);
+    /*
+     * The kernel cannot tell about memory that QEMU did not map.  And in a
+     * mapping of a snapshot, a page that is not populated is the file's.
+     */
+    bool ours = !(rb->flags & RAM_PREALLOC) &&
+                !fixed_ram_mapped_has(rb->host, qemu_ram_get_used_length(rb));
     FixedRamBulkBlock block = {
         .name = rb->idstr,
         .mem = {

@@ -68,12 +68,15 @@ static bool incoming_verify_stream(const FixedRamIncoming *in, Error **errp)
            fixed_ram_index_verify_stream(s->index, s->source, errp);
 }
 
-/* Verify pages if the user wants that and the snapshot has checksums. */
+/*
+ * Verify pages if the user wants that and the snapshot has checksums.  The
+ * kernel reads those of a mapping.
+ */
 static void incoming_verify(FixedRamIncoming *in)
 {
     const FixedRamSnapshot *s = in->snapshot;
 
-    if (!s->index || !in->ms->parameters.fixed_ram_verify) {
+    if (!s->index || !in->ms->parameters.fixed_ram_verify || in->mapped) {
         return;
     }
     in->sums = fixed_ram_sumtable_new(s->index);
@@ -114,7 +117,7 @@ static void incoming_read_set(FixedRamIncoming *in)
     const FixedRamIndex *index = in->snapshot->index;
     Error *err = NULL;
 
-    if (!index || !in->on_demand || in->record.seconds ||
+    if (!index || !(in->on_demand || in->mapped) || in->record.seconds ||
         !fixed_ram_settings_working_set()) {
         return;
     }
@@ -165,6 +168,16 @@ static bool check_machine(const FixedRamSnapshot *s, Error **errp)
            fixed_ram_ramblocks_match(s->ram, s->source->name, errp);
 }
 
+static bool incoming_plan(FixedRamIncoming *in, Error **errp)
+{
+    if (in->mapped) {
+        in->mapping = fixed_ram_mapped_plan(in->snapshot, in->map, errp);
+        return in->mapping;
+    }
+    return in->on_demand ||
+           fixed_ram_ramblocks_check_room(in->map, in->name, errp);
+}
+
 /*
  * The snapshot must fit this machine before bitmaps and the devices' state are
  * read: only then do blocks, and so bitmaps, have lengths that make sense.
@@ -181,9 +194,7 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
     }
     in->map = fixed_ram_ramblocks_map(in->snapshot->ram, in->snapshot->source,
                                       in->on_demand, errp);
-    if (!in->map ||
-        (!in->on_demand &&
-         !fixed_ram_ramblocks_check_room(in->map, in->name, errp))) {
+    if (!in->map || !incoming_plan(in, errp)) {
         return false;
     }
     incoming_verify(in);
@@ -231,12 +242,16 @@ static bool check_ignore_shared(Error **errp)
     return true;
 }
 
-static bool incoming_check_on_demand(const FixedRamIncoming *in, Error **errp)
+static bool incoming_check_mode(const FixedRamIncoming *in, Error **errp)
 {
     ERRP_GUARD();
 
     if (in->on_demand && !check_on_demand(errp)) {
         error_prepend(errp, "Loading on demand is not possible: ");
+        return false;
+    }
+    if (in->mapped && !fixed_ram_mapped_check(errp)) {
+        error_prepend(errp, "RAM cannot be a mapping of the snapshot: ");
         return false;
     }
     return true;
@@ -246,13 +261,14 @@ FixedRamIncoming *fixed_ram_preflight_open(const FileMigrationArgs *args,
                                            Error **errp)
 {
     FixedRamIncoming *in = g_new0(FixedRamIncoming, 1);
+    FixedRamLoadMode mode = fixed_ram_settings_mode_now();
     bool ok;
 
     in->watchdog = fixed_ram_watchdog_new();
     in->ms = migrate_get_current();
     object_ref(OBJECT(in->ms));
-    in->on_demand = fixed_ram_settings_mode_now() ==
-                    FIXED_RAM_LOAD_MODE_ON_DEMAND;
+    in->on_demand = mode == FIXED_RAM_LOAD_MODE_ON_DEMAND;
+    in->mapped = mode == FIXED_RAM_LOAD_MODE_MAPPED;
     in->name = g_strdup(args->filename);
     in->record = (FixedRamRecorderConfig) {
         .seconds = in->ms->parameters.fixed_ram_record,
@@ -260,7 +276,7 @@ FixedRamIncoming *fixed_ram_preflight_open(const FileMigrationArgs *args,
         .start = args->offset,
     };
 
-    ok = check_ignore_shared(errp) && incoming_check_on_demand(in, errp) &&
+    ok = check_ignore_shared(errp) && incoming_check_mode(in, errp) &&
          incoming_open(in, args, errp);
     if (!ok) {
         fixed_ram_ramblocks_relock();

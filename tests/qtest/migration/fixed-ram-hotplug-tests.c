@@ -122,6 +122,39 @@ static void test_memory(void)
     frt_end(&args);
 }
 
+/* RAM is a mapping of the snapshot; new memory is not, at any address. */
+static void test_memory_mapped(void)
+{
+    FixedRamTest args = {
+        .start.memory_backend = SLOTS,
+        .start.opts_source = DIMM("1") DIMM("2"),
+        .start.opts_target = DIMM("1") DIMM("2"),
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+    };
+    uint64_t addr;
+
+    if (!frt_start(&args)) {
+        return;
+    }
+    frt_fill(&args);
+    for (unsigned n = 1; n <= 2; n++) {
+        qtest_memset(args.from, dimm_address(args.from, n), 0xa0 + n,
+                     DIMM_BYTES);
+    }
+    frt_save(&args);
+    frt_load(&args);
+    addr = dimm_address(args.to, 2);
+    unplug_dimm(args.to, 1);
+    plug_dimm(args.to, 1);
+    plug_dimm(args.to, 4);
+    g_assert_cmphex(qtest_readb(args.to, addr), ==, 0xa2);
+    g_assert_cmphex(qtest_readb(args.to, addr + DIMM_BYTES - 1), ==, 0xa2);
+    unplug_dimm(args.to, 2);
+    frt_end(&args);
+}
+
 /*
  * PCI devices, whose ROMs are in the snapshot
  */
@@ -328,6 +361,7 @@ static void test_fail(void)
 
 static const FixedRamCase cases[] = {
     { "memory", test_memory },
+    { "memory-mapped", test_memory_mapped },
     { "pci", test_pci },
     { "cpu", test_cpu },
     { "fail", test_fail },

@@ -199,6 +199,7 @@ void frt_add_hotplug_tests(const MigrationTestEnv *env);
 void frt_add_virtio_tests(const MigrationTestEnv *env);
 void frt_add_vhost_tests(const MigrationTestEnv *env);
 void frt_add_load_mode_tests(const MigrationTestEnv *env);
+void frt_add_mapped_tests(const MigrationTestEnv *env);
 void frt_add_lock_tests(const MigrationTestEnv *env);
 void frt_add_read_error_tests(const MigrationTestEnv *env);
 void frt_add_read_error_early_tests(const MigrationTestEnv *env);

@@ -97,6 +97,41 @@ static void test_balloon(void)
 }
 
 /*
+ * RAM that is a mapping of the snapshot: a page that was given back must not
+ * show the snapshot's content again.
+ */
+static void test_balloon_mapped(void)
+{
+    FixedRamTest args = {
+        .start.opts_source = BALLOON,
+        .start.opts_target = BALLOON,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+    };
+    FixedRamDriver d;
+
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    frt_load(&args);
+    g_assert_false(page_is_zero(args.to, INFLATED));
+    g_assert_false(page_is_zero(args.to, REPORTED));
+    frt_driver_start(&d, args.to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+    balloon_pfn(&d, INFLATE, INFLATED);
+    balloon_report(&d, REPORTED);
+    g_assert_true(page_is_zero(args.to, INFLATED));
+    g_assert_true(page_is_zero(args.to, REPORTED));
+    g_assert_false(page_is_zero(args.to, INFLATED + SNAPSHOT_PAGE_SIZE));
+    g_assert_false(page_is_zero(args.to, REPORTED - SNAPSHOT_PAGE_SIZE));
+    balloon_pfn(&d, DEFLATE, INFLATED);
+    qtest_writel(args.to, INFLATED, 0x12345678);
+    g_assert_cmphex(qtest_readl(args.to, INFLATED), ==, 0x12345678);
+    frt_driver_end(&d);
+    frt_end(&args);
+}
+
+/*
  * Virtio-mem
  */
 
@@ -222,10 +257,52 @@ static void test_mem_prealloc(void)
     test_mem("on");
 }
 
+/* Neither preallocation nor unplugged memory brings or loses content. */
+static void test_mem_mapped(void)
+{
+    FixedRamTest args = {
+        .start.memory_backend = MEM_MACHINE,
+        .start.opts_source = MEM "on",
+        .start.opts_target = MEM "on",
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+    };
+    uint64_t addr;
+    FixedRamDriver d;
+
+    if (!frt_start(&args)) {
+        return;
+    }
+    frt_fill(&args);
+    mem_start(&d, args.from);
+    addr = mem_addr(&d);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_PLUG, addr, 2, NULL),
+                     ==, VIRTIO_MEM_RESP_ACK);
+    qtest_memset(args.from, addr, 0x5a, MEM_PLUGGED);
+    frt_driver_end(&d);
+    frt_save(&args);
+    frt_load(&args);
+
+    mem_start(&d, args.to);
+    g_assert_cmphex(qtest_readb(args.to, addr), ==, 0x5a);
+    g_assert_cmphex(qtest_readb(args.to, addr + MEM_PLUGGED - 1), ==, 0x5a);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_UNPLUG, addr, 1, NULL),
+                     ==, VIRTIO_MEM_RESP_ACK);
+    g_assert_cmpuint(mem_request(&d, VIRTIO_MEM_REQ_PLUG, addr, 1, NULL),
+                     ==, VIRTIO_MEM_RESP_ACK);
+    g_assert_true(page_is_zero(args.to, addr));
+    g_assert_false(page_is_zero(args.to, addr + MEM_BLOCK));
+    frt_driver_end(&d);
+    frt_end(&args);
+}
+
 static const FixedRamCase cases[] = {
     { "balloon", test_balloon },
+    { "balloon-mapped", test_balloon_mapped },
     { "mem", test_mem_plain },
     { "mem-prealloc", test_mem_prealloc },
+    { "mem-mapped", test_mem_mapped },
 };
 
 void frt_add_virtio_tests(const MigrationTestEnv *env)

@@ -1,0 +1,222 @@
+/*
+ * fixed-ram: guest RAM that is a private mapping of the snapshot
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#include "exec/ramlist.h"
+#include "hw/boards.h"
+#include "migration/fixed-ram.h"
+#include "migration/misc.h"
+#include "qapi/error.h"
+#include "qemu/notify.h"
+#include "qemu/rcu.h"
+#include "system/qtest.h"
+#include "system/system.h"
+#include "system/xen.h"
+#include "../postcopy-ram.h"
+#include "../ram.h"
+#include "engine/warm.h"
+#include "mapped.h"
+#include "trace.h"
+
+/* The kernel verifies each page of such a file; not in all C libraries. */
+#ifndef FS_VERITY_FL
+#define FS_VERITY_FL    0x00100000
+#endif
+
+/* NULL: the guest's RAM is no mapping.  Main thread, under the BQL. */
+static FixedRamMapping *mapping;
+static FixedRamWarm *warm;
+
+/*
+ * Pre-flight
+ */
+
+/* Why @rb cannot be replaced by a private mapping; NULL if it can. */
+static const char *block_obstacle(RAMBlock *rb)
+{
+    if (qemu_ram_is_shared(rb)) {
+        return "is shared with other processes";
+    }
+    if (rb->fd >= 0) {
+        return "is a file already";
+    }
+    if (rb->flags & (RAM_PREALLOC | RAM_PROTECTED | RAM_GUEST_MEMFD)) {
+        return "is memory of a special kind";
+    }
+    if (rb->page_size != qemu_real_host_page_size()) {
+        return "has huge pages, which files do not have";
+    }
+    return NULL;
+}
+
+static bool check_blocks(Error **errp)
+{
+    RAMBlock *rb;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH_MIGRATABLE(rb) {
+        const char *obstacle = block_obstacle(rb);
+
+        if (obstacle) {
+            error_setg(errp, "RAM block '%s' %s", rb->idstr, obstacle);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool fixed_ram_mapped_check(Error **errp)
+{
+    if (should_mlock(mlock_state)) {
+        error_setg(errp, "the guest's memory is to be locked (mem-lock), which "
+                   "would read all of the snapshot and copy it");
+        return false;
+    }
+    if (xen_enabled()) {
+        error_setg(errp, "Xen provides the guest's RAM");
+        return false;
+    }
+    if (postcopy_has_notifiers()) {
+        error_setg(errp, "a vhost-user device has the guest's RAM mapped in "
+                   "another process");
+        return false;
+    }
+    if (ram_block_discard_is_disabled()) {
+        error_setg(errp, "a device keeps the guest's RAM pinned (VFIO, for "
+                   "example)");
+        return false;
+    }
+    return check_blocks(errp);
+}
+
+FixedRamMapping *fixed_ram_mapped_plan(const FixedRamSnapshot *s,
+                                       const FixedRamMap *map, Error **errp)
+{
+    if (!fixed_ram_source_locked(s->source)) {
+        error_setg(errp, "snapshot '%s' cannot be mapped: its file system has "
+                   "no locks, so it could change while the guest uses it",
+                   s->source->name);
+        return NULL;
+    }
+    return fixed_ram_mapping_new(map, s->source, s->index && s->index->clean,
+                                 fixed_ram_mapping_limit(), errp);
+}
+
+bool fixed_ram_mapped_verified(const FixedRamSnapshot *s)
+{
+    int flags = 0;
+
+    return !ioctl(fixed_ram_source_map_fd(s->source), FS_IOC_GETFLAGS,
+                  &flags) && flags & FS_VERITY_FL;
+}
+
+/*
+ * The mapping
+ */
+
+static void block_removed(RAMBlockNotifier *n, void *host, size_t size,
+                          size_t max_size)
+{
+    if (mapping) {
+        fixed_ram_mapping_forget(mapping, host);
+    }
+}
+
+/* Descriptors of an fdset would keep the lock in another process. */
+static void unlock_at_exit(Notifier *n, void *data)
+{
+    fixed_ram_warm_stop(g_steal_pointer(&warm));
+    fixed_ram_mapping_free(g_steal_pointer(&mapping));
+}
+
+static void watch_blocks_and_exit(void)
+{
+    static RAMBlockNotifier blocks = { .ram_block_removed = block_removed };
+    static Notifier exit = { .notify = unlock_at_exit };
+
+    ram_block_notifier_add(&blocks);
+    qemu_add_exit_notifier(&exit);
+}
+
+static bool map_blocks(const FixedRamMap *map, Error **errp)
+{
+    const FixedRamMappingAdvice advice = {
+        .fork = qtest_enabled(),
+        .dump = machine_dump_guest_core(current_machine),
+        .merge = machine_mem_merge(current_machine),
+    };
+
+    RCU_READ_LOCK_GUARD();
+    for (size_t i = 0; i < map->blocks->len; i++) {
+        const FixedRamBlock *block = fixed_ram_map_block(map, i);
+        RAMBlock *rb = qemu_ram_block_by_name(block->name);
+        const char *obstacle = block_obstacle(rb);
+
+        if (obstacle) {
+            error_setg(errp, "RAM block '%s' %s since pre-flight", rb->idstr,
+                       obstacle);
+            return false;
+        }
+        if (!fixed_ram_mapping_apply(mapping, i, block->host,
+                                     !(rb->flags & RAM_NORESERVE), &advice,
+                                     errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static GArray *warm_blocks(const FixedRamMap *map)
+{
+    GArray *blocks = g_array_new(false, false, sizeof(FixedRamWarmBlock));
+
+    for (size_t i = 0; i < map->blocks->len; i++) {
+        const FixedRamBlock *block = fixed_ram_map_block(map, i);
+        FixedRamWarmBlock w = {
+            .host = block->host,
+            .pages_offset = block->pages_offset,
+            .page_size = block->page_size,
+        };
+
+        g_array_append_val(blocks, w);
+    }
+    return blocks;
+}
+
+bool fixed_ram_mapped_map(const FixedRamSnapshot *s, const FixedRamMap *map,
+                          FixedRamMapping *plan, FixedRamWorkingSet *set,
+                          Error **errp)
+{
+    assert(!mapping);
+    mapping = plan;
+    watch_blocks_and_exit();
+    if (!map_blocks(map, errp)) {
+        fixed_ram_working_set_free(set);
+        return false;
+    }
+    if (set) {
+        warm = fixed_ram_warm_start(set, s->source, warm_blocks(map));
+    }
+    return true;
+}
+
+bool fixed_ram_mapped_has(const void *host, size_t length)
+{
+    return mapping && fixed_ram_mapping_has(mapping, host, length);
+}
+
+bool fixed_ram_discard(void *host, size_t length, int *ret)
+{
+    if (!fixed_ram_mapped_has(host, length)) {
+        return false;
+    }
+    *ret = fixed_ram_mapping_discard(mapping, host, length);
+    return true;
+}

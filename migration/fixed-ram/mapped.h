@@ -1,0 +1,57 @@
+/*
+ * fixed-ram: guest RAM that is a private mapping of the snapshot
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef MIGRATION_FIXED_RAM_MAPPED_H
+#define MIGRATION_FIXED_RAM_MAPPED_H
+
+#include "engine/mapping.h"
+#include "format/snapshot.h"
+#include "format/working-set.h"
+
+/*
+ * The load is over when the blocks are mapped; the mapping stays until QEMU
+ * ends, and with it the lock on the file.
+ *
+ * The main thread calls all of this under the BQL.
+ */
+
+/**
+ * fixed_ram_mapped_check(): can all of this machine's RAM be a mapping?
+ *
+ * The error names the block or the device that is in the way.
+ */
+bool fixed_ram_mapped_check(Error **errp);
+
+/**
+ * fixed_ram_mapped_plan(): find out how @s will be mapped
+ *
+ * @map: the blocks, with their bitmaps
+ *
+ * Changes nothing.  Fails if the file could change, or cannot be mapped.  The
+ * caller frees the result.
+ */
+FixedRamMapping *fixed_ram_mapped_plan(const FixedRamSnapshot *s,
+                                       const FixedRamMap *map, Error **errp);
+
+/**
+ * fixed_ram_mapped_map(): replace the guest's RAM by the snapshot
+ *
+ * @s: the file stays open and locked although the caller may free @s
+ * @map: knows where the blocks are
+ * @mapping: the plan; belongs to QEMU from now on
+ * @set: pages that are read ahead; NULL: none.  Taken over, too.
+ */
+bool fixed_ram_mapped_map(const FixedRamSnapshot *s, const FixedRamMap *map,
+                          FixedRamMapping *mapping, FixedRamWorkingSet *set,
+                          Error **errp);
+
+/** fixed_ram_mapped_verified(): does the kernel verify each page it reads? */
+bool fixed_ram_mapped_verified(const FixedRamSnapshot *s);
+
+/** fixed_ram_mapped_has(): is the memory at @host a mapping of a snapshot? */
+bool fixed_ram_mapped_has(const void *host, size_t length);
+
+#endif
