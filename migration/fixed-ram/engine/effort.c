@@ -12,7 +12,7 @@
 
 /* The share of the price at which an effort begins, as a divisor. */
 #define STEADY_SHARE    64
-#define FULL_SHARE      8
+#define FULL_SHARE      5
 /* A guest may wait for so long in any case: people hardly notice it. */
 #define FULL_LEAST_NS   (50 * SCALE_MS)
 /* An effort ends when the rent has fallen to this part of where it began. */

@@ -21,9 +21,9 @@
  *   state                   errors, stalls and notifications
  *   verify ranges collapse
  *   order record            working sets
- *   pace                    uses effort
+ *   pace                    uses effort and depth
  *   marks                   uses map
- *   map uffd effort latency numa   know nothing of the others
+ *   map uffd effort depth latency numa   know nothing of the others
  *
  * load.h and this header only declare: every file from state upwards may
  * include them.  state.c defines those functions of load.h that ask for the

@@ -12,6 +12,7 @@
 #include "remake.h"
 #include "replay.h"
 #include "state.h"
+#include "worker.h"
 
 /*
  * The extent at which a loader goes on looking for faults.  The extent of the
@@ -106,6 +107,7 @@ void *fixed_ram_loader_thread(void *opaque)
             exhausted = false;
             continue;
         }
+        fixed_ram_worker_refill(w);
         fixed_ram_pace_enter(&load->pace, &w->turn);
         all = claims_all(w);
         exhausted = !claim_near(w, all) && !fixed_ram_replay_claim(w, all) &&

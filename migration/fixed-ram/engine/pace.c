@@ -15,6 +15,7 @@
 #define ACTIVE_NS       (1 * SCALE_MS)
 #define RECENT_NS       (20 * SCALE_MS)
 #define ACTIVE_BYTES    (256 * KiB)
+#define STEADY_BYTES    (512 * KiB)
 #define RECENT_BYTES    (1 * MiB)
 /*
  * While faults are active a loader pauses for a quarter of the time that its
@@ -38,13 +39,24 @@ static FaultActivity fault_activity(FixedRamPace *pace)
 {
     int64_t since = get_clock() - qatomic_read(&pace->last_fault);
 
-    if (fixed_ram_pace_effort(pace) == FIXED_RAM_EFFORT_FULL) {
-        return IDLE;
-    }
     if (qatomic_read(&pace->urgent) || since < ACTIVE_NS) {
         return ACTIVE;
     }
     return since < RECENT_NS ? RECENT : IDLE;
+}
+
+/* Have faults been idle for so long that loaders need no turn? */
+static bool all_may_read(FixedRamPace *pace)
+{
+    return fixed_ram_pace_effort(pace) != FIXED_RAM_EFFORT_FULL &&
+           fault_activity(pace) == IDLE;
+}
+
+/* How many loaders may hold the turn?  Called with @lock held. */
+static unsigned readers_locked(FixedRamPace *pace)
+{
+    return pace->meter.effort == FIXED_RAM_EFFORT_FULL ? pace->depth.readers
+                                                       : 1;
 }
 
 void fixed_ram_pace_init(FixedRamPace *pace, bool careful)
@@ -75,6 +87,7 @@ static void update_effort_locked(FixedRamPace *pace, int64_t now,
     if (after != before) {
         trace_fixed_ram_effort(before, after, pace->meter.faults.ns, left);
         qatomic_set(&pace->effort, after);
+        fixed_ram_depth_begin(&pace->depth, now);
     }
 }
 
@@ -104,19 +117,22 @@ void fixed_ram_pace_hurry(FixedRamPace *pace, uintptr_t addr)
 
 void fixed_ram_pace_enter(FixedRamPace *pace, FixedRamTurn *turn)
 {
+    bool all = all_may_read(pace);
+
     *turn = (FixedRamTurn) { };
-    if (fault_activity(pace) == IDLE) {
+    if (all) {
         return;
     }
     QEMU_LOCK_GUARD(&pace->lock);
-    while (pace->taken) {
+    while (!all && pace->taken >= readers_locked(pace)) {
         qemu_cond_wait(&pace->turn_free, &pace->lock);
+        all = all_may_read(pace);
     }
-    if (fault_activity(pace) == IDLE) {
+    turn->held = !all;
+    pace->taken += turn->held;
+    if (all || pace->taken < readers_locked(pace)) {
         /* The next loader need not wait, either. */
         qemu_cond_signal(&pace->turn_free);
-    } else {
-        pace->taken = turn->held = true;
     }
 }
 
@@ -124,19 +140,39 @@ void fixed_ram_pace_leave(FixedRamPace *pace, FixedRamTurn *turn)
 {
     if (turn->held) {
         QEMU_LOCK_GUARD(&pace->lock);
-        pace->taken = turn->held = false;
+        turn->held = false;
+        pace->taken--;
         qemu_cond_signal(&pace->turn_free);
     }
 }
 
 static bool pause_is_over(FixedRamPace *pace)
 {
-    int64_t took = MIN(pace->read_end - pace->read_begin, READ_NS_MAX);
-    int64_t since = get_clock() - pace->read_end;
+    int64_t end = qatomic_read(&pace->read_end);
+    int64_t took = MIN(end - qatomic_read(&pace->read_begin), READ_NS_MAX);
+    int64_t since = get_clock() - end;
 
     return fixed_ram_pace_effort(pace) != FIXED_RAM_EFFORT_POLITE ||
            fault_activity(pace) != ACTIVE || since >= PAUSE_URGENT(took) ||
            (since >= PAUSE(took) && !qatomic_read(&pace->urgent));
+}
+
+/* How much a loader may read at once now. */
+static uint64_t read_size(FixedRamPace *pace)
+{
+    FixedRamEffort effort = fixed_ram_pace_effort(pace);
+
+    if (effort == FIXED_RAM_EFFORT_FULL) {
+        return UINT64_MAX;
+    }
+    switch (fault_activity(pace)) {
+    case ACTIVE:
+        return effort == FIXED_RAM_EFFORT_POLITE ? ACTIVE_BYTES : STEADY_BYTES;
+    case RECENT:
+        return RECENT_BYTES;
+    default:
+        return UINT64_MAX;
+    }
 }
 
 /* Wait until the loader may read, and return how much at once. */
@@ -147,17 +183,8 @@ static uint64_t wait_for_room(FixedRamPace *pace, uintptr_t addr,
            !pause_is_over(pace)) {
         g_usleep(PAUSE_STEP_US);
     }
-    if (qatomic_read(&pace->hurry) - addr < length) {
-        return UINT64_MAX;
-    }
-    switch (fault_activity(pace)) {
-    case ACTIVE:
-        return ACTIVE_BYTES;
-    case RECENT:
-        return RECENT_BYTES;
-    default:
-        return UINT64_MAX;
-    }
+    return qatomic_read(&pace->hurry) - addr < length ? UINT64_MAX
+                                                      : read_size(pace);
 }
 
 uint64_t fixed_ram_pace_begin(FixedRamPace *pace, FixedRamTurn *turn,
@@ -170,7 +197,7 @@ uint64_t fixed_ram_pace_begin(FixedRamPace *pace, FixedRamTurn *turn,
     }
     now = get_clock();
     if (turn->held) {
-        pace->read_begin = now;
+        qatomic_set(&pace->read_begin, now);
     }
     turn->reads = want;
     QEMU_LOCK_GUARD(&pace->lock);
@@ -186,10 +213,13 @@ void fixed_ram_pace_end(FixedRamPace *pace, FixedRamTurn *turn, uint64_t left)
         return;
     }
     if (turn->held) {
-        pace->read_end = now;
+        qatomic_set(&pace->read_end, now);
     }
     QEMU_LOCK_GUARD(&pace->lock);
     fixed_ram_meter_read_end(&pace->meter, now, turn->reads);
+    if (pace->meter.effort == FIXED_RAM_EFFORT_FULL) {
+        fixed_ram_depth_read(&pace->depth, now, turn->reads);
+    }
     update_effort_locked(pace, now, left);
     turn->reads = 0;
 }

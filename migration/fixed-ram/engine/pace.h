@@ -8,6 +8,7 @@
 #define MIGRATION_FIXED_RAM_ENGINE_PACE_H
 
 #include "qemu/thread.h"
+#include "depth.h"
 #include "effort.h"
 
 /*
@@ -22,8 +23,9 @@
  *   idle    long ago: all loaders, an extent in one read
  *
  * Once faults have cost the guest a share of what all the rest would cost,
- * loaders leave out the pauses, and then read as if faults were idle: see
- * effort.h.
+ * loaders leave out the pauses and read more at once, and then an extent in one
+ * read: see effort.h.  As many of them read at once then as the disk needs to
+ * be at full rate, see depth.h.
  *
  * Any thread may call any of these functions.
  */
@@ -33,18 +35,14 @@ typedef struct FixedRamPace {
     int64_t last_fault;         /* get_clock() at the last fault */
     uintptr_t hurry;            /* address of fixed_ram_pace_hurry() */
     FixedRamEffort effort;      /* written under @lock */
-
-    /*
-     * get_clock() at the start and the end of the last read of the loader that
-     * holds the turn.  Only for that loader.
-     */
-    int64_t read_begin;
-    int64_t read_end;
+    int64_t read_begin;         /* get_clock() at the start and the end of */
+    int64_t read_end;           /* the last read of a loader with a turn */
 
     QemuMutex lock;             /* guards what follows */
-    QemuCond turn_free;         /* @taken has become false */
-    bool taken;                 /* a loader holds the turn */
+    QemuCond turn_free;         /* a loader has left its turn */
+    unsigned taken;             /* loaders that hold a turn */
     FixedRamMeter meter;
+    FixedRamDepth depth;        /* at full effort */
 } FixedRamPace;
 
 /*
@@ -90,7 +88,7 @@ void fixed_ram_pace_hurry(FixedRamPace *pace, uintptr_t addr);
 /**
  * fixed_ram_pace_enter(): a loader is about to read
  *
- * Unless faults are idle it waits until it gets the turn.
+ * Unless faults are idle it waits until it gets a turn.
  *
  * @turn: filled in
  */

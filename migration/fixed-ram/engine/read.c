@@ -8,8 +8,10 @@
  * Each function calls the next; the file defines them in reverse order:
  *
  *   fixed_ram_read_claim()   a claim, with the pace and errors
- *   read_runs()              all runs of units that the claim holds
- *   read_run()               a run, widened to clusters if it is verified
+ *   for_each_run()           all runs of units that the claim holds, widened to
+ *                            clusters if they are verified
+ *   verify_run()             a run that has been read
+ *   read_run()               a run
  *   read_stretch()           data of a run without large gaps
  *   read_slice()             as much of a stretch as the pace allows at once
  *   read_pages()             pages of a slice, one by one, if that failed
@@ -180,6 +182,22 @@ static bool verify_cluster(Reading *r, uint64_t offset, Error **errp)
     return false;
 }
 
+static bool read_run(Reading *r, const FixedRamRun *run, Error **errp)
+{
+    uint64_t end = run->offset + run->length;
+    uint64_t pos = run->offset;
+    FixedRamRun data;
+
+    while (fixed_ram_block_next_data(r->claim->block, pos, end, GAP_BYTES,
+                                     &data)) {
+        if (!read_stretch(r, data, errp)) {
+            return false;
+        }
+        pos = data.offset + data.length;
+    }
+    return true;
+}
+
 /* Verify those clusters of @run, which has been read, that are wanted. */
 static bool verify_run(Reading *r, const FixedRamRun *run, Error **errp)
 {
@@ -195,40 +213,21 @@ static bool verify_run(Reading *r, const FixedRamRun *run, Error **errp)
     return true;
 }
 
-static bool read_run(Reading *r, FixedRamRun run, Error **errp)
-{
-    uint64_t pos, end;
-    FixedRamRun data;
+typedef bool RunFunc(Reading *r, const FixedRamRun *run, Error **errp);
 
-    if (r->sums) {
-        run = fixed_ram_verify_widen(r->claim->block, &run);
-    }
-    pos = run.offset;
-    end = run.offset + run.length;
-    while (fixed_ram_block_next_data(r->claim->block, pos, end, GAP_BYTES,
-                                     &data)) {
-        if (!read_stretch(r, data, errp)) {
-            return false;
-        }
-        pos = data.offset + data.length;
-    }
-    return !r->sums || verify_run(r, &run, errp);
-}
-
-static bool read_runs(Reading *r, Error **errp)
+static bool for_each_run(Reading *r, RunFunc *func, Error **errp)
 {
     uint64_t pos = 0;
     FixedRamRun run;
 
     while (fixed_ram_claim_next(r->claim, pos, GAP_BYTES, &run)) {
-        if (!read_run(r, run, errp)) {
+        if (r->sums) {
+            run = fixed_ram_verify_widen(r->claim->block, &run);
+        }
+        if (!func(r, &run, errp)) {
             return false;
         }
         pos = run.offset + run.length;
-        if (r->sums) {
-            /* Of the run's last cluster all is read and verified. */
-            pos = ROUND_UP(pos, FIXED_RAM_CLUSTER_BYTES);
-        }
     }
     return true;
 }
@@ -243,10 +242,15 @@ bool fixed_ram_read_claim(FixedRamWorker *w, bool straight)
         .straight = straight,
     };
     Error *err = NULL;
+    bool ok;
 
     r.source = fixed_ram_state_source(load, &r.number);
     trace_fixed_ram_claim(w->claim.block->name, w->claim.extent, w->fault);
-    if (read_runs(&r, &err) && fixed_ram_state_read_valid(load, r.number)) {
+    ok = for_each_run(&r, read_run, &err);
+    /* The next loader may read while this one verifies. */
+    fixed_ram_pace_leave(&load->pace, &w->turn);
+    if (ok && (!r.sums || for_each_run(&r, verify_run, &err)) &&
+        fixed_ram_state_read_valid(load, r.number)) {
         return true;
     }
     fixed_ram_map_return(&w->claim);

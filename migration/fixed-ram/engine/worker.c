@@ -22,6 +22,7 @@
 #include "qemu/rcu.h"
 #include "state.h"
 #include "../trace.h"
+#include "../util/memory.h"
 #include "worker.h"
 
 FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
@@ -48,6 +49,12 @@ bool fixed_ram_worker_grow(FixedRamWorker *w)
         w->like = NULL;
     }
     return true;
+}
+
+void fixed_ram_worker_refill(FixedRamWorker *w)
+{
+    /* If there is no memory now the read will say so, or there is some then. */
+    fixed_ram_memory_populate(w->buf.mem, w->buf.size, true, NULL);
 }
 
 void fixed_ram_worker_free(FixedRamWorker *w)

@@ -26,6 +26,15 @@ FixedRamWorker *fixed_ram_worker_new(FixedRamLoad *load, bool fault,
  */
 bool fixed_ram_worker_grow(FixedRamWorker *w);
 
+/**
+ * fixed_ram_worker_refill(): have memory in the buffer before it is needed
+ *
+ * After its pages were moved to the guest the kernel has to clear new ones.
+ * While the worker has the turn to read, the disk would wait for that.  Only
+ * for the worker's own thread, between claims.
+ */
+void fixed_ram_worker_refill(FixedRamWorker *w);
+
 /** fixed_ram_worker_free(): free @w; its thread has ended or never began. */
 void fixed_ram_worker_free(FixedRamWorker *w);
 

@@ -279,6 +279,47 @@ static void test_quiet_meanwhile(void)
     fixed_ram_pace_destroy(&pace);
 }
 
+/* What a storm of faults leads to: see test-fixed-ram-effort. */
+static void set_effort(FixedRamPace *pace, FixedRamEffort effort)
+{
+    pace->meter.effort = effort;
+    qatomic_set(&pace->effort, effort);
+}
+
+/* At full effort as many loaders have a turn as the disk needs. */
+static void test_full_effort(void)
+{
+    FixedRamTurn a, b;
+    FixedRamPace pace;
+    Loader other;
+
+    fixed_ram_pace_init(&pace, true);
+    set_effort(&pace, FIXED_RAM_EFFORT_FULL);
+    become_quiet(&pace);
+    fixed_ram_depth_begin(&pace.depth, get_clock());
+    pace.depth.readers = 2;
+    fixed_ram_pace_enter(&pace, &a);
+    fixed_ram_pace_enter(&pace, &b);
+    g_assert_true(a.held);
+    g_assert_true(b.held);
+    g_assert_cmpuint(begin(&pace, &a, EXTENT), ==, EXTENT);
+    loader_start(&other, &pace, false);
+    expect_waits(&other);
+    fixed_ram_pace_leave(&pace, &b);
+    qemu_thread_join(&other.thread);
+
+    /* Loaders that came when there was one reader do not go on waiting. */
+    pace.depth.readers = 1;
+    loader_start(&other, &pace, false);
+    expect_waits(&other);
+    pace.depth.readers = 3;
+    fixed_ram_pace_enter(&pace, &b);
+    qemu_thread_join(&other.thread);
+    fixed_ram_pace_leave(&pace, &a);
+    fixed_ram_pace_leave(&pace, &b);
+    fixed_ram_pace_destroy(&pace);
+}
+
 /* --- sizes and pauses --- */
 
 static void test_sizes(void)
@@ -304,6 +345,33 @@ static void test_sizes(void)
     become_quiet(&pace);
     g_assert_cmpuint(begin(&pace, &turn, EXTENT), >=, most);
     fixed_ram_pace_leave(&pace, &turn);
+    fixed_ram_pace_destroy(&pace);
+}
+
+/* The more faults cost, the more a loader reads at once. */
+static void test_effort_sizes(void)
+{
+    static const FixedRamEffort efforts[] = {
+        FIXED_RAM_EFFORT_POLITE, FIXED_RAM_EFFORT_STEADY, FIXED_RAM_EFFORT_FULL,
+    };
+    uint64_t before = 0;
+    FixedRamPace pace;
+    FixedRamTurn turn;
+
+    fixed_ram_pace_init(&pace, true);
+    stay_busy(&pace);
+    for (size_t i = 0; i < ARRAY_SIZE(efforts); i++) {
+        uint64_t most;
+
+        set_effort(&pace, efforts[i]);
+        fixed_ram_depth_begin(&pace.depth, get_clock());
+        fixed_ram_pace_enter(&pace, &turn);
+        most = begin(&pace, &turn, EXTENT);
+        g_assert_cmpuint(most, >, before);
+        fixed_ram_pace_leave(&pace, &turn);
+        before = most;
+    }
+    g_assert_cmpuint(before, ==, EXTENT);
     fixed_ram_pace_destroy(&pace);
 }
 
@@ -414,7 +482,9 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/pace/turns", test_turns);
     g_test_add_func("/fixed-ram/pace/leave-twice", test_leave_twice);
     g_test_add_func("/fixed-ram/pace/quiet-meanwhile", test_quiet_meanwhile);
+    g_test_add_func("/fixed-ram/pace/full-effort", test_full_effort);
     g_test_add_func("/fixed-ram/pace/sizes", test_sizes);
+    g_test_add_func("/fixed-ram/pace/effort-sizes", test_effort_sizes);
     g_test_add_func("/fixed-ram/pace/calm", test_calm);
     g_test_add_func("/fixed-ram/pace/hurry", test_hurry);
     g_test_add_func("/fixed-ram/pace/pause-ends", test_pause_ends);
