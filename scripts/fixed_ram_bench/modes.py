@@ -23,6 +23,7 @@ BUFFERED = {"direct-io": False}
 PERCENT = {**DIRECT, "fixed-ram-precopy-percent": 10}
 CHANNELS = {**DIRECT, "multifd-channels": 4}
 UNVERIFIED = {"fixed-ram-verify": False}
+MAPPED = {"fixed-ram-load-mode": "mapped"}
 
 # without a parameter: as it is for a user that sets none
 MODES = {
@@ -45,16 +46,17 @@ MODES = {
     "on-demand-touched": Mode(DEMAND, DIRECT, touches=5000),
     "on-demand-set": Mode(DEMAND, DIRECT, has_set=True),
     "percent-10": Mode(DEMAND, PERCENT),
+    "mapped": Mode(OURS, MAPPED),
 }
 
 BASE_MODES = ("base-plain", "base-direct")
 EAGER_MODES = ("fixed-ram", "fixed-ram-direct")
 LIGHT = (*BASE_MODES, *EAGER_MODES, "fixed-ram-unverified", "on-demand",
          "on-demand-unverified", "on-demand-buffered", "on-demand-warm",
-         "on-demand-touched", "percent-10")
+         "on-demand-touched", "percent-10", "mapped")
 WORK = ("base-plain", "base-direct", "fixed-ram", "on-demand",
-        "on-demand-warm", "percent-10")
-GROWTH = ("base-plain", "on-demand")
+        "on-demand-warm", "percent-10", "mapped")
+GROWTH = ("base-plain", "on-demand", "mapped")
 STORMS = ("fixed-ram-direct", "on-demand", "on-demand-set")
 SETS = (*BASE_MODES, *STORMS)
 
