@@ -22,6 +22,7 @@
 #include "mapped.h"
 #include "save/bulk.h"
 #include "outgoing-bulk.h"
+#include "settings.h"
 #include "trace.h"
 #include "util/io.h"
 
@@ -142,20 +143,26 @@ static void give_back(const SaveBulk *s, uint64_t *dirty_pages)
     }
 }
 
-/* Use a descriptor with O_DIRECT if the file can be opened that way. */
-static void open_direct(SaveBulk *s)
+/*
+ * Use a descriptor with O_DIRECT if the file can be opened that way.  The file
+ * system may still refuse direct writes: an error only if a user @wanted them.
+ */
+static void open_direct(SaveBulk *s, bool wanted)
 {
     s->direct_fd = qemu_open(s->config.name, O_WRONLY | O_DIRECT, NULL);
     if (s->direct_fd >= 0 &&
         fixed_ram_same_file(s->direct_fd, s->config.fd)) {
+        s->config.buffered_fd = wanted ? -1 : s->config.fd;
         s->config.fd = s->direct_fd;
         s->config.direct = true;
     }
 }
 
+/* While the guest is stopped only a limit that a user has set counts. */
 static uint64_t bandwidth(void *opaque)
 {
-    return migration_rate_get() * (1000 / BUFFER_DELAY);
+    return fixed_ram_settings_limited()
+           ? migration_rate_get() * (1000 / BUFFER_DELAY) : 0;
 }
 
 static bool guest_is_stopped(void)
@@ -170,6 +177,7 @@ void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file)
     s->config = (FixedRamBulkConfig) {
         .name = file->name,
         .fd = file->fd,
+        .buffered_fd = -1,
         .workers = migrate_multifd() ? migrate_multifd_channels() : 0,
         .page_size = qemu_target_page_size(),
         .bandwidth = bandwidth,
@@ -183,15 +191,18 @@ void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file)
 
 static bool save_bulk_start(SaveBulk *s, Error **errp)
 {
-    if (migrate_get_current()->parameters.direct_io) {
-        open_direct(s);
+    OnOffAuto direct = fixed_ram_settings_direct();
+
+    if (direct != ON_OFF_AUTO_OFF) {
+        open_direct(s, direct == ON_OFF_AUTO_ON);
     }
     foreach_not_ignored_block(take_block, s);
     s->bulk = fixed_ram_bulk_start(&s->config,
                                    (FixedRamBulkBlock *)s->blocks->data,
                                    s->blocks->len, errp);
     trace_fixed_ram_outgoing_bulk_start(s->config.name, s->blocks->len,
-                                        s->config.workers, s->config.direct);
+                                        s->config.workers, s->config.direct,
+                                        bandwidth(NULL));
     return s->bulk;
 }
 
@@ -212,6 +223,10 @@ static uint64_t account(SaveBulk *s, uint64_t *dirty_pages)
     stat64_add(migrate_multifd() ? &mig_stats.multifd_bytes
                                  : &mig_stats.qemu_file_transferred, bytes);
     ram_transferred_add(bytes);
+    if (!fixed_ram_settings_limited()) {
+        /* Else the migration thread would wait because of these bytes. */
+        migration_rate_reset();
+    }
     return data + zero;
 }
 

@@ -17,6 +17,7 @@
  */
 static struct {
     bool direct_io;
+    bool max_bandwidth;
 } set_by_client;
 
 void fixed_ram_params_applied(const MigrateSetParameters *params)
@@ -24,17 +25,26 @@ void fixed_ram_params_applied(const MigrateSetParameters *params)
     if (params->has_direct_io) {
         qatomic_set(&set_by_client.direct_io, true);
     }
+    if (params->has_max_bandwidth) {
+        qatomic_set(&set_by_client.max_bandwidth, true);
+    }
 }
 
-/* Has -global set this property of the migration object? */
-static bool set_globally(const char *property)
+/* Has a client set this parameter, or -global the property of that name? */
+static bool is_set(const bool *by_client, const char *property)
 {
-    return qdev_find_global_prop(OBJECT(migrate_get_current()), property);
+    return qatomic_read(by_client) ||
+           qdev_find_global_prop(OBJECT(migrate_get_current()), property);
+}
+
+bool fixed_ram_settings_limited(void)
+{
+    return is_set(&set_by_client.max_bandwidth, "x-max-bandwidth");
 }
 
 OnOffAuto fixed_ram_settings_direct(void)
 {
-    if (!qatomic_read(&set_by_client.direct_io) && !set_globally("direct-io")) {
+    if (!is_set(&set_by_client.direct_io, "direct-io")) {
         return ON_OFF_AUTO_AUTO;
     }
     return migrate_get_current()->parameters.direct_io ? ON_OFF_AUTO_ON

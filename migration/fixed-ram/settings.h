@@ -23,6 +23,13 @@
 OnOffAuto fixed_ram_settings_direct(void);
 
 /**
+ * fixed_ram_settings_limited(): has a user set max-bandwidth?
+ *
+ * Its default suits networks.  Any thread.
+ */
+bool fixed_ram_settings_limited(void);
+
+/**
  * fixed_ram_settings_mode(): how does a load go with these settings?
  *
  * @caps: the capabilities

@@ -243,7 +243,8 @@ static bool save_slices(FixedRamBulk *bulk, Error **errp)
     size_t pages = bulk->slice_bytes / c->page_size;
     g_autofree unsigned long *populated = bitmap_new(pages);
     FixedRamWriter *w = fixed_ram_writer_new(c->fd, c->name, c->direct,
-                                             bulk->slice_bytes, errp);
+                                             c->buffered_fd, bulk->slice_bytes,
+                                             errp);
     bool ok = w;
     Slice slice;
 

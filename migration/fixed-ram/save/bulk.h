@@ -36,6 +36,7 @@ typedef struct FixedRamBulkConfig {
     const char *name;           /* the file, for messages */
     int fd;
     bool direct;                /* @fd was opened with O_DIRECT */
+    int buffered_fd;            /* for direct writes that are refused, or -1 */
     unsigned workers;           /* saver threads; 0: as many as suit the host */
     size_t page_size;
     /* The limit in bytes a second, 0 for none; savers call it.  NULL: none */

@@ -11,6 +11,7 @@
 #include "qapi/error.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
+#include "../trace.h"
 #include "../util/buffer.h"
 #include "writer.h"
 
@@ -48,7 +49,8 @@ typedef struct Range {
 struct FixedRamWriter {
     int fd;
     const char *name;
-    bool direct;                /* @fd was opened with O_DIRECT */
+    bool direct;                /* @fd has O_DIRECT */
+    int buffered_fd;            /* for direct writes that are refused, or -1 */
 
     FixedRamBuffer buffer;      /* the memory of all slices */
     Slice slices[SLICES];
@@ -129,7 +131,8 @@ static bool set_up_ring(FixedRamWriter *w)
 #endif
 
 FixedRamWriter *fixed_ram_writer_new(int fd, const char *name, bool direct,
-                                     size_t size, Error **errp)
+                                     int buffered_fd, size_t size,
+                                     Error **errp)
 {
     bool plain = getenv(FIXED_RAM_PLAIN_WRITES);
     FixedRamWriter *w = g_new0(FixedRamWriter, 1);
@@ -137,6 +140,7 @@ FixedRamWriter *fixed_ram_writer_new(int fd, const char *name, bool direct,
     w->fd = fd;
     w->name = name;
     w->direct = direct;
+    w->buffered_fd = buffered_fd;
     if (!map_slices(w, size, errp)) {
         g_free(w);
         return NULL;
@@ -176,14 +180,35 @@ static void set_error(FixedRamWriter *w, const Slice *slice,
                      iov->iov_len);
 }
 
+/*
+ * After a direct write that the file system refuses, which may want a larger
+ * alignment than that of pages, all writes are buffered.  Requests under way
+ * come here, too, if they are refused.
+ */
+static bool may_write_buffered(FixedRamWriter *w, uint64_t offset, int err)
+{
+    if (w->buffered_fd < 0 || (err != EINVAL && err != EOPNOTSUPP)) {
+        return false;
+    }
+    trace_fixed_ram_writer_refused(w->name, offset, err);
+    w->fd = w->buffered_fd;
+    w->buffered_fd = -1;
+    w->direct = false;
+    w->dontcache = !getenv(FIXED_RAM_PLAIN_WRITES);
+    return true;
+}
+
 static bool write_all(FixedRamWriter *w, const Slice *slice,
                       struct iovec iov, Error **errp)
 {
     while (iov.iov_len) {
         uint64_t start = (uint8_t *)iov.iov_base - slice->mem;
-        ssize_t ret = RETRY_ON_EINTR(
-            write_some(w, &iov, slice->place.file_offset + start));
+        uint64_t offset = slice->place.file_offset + start;
+        ssize_t ret = RETRY_ON_EINTR(write_some(w, &iov, offset));
 
+        if (ret < 0 && may_write_buffered(w, offset, errno)) {
+            continue;
+        }
         if (ret <= 0) {
             set_error(w, slice, &iov, ret ? errno : EIO, errp);
             return false;
@@ -405,8 +430,8 @@ bool fixed_ram_writer_put(FixedRamWriter *w, size_t start, size_t length,
         w->written.offset = offset;
     }
     w->written.length = offset + length - w->written.offset;
-    return w->has_ring ? submit(w, iov, errp)
-                       : write_all(w, w->slice, iov, errp);
+    return w->direct && w->has_ring ? submit(w, iov, errp)
+                                    : write_all(w, w->slice, iov, errp);
 }
 
 bool fixed_ram_writer_flush(FixedRamWriter *w, Error **errp)

@@ -41,11 +41,15 @@ typedef struct FixedRamWriterPlace {
  *
  * @fd: opened with O_DIRECT if @direct
  * @name: the file, for messages
+ * @buffered_fd: the same file, for the writes from the first direct write on
+ *               that the file system refuses; -1: that write is an error
  *
- * The caller owns @fd and @name; they must stay until fixed_ram_writer_free().
+ * The caller owns the descriptors and @name; they must stay until
+ * fixed_ram_writer_free().
  */
 FixedRamWriter *fixed_ram_writer_new(int fd, const char *name, bool direct,
-                                     size_t size, Error **errp);
+                                     int buffered_fd, size_t size,
+                                     Error **errp);
 
 /** fixed_ram_writer_free(): wait for writes under way, and release @w */
 void fixed_ram_writer_free(FixedRamWriter *w);

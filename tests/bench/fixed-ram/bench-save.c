@@ -94,7 +94,7 @@ static void run(Bench *b)
     g_autofree unsigned long *data = bitmap_new(pages);
     FixedRamBulkConfig config = {
         .name = b->path, .direct = b->direct, .workers = b->workers,
-        .page_size = PAGE,
+        .page_size = PAGE, .buffered_fd = -1,
     };
     FixedRamBulkBlock block = {
         .name = "memory", .pages_offset = PAGES_OFFSET,

@@ -363,7 +363,7 @@ void frt_save(FixedRamTest *t)
     if (t->wipe) {
         migrate_set_parameter_int(t->from, "max-bandwidth", 100 * MiB);
         migrate_set_parameter_int(t->from, "downtime-limit", 1);
-    } else {
+    } else if (!t->bare) {
         migrate_ensure_converge(t->from);
     }
     migrate_qmp(t->from, NULL, t->uri, NULL, "{}");

@@ -51,6 +51,8 @@ typedef struct FixedRamTest {
     uint64_t pattern_offset;
     /* Optional: the unit by which that block is loaded, if not a page */
     uint64_t unit;
+    /* It is saved without a parameter that makes it converge */
+    bool bare;
     /* It is saved without checksums: fixed-ram-verify is off */
     bool no_sums;
     /* Memory that was saved once becomes zero before a live save ends */
@@ -210,6 +212,7 @@ void frt_add_bulk_interrupted_tests(const MigrationTestEnv *env);
 void frt_add_save_metadata_tests(const MigrationTestEnv *env);
 void frt_add_save_early_tests(const MigrationTestEnv *env);
 void frt_add_save_failure_tests(const MigrationTestEnv *env);
+void frt_add_save_settings_tests(const MigrationTestEnv *env);
 void frt_add_hostile_tests(const MigrationTestEnv *env);
 void frt_add_hostile_index_tests(const MigrationTestEnv *env);
 void frt_add_verify_tests(const MigrationTestEnv *env);

@@ -65,6 +65,7 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     frt_add_save_metadata_tests(env);
     frt_add_save_early_tests(env);
     frt_add_save_failure_tests(env);
+    frt_add_save_settings_tests(env);
     frt_add_hostile_tests(env);
     frt_add_hostile_index_tests(env);
     frt_add_verify_tests(env);

@@ -134,6 +134,7 @@ bool bulk_rig_setup(BulkRig *f, BulkWay way)
         .bandwidth = bandwidth,
         .opaque = f,
         .fd = open(f->path, O_WRONLY | (way & DIRECT ? O_DIRECT : 0)),
+        .buffered_fd = -1,
     };
     if (f->config.fd < 0) {
         g_test_skip("no direct writes here");
@@ -173,6 +174,9 @@ void bulk_rig_teardown(BulkRig *f)
     }
     g_unsetenv(FIXED_RAM_PLAIN_WRITES);
     close(f->config.fd);
+    if (f->config.buffered_fd >= 0) {
+        close(f->config.buffered_fd);
+    }
     close(f->fd);
     unlink(f->path);
     g_free(f->path);
@@ -220,8 +224,11 @@ void bulk_rig_check_unwritten(const BulkRig *f, uint64_t from, uint64_t to)
 {
     uint8_t buf[PAGE];
 
+    memset(buf, MARK, PAGE);
     for (; from < to; from += PAGE) {
-        g_assert_cmpint(pread(f->fd, buf, PAGE, from), ==, PAGE);
+        size_t n = MIN(to - from, PAGE);
+
+        g_assert_cmpint(pread(f->fd, buf, n, from), ==, n);
         g_assert_true(all_are(buf, MARK));
     }
 }

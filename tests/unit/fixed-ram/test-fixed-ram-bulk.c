@@ -312,6 +312,60 @@ static void test_no_write(const void *opaque)
     bulk_rig_teardown(&f);
 }
 
+/* Direct writes to such places are refused.  A tmpfs takes them all. */
+static bool setup_misaligned(BulkRig *f, BulkWay way)
+{
+    struct statfs fs;
+
+    if (!bulk_rig_setup(f, way)) {
+        return false;
+    }
+    g_assert_cmpint(fstatfs(f->fd, &fs), ==, 0);
+    if (fs.f_type == TMPFS_MAGIC) {
+        g_test_skip("a tmpfs needs no alignment");
+        bulk_rig_teardown(f);
+        return false;
+    }
+    for (BulkKind kind = 0; kind < NKINDS; kind++) {
+        f->blocks[kind].pages_offset += 8;
+    }
+    return true;
+}
+
+/* The file system refuses direct writes: they are buffered. */
+static void test_refused(const void *opaque)
+{
+    BulkRig f;
+
+    if (!setup_misaligned(&f, GPOINTER_TO_INT(opaque) | DIRECT | MARKED)) {
+        return;
+    }
+    f.config.buffered_fd = open(f.path, O_WRONLY);
+    bulk_rig_start(&f, 0);
+    bulk_rig_wait(&f);
+    g_assert_true(fixed_ram_bulk_finish(f.bulk, &error_abort));
+    bulk_rig_check_progress(&f);
+    bulk_rig_check_file(&f);
+    bulk_rig_teardown(&f);
+}
+
+/* A user has asked for direct writes. */
+static void test_refused_wanted(const void *opaque)
+{
+    Error *err = NULL;
+    BulkRig f;
+
+    if (!setup_misaligned(&f, GPOINTER_TO_INT(opaque) | DIRECT)) {
+        return;
+    }
+    bulk_rig_start(&f, 0);
+    bulk_rig_wait(&f);
+    g_assert_false(fixed_ram_bulk_finish(f.bulk, &err));
+    g_assert_nonnull(strstr(error_get_pretty(err), ": cannot write"));
+    error_free(err);
+    bulk_rig_teardown(&f);
+}
+
 static void test_nothing(void)
 {
     BulkRig f;
@@ -397,6 +451,12 @@ int main(int argc, char **argv)
     add("nearly-full", test_nearly_full, false);
     add("no-write", test_no_write, false);
     add("written-to", test_written_to, false);
+    g_test_add_data_func("/fixed-ram/bulk/refused", GINT_TO_POINTER(0),
+                         test_refused);
+    g_test_add_data_func("/fixed-ram/bulk/refused/plain",
+                         GINT_TO_POINTER(PLAIN), test_refused);
+    g_test_add_data_func("/fixed-ram/bulk/refused/wanted", GINT_TO_POINTER(0),
+                         test_refused_wanted);
     g_test_add_func("/fixed-ram/bulk/too-long", test_too_long);
     g_test_add_func("/fixed-ram/bulk/nothing", test_nothing);
     return g_test_run();

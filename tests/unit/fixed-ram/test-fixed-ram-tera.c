@@ -83,7 +83,7 @@ static bool rig_new(Rig *r)
         memset(r->mem + places[i] * PAGE, i + 1, PAGE);
     }
     r->config = (FixedRamBulkConfig) {
-        .name = NAME, .workers = 3, .page_size = PAGE,
+        .name = NAME, .workers = 3, .page_size = PAGE, .buffered_fd = -1,
         .fd = g_file_open_tmp("fixed-ram-tera-XXXXXX", &r->path, NULL),
     };
     g_assert_cmpint(r->config.fd, >=, 0);
