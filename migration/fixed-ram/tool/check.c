@@ -53,9 +53,13 @@ static FixedRamCheckResult result_of(FixedRamVerdict verdict)
     }
 }
 
-/* A problem of the metadata, or of the file as a whole. */
+/*
+ * A problem of the metadata, or of the file as a whole.  It counts more than
+ * that the content cannot be verified.
+ */
 static void note_problem(ToolFile *file, FixedRamCheckInfo *info)
 {
+    g_free(info->problem);
     info->problem = g_strdup(error_get_pretty(file->snapshot->problem));
     info->result = tool_watch_failed() ? FIXED_RAM_CHECK_RESULT_UNREADABLE
                                        : result_of(file->snapshot->verdict);

@@ -11,6 +11,7 @@
 #include "qemu/units.h"
 #include "migration/fixed-ram/format/sums.h"
 #include "check-index.h"
+#include "check-set.h"
 
 #define SUPERBLOCK      4096
 
@@ -36,40 +37,16 @@ uint32_t check_crc32c(const uint8_t *bytes, size_t length)
     return crc ^ 0xffffffff;
 }
 
-/* Bytes of the file, which must be there. */
-static uint8_t *file_bytes(const Decoded *d, uint64_t offset, uint64_t length)
-{
-    uint8_t *bytes;
-
-    g_assert_cmpuint(offset, <=, d->in->size);
-    g_assert_cmpuint(length, <=, d->in->size - offset);
-    bytes = g_malloc(MAX(length, 1));
-    input_read(d->in, bytes, length, offset);
-    return bytes;
-}
-
-/* A little-endian number. */
-static uint64_t le(const Decoded *d, uint64_t offset, unsigned width)
-{
-    g_autofree uint8_t *bytes = file_bytes(d, offset, width);
-    uint64_t value = 0;
-
-    while (width--) {
-        value = value << 8 | bytes[width];
-    }
-    return value;
-}
-
 static uint32_t file_crc(const Decoded *d, uint64_t offset, uint64_t length)
 {
-    g_autofree uint8_t *bytes = file_bytes(d, offset, length);
+    g_autofree uint8_t *bytes = decoded_bytes(d, offset, length);
 
     return check_crc32c(bytes, length);
 }
 
 static uint64_t file_sum(const Decoded *d, uint64_t offset, uint64_t length)
 {
-    g_autofree uint8_t *bytes = file_bytes(d, offset, length);
+    g_autofree uint8_t *bytes = decoded_bytes(d, offset, length);
 
     return fixed_ram_sums_get(bytes, length);
 }
@@ -86,18 +63,18 @@ static uint64_t bitmap_bytes(const DecodedBlock *b)
 static void check_fields(const FixedRamSuperblock *sb, const Decoded *d,
                          uint64_t at)
 {
-    g_autofree uint8_t *bytes = file_bytes(d, at, SUPERBLOCK);
+    g_autofree uint8_t *bytes = decoded_bytes(d, at, SUPERBLOCK);
 
     g_assert(!memcmp(bytes, "QEMUFXRM\1\0\0", 12));
     g_assert(!memcmp(bytes + 16, sb->id, 16));
     g_assert(buffer_is_zero(bytes + 68, 4092 - 68));
-    g_assert_cmphex(check_crc32c(bytes, 4092), ==, le(d, at + 4092, 4));
-    g_assert_cmpuint(sb->start, ==, le(d, at + 32, 8));
+    g_assert_cmphex(check_crc32c(bytes, 4092), ==, decoded_le(d, at + 4092, 4));
+    g_assert_cmpuint(sb->start, ==, decoded_le(d, at + 32, 8));
     g_assert_cmpuint(sb->start, ==, d->in->start);
-    g_assert_cmpuint(sb->stream_end, ==, le(d, at + 40, 8));
-    g_assert_cmpuint(sb->index_offset, ==, le(d, at + 48, 8));
-    g_assert_cmpuint(sb->index_length, ==, le(d, at + 56, 8));
-    g_assert_cmphex(sb->index_crc, ==, le(d, at + 64, 4));
+    g_assert_cmpuint(sb->stream_end, ==, decoded_le(d, at + 40, 8));
+    g_assert_cmpuint(sb->index_offset, ==, decoded_le(d, at + 48, 8));
+    g_assert_cmpuint(sb->index_length, ==, decoded_le(d, at + 56, 8));
+    g_assert_cmphex(sb->index_crc, ==, decoded_le(d, at + 64, 4));
 }
 
 void check_superblock(const FixedRamSuperblock *sb, const Decoded *d)
@@ -108,7 +85,7 @@ void check_superblock(const FixedRamSuperblock *sb, const Decoded *d)
                 SUPERBLOCK;
 
     if (sb->state == FIXED_RAM_PLAIN) {
-        g_autofree uint8_t *bytes = room ? file_bytes(d, at, SUPERBLOCK)
+        g_autofree uint8_t *bytes = room ? decoded_bytes(d, at, SUPERBLOCK)
                                          : NULL;
 
         g_assert(!room || buffer_is_zero(bytes, SUPERBLOCK));
@@ -117,13 +94,13 @@ void check_superblock(const FixedRamSuperblock *sb, const Decoded *d)
     g_assert(room);
     check_fields(sb, d, at);
     if (sb->state == FIXED_RAM_BEING_WRITTEN) {
-        g_assert_cmpuint(le(d, at + 12, 4), ==, 1);
+        g_assert_cmpuint(decoded_le(d, at + 12, 4), ==, 1);
         g_assert(!sb->stream_end && !sb->index_offset && !sb->index_length &&
                  !sb->index_crc);
         return;
     }
     g_assert_cmpint(sb->state, ==, FIXED_RAM_COMPLETE);
-    g_assert_cmpuint(le(d, at + 12, 4), ==, 2);
+    g_assert_cmpuint(decoded_le(d, at + 12, 4), ==, 2);
     g_assert_cmpuint(sb->stream_end, >, d->ram_end);
     g_assert_cmpuint(sb->index_offset, >=, sb->stream_end);
     g_assert_cmpuint(sb->index_offset % 4096, ==, 0);
@@ -138,7 +115,7 @@ void check_superblock(const FixedRamSuperblock *sb, const Decoded *d)
 
 static void check_header(const FixedRamSuperblock *sb, const Decoded *d)
 {
-    g_autofree uint8_t *bytes = file_bytes(d, sb->index_offset, 32);
+    g_autofree uint8_t *bytes = decoded_bytes(d, sb->index_offset, 32);
 
     g_assert(!memcmp(bytes, "QFXRINDX\1\0\0", 12));
     g_assert(!memcmp(bytes + 16, sb->id, 16));
@@ -155,9 +132,10 @@ static void find_sections(const FixedRamSuperblock *sb, const Decoded *d,
 {
     uint64_t pos = sb->index_offset + 32;
 
-    for (uint64_t n = le(d, sb->index_offset + 12, 4); n; n--) {
-        uint32_t type = le(d, pos, 4), flags = le(d, pos + 4, 4);
-        uint64_t length = le(d, pos + 8, 8);
+    for (uint64_t n = decoded_le(d, sb->index_offset + 12, 4); n; n--) {
+        uint32_t type = decoded_le(d, pos, 4);
+        uint32_t flags = decoded_le(d, pos + 4, 4);
+        uint64_t length = decoded_le(d, pos + 8, 8);
 
         g_assert(type);
         g_assert(!(flags & ~1) && (known(type) || !flags));
@@ -174,8 +152,8 @@ static void find_sections(const FixedRamSuperblock *sb, const Decoded *d,
 /* Returns the offset of the next one. */
 static uint64_t check_string(const Decoded *d, uint64_t at, const char *string)
 {
-    uint64_t length = le(d, at, 4);
-    g_autofree uint8_t *bytes = file_bytes(d, at + 4, length);
+    uint64_t length = decoded_le(d, at, 4);
+    g_autofree uint8_t *bytes = decoded_bytes(d, at + 4, length);
 
     g_assert_cmpuint(length, <=, 4096);
     g_assert_cmpuint(strlen(string), ==, length);
@@ -193,8 +171,8 @@ static void check_machine(const FixedRamIndexMachine *m, const Decoded *d,
         g_assert(!*m->type && !*m->version && !*m->name);
         return;
     }
-    g_assert_cmpuint(m->time, ==, le(d, section->at, 8));
-    g_assert_cmpuint(m->ram_bytes, ==, le(d, section->at + 8, 8));
+    g_assert_cmpuint(m->time, ==, decoded_le(d, section->at, 8));
+    g_assert_cmpuint(m->ram_bytes, ==, decoded_le(d, section->at + 8, 8));
     end = check_string(d, section->at + 32, m->type);
     end = check_string(d, end, m->version);
     end = check_string(d, end, m->name);
@@ -206,7 +184,7 @@ static void check_blocks(const FixedRamIndex *index, const Decoded *d,
 {
     uint64_t at = section->at + 8, first_cluster = 0;
 
-    g_assert_cmpuint(le(d, section->at, 8), ==, d->blocks->len);
+    g_assert_cmpuint(decoded_le(d, section->at, 8), ==, d->blocks->len);
     g_assert_cmpuint(index->blocks->len, ==, d->blocks->len);
     for (size_t i = 0; i < d->blocks->len; i++) {
         const FixedRamIndexBlock *block = fixed_ram_index_block(index, i);
@@ -217,7 +195,7 @@ static void check_blocks(const FixedRamIndex *index, const Decoded *d,
         g_assert_cmpuint(block->page_size, ==, b->page_size);
         g_assert_cmpuint(block->bitmap_offset, ==, b->bitmap);
         g_assert_cmpuint(block->pages_offset, ==, b->pages);
-        g_assert_cmpuint(block->pages, ==, le(d, at + 32, 8));
+        g_assert_cmpuint(block->pages, ==, decoded_le(d, at + 32, 8));
         g_assert_cmpuint(block->pages, <=, b->length / INPUT_PAGE);
         g_assert_cmpuint(block->first_cluster, ==, first_cluster);
         first_cluster += DIV_ROUND_UP(b->length, 64 * KiB);
@@ -229,10 +207,10 @@ static void check_blocks(const FixedRamIndex *index, const Decoded *d,
 static void check_part(const FixedRamIndexPart *part, const Decoded *d,
                        uint64_t at, uint64_t from, uint64_t to)
 {
-    g_assert_cmpuint(le(d, at + 8, 8), ==, from);
+    g_assert_cmpuint(decoded_le(d, at + 8, 8), ==, from);
     g_assert_cmpuint(part->offset, ==, from);
     g_assert_cmpuint(part->length, ==, to - from);
-    g_assert_cmphex(part->sum, ==, le(d, at + 24, 8));
+    g_assert_cmphex(part->sum, ==, decoded_le(d, at + 24, 8));
 }
 
 static void check_sums(const FixedRamIndex *index,
@@ -243,15 +221,15 @@ static void check_sums(const FixedRamIndex *index,
     uint64_t clusters = 0, end = table->offset + table->length;
     uint64_t chunks = section->at + 40 + d->blocks->len * 8;
 
-    g_assert_cmphex(le(d, section->at, 8), ==, 64ULL * KiB << 32 | 1);
-    g_assert_cmphex(le(d, section->at + 8, 8), ==, 4096);
-    g_assert_cmpuint(table->offset, ==, le(d, section->at + 16, 8));
-    g_assert_cmpuint(table->length, ==, le(d, section->at + 24, 8));
-    g_assert_cmpuint(d->blocks->len, ==, le(d, section->at + 32, 8));
+    g_assert_cmphex(decoded_le(d, section->at, 8), ==, 64ULL * KiB << 32 | 1);
+    g_assert_cmphex(decoded_le(d, section->at + 8, 8), ==, 4096);
+    g_assert_cmpuint(table->offset, ==, decoded_le(d, section->at + 16, 8));
+    g_assert_cmpuint(table->length, ==, decoded_le(d, section->at + 24, 8));
+    g_assert_cmpuint(d->blocks->len, ==, decoded_le(d, section->at + 32, 8));
     for (size_t i = 0; i < d->blocks->len; i++) {
         clusters += DIV_ROUND_UP(decoded_block(d, i)->length, 64 * KiB);
         g_assert_cmphex(fixed_ram_index_block(index, i)->bitmap_sum, ==,
-                        le(d, section->at + 40 + i * 8, 8));
+                        decoded_le(d, section->at + 40 + i * 8, 8));
     }
     g_assert_cmpuint(table->length, ==, clusters * 8);
     g_assert_cmpuint(table->offset % 8, ==, 0);
@@ -260,11 +238,27 @@ static void check_sums(const FixedRamIndex *index,
     g_assert_cmpuint(end, <=, d->in->size);
     g_assert(end <= sb->index_offset ||
              table->offset >= sb->index_offset + sb->index_length);
-    g_assert_cmpuint(table->chunk_sums->len, ==, le(d, chunks, 8));
+    g_assert_cmpuint(table->chunk_sums->len, ==, decoded_le(d, chunks, 8));
     g_assert_cmpuint(table->chunk_sums->len, ==,
                      DIV_ROUND_UP(table->length, 4096));
     g_assert_cmpuint(chunks + 8 + table->chunk_sums->len * 8, ==,
                      section->at + section->length);
+}
+
+/* Damage to it is no failure: it is as if there were none. */
+static void check_space(const FixedRamIndexSpace *space,
+                        const FixedRamSuperblock *sb, const Decoded *d,
+                        const Section *section)
+{
+    if (!space->offset && !space->length) {
+        return;
+    }
+    g_assert_cmpuint(section->length, ==, 24);
+    g_assert_cmpuint(space->offset, ==, decoded_le(d, section->at, 8));
+    g_assert_cmpuint(space->length, ==, decoded_le(d, section->at + 8, 8));
+    g_assert_cmpuint(space->offset, >=, sb->stream_end);
+    g_assert_cmpuint(space->offset, <=, d->in->size);
+    g_assert_cmpuint(space->length, <=, d->in->size - space->offset);
 }
 
 void check_index(const FixedRamIndex *index, const FixedRamSuperblock *sb,
@@ -292,6 +286,13 @@ void check_index(const FixedRamIndex *index, const FixedRamSuperblock *sb,
     } else {
         g_assert(!index->head.sum && !index->tail.sum);
     }
+    g_assert_cmpint(index->has_set || index->set_problem, ==,
+                    !!sections[WORKING_SET].at);
+    if (index->has_set) {
+        check_set_section(index, sb, d, sections[WORKING_SET].at,
+                          sections[WORKING_SET].length);
+    }
+    check_space(&index->space, sb, d, &sections[SPACE]);
 }
 
 /*
@@ -328,7 +329,7 @@ void check_table_sum(const FixedRamIndex *index, const Decoded *d,
     uint64_t chunk = cluster * 8 / 4096;
     uint64_t length = MIN(table->length - chunk * 4096, 4096);
 
-    g_assert_cmphex(sum, ==, le(d, table->offset + cluster * 8, 8));
+    g_assert_cmphex(sum, ==, decoded_le(d, table->offset + cluster * 8, 8));
     g_assert_cmphex(file_sum(d, table->offset + chunk * 4096, length), ==,
                     g_array_index(table->chunk_sums, uint64_t, chunk));
 }

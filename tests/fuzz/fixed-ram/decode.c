@@ -152,3 +152,25 @@ void decoded_page(const Decoded *d, const DecodedBlock *block, uint64_t page,
         input_read(d->in, buf, INPUT_PAGE, block->pages + page * INPUT_PAGE);
     }
 }
+
+uint8_t *decoded_bytes(const Decoded *d, uint64_t offset, uint64_t length)
+{
+    uint8_t *bytes;
+
+    g_assert_cmpuint(offset, <=, d->in->size);
+    g_assert_cmpuint(length, <=, d->in->size - offset);
+    bytes = g_malloc(MAX(length, 1));
+    input_read(d->in, bytes, length, offset);
+    return bytes;
+}
+
+uint64_t decoded_le(const Decoded *d, uint64_t offset, unsigned width)
+{
+    g_autofree uint8_t *bytes = decoded_bytes(d, offset, width);
+    uint64_t value = 0;
+
+    while (width--) {
+        value = value << 8 | bytes[width];
+    }
+    return value;
+}

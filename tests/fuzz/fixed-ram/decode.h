@@ -50,4 +50,10 @@ bool decoded_bit(const Decoded *d, const DecodedBlock *block, uint64_t page);
 void decoded_page(const Decoded *d, const DecodedBlock *block, uint64_t page,
                   uint8_t *buf);
 
+/** decoded_bytes(): bytes of the file, which must be there; free them */
+uint8_t *decoded_bytes(const Decoded *d, uint64_t offset, uint64_t length);
+
+/** decoded_le(): a little-endian number of the file, which must be there */
+uint64_t decoded_le(const Decoded *d, uint64_t offset, unsigned width);
+
 #endif

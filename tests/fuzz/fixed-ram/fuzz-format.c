@@ -5,12 +5,17 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/units.h"
 #include "qapi/error.h"
 #include "migration/fixed-ram/format/snapshot.h"
 #include "migration/fixed-ram/format/sumtable.h"
 #include "check.h"
 #include "check-index.h"
+#include "check-set.h"
 #include "fuzz.h"
+
+/* A multiple of what one checksum of the packed copy is of. */
+#define SET_PACK_MAX    (4 * MiB)
 
 const char fuzz_name[] = "fuzz-format";
 FuzzCounts fuzz_counts;
@@ -67,6 +72,48 @@ static bool verify(FixedRamSource *source, const FixedRamIndex *index,
     return read_table(source, index, d);
 }
 
+/* All of the packed copy, or as much as is good. */
+static bool read_pack(FixedRamSource *source, const FixedRamWorkingSet *set)
+{
+    uint64_t length = MIN(set->pack_length, SET_PACK_MAX);
+    g_autofree uint8_t *buf = g_malloc(MAX(length, 1));
+    Error *err = NULL;
+
+    if (!length) {
+        return true;
+    }
+    if (!fixed_ram_working_set_read_pack(set, source, 0, length, buf, &err)) {
+        check_error(err);
+        return false;
+    }
+    g_assert(!err);
+    return true;
+}
+
+/* A load can do without the set; here it must be good, too. */
+static bool read_set(FixedRamSource *source, const FixedRamIndex *index,
+                     const Decoded *d)
+{
+    g_autoptr(FixedRamWorkingSet) set = NULL;
+    Error *err = NULL;
+
+    if (index->set_problem) {
+        check_error(error_copy(index->set_problem));
+        return false;
+    }
+    if (!index->has_set) {
+        return true;
+    }
+    set = fixed_ram_working_set_read(index, source, &err);
+    if (!set) {
+        check_error(err);
+        return false;
+    }
+    g_assert(!err);
+    check_set(set, index, d);
+    return read_pack(source, set);
+}
+
 /* A snapshot is a copy of itself, as long as its file can be read. */
 static bool identify(FixedRamSnapshot *s)
 {
@@ -111,7 +158,8 @@ static bool read_snapshot(const Input *in, FixedRamSource *source)
     s = fixed_ram_snapshot_examine(source, in->start, INPUT_PAGE);
     d = s->ram ? decode(in) : NULL;
     return check_examined(s, d) && read_bitmaps(source, s->ram, d) &&
-           (!s->index || verify(source, s->index, d)) && identify(s);
+           (!s->index || verify(source, s->index, d)) && identify(s) &&
+           (!s->index || read_set(source, s->index, d));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -14,6 +14,7 @@
 #include "migration/fixed-ram/format/snapshot.h"
 #include "check.h"
 #include "check-pages.h"
+#include "check-set.h"
 #include "fuzz.h"
 #include "machine.h"
 
@@ -25,6 +26,7 @@ typedef struct Opened {
     FixedRamSource *source;
     FixedRamSnapshot *snapshot;
     FixedRamMap *map;
+    FixedRamWorkingSet *set;    /* NULL: none is to come first */
 } Opened;
 
 typedef struct Run {
@@ -33,6 +35,7 @@ typedef struct Run {
     FixedRamSumTable *sums;     /* NULL: nothing is verified */
     BadClusters *bad;           /* which then must not be taken */
     FixedRamMap *map;
+    const FixedRamWorkingSet *set;
     FixedRamLoad *load;
     bool on_demand;
     bool guest_runs;            /* errors do not fail the load */
@@ -40,6 +43,7 @@ typedef struct Run {
     unsigned faults;            /* that they had; atomic */
     bool paused;                /* by us */
     bool given_up;              /* the guest runs, but for nothing; atomic */
+    bool touched;               /* the guest has touched all; atomic */
     QemuMutex lock;
     QemuCond cond;
     unsigned notified;          /* under @lock */
@@ -74,6 +78,20 @@ static void wait_notified(Run *run, unsigned seen)
     }
 }
 
+/* Until then loaders load nothing.  Does nothing if there is no record. */
+static void end_record(Run *run)
+{
+    g_autoptr(FixedRamWorkingSet) set = fixed_ram_load_end_record(run->load);
+
+    for (size_t i = 0; set && i < set->runs->len; i++) {
+        const FixedRamSetRun *r = fixed_ram_working_set_run(set, i);
+        const FixedRamBlock *block = fixed_ram_map_block(run->map, r->block);
+
+        g_assert_cmpuint((r->first + r->pages) * INPUT_PAGE, <=,
+                         ROUND_UP(block->length, block->unit));
+    }
+}
+
 static FixedRamLoadState wait_for_change(Run *run)
 {
     while (true) {
@@ -82,6 +100,9 @@ static FixedRamLoadState wait_for_change(Run *run)
 
         if (state != FIXED_RAM_LOAD_ACTIVE) {
             return state;
+        }
+        if (qatomic_read(&run->touched)) {
+            end_record(run);
         }
         wait_notified(run, seen);
     }
@@ -97,6 +118,17 @@ static FixedRamSource *next_source(Run *run)
  * What memory holds
  */
 
+/* A page may come from the packed copy, too. */
+static bool page_is_packed(const Run *run, size_t i, uint64_t page,
+                           const uint8_t *mem)
+{
+    uint8_t want[INPUT_PAGE];
+
+    return run->set &&
+           packed_page(run->set, run->d, i, page, run->sums, want) &&
+           !memcmp(mem, want, sizeof(want));
+}
+
 /*
  * Does the page hold what the file says?  If it is verified that counts only
  * where it is what was saved.
@@ -105,13 +137,16 @@ static bool page_is_right(const Run *run, size_t i, uint64_t page)
 {
     const FixedRamBlock *block = fixed_ram_map_block(run->map, i);
     const uint8_t *mem = block->host + page * INPUT_PAGE;
+    bool data = test_bit(page, block->data);
     uint8_t want[INPUT_PAGE];
 
-    if (test_bit(page, block->data) && bad_clusters_have(run->bad, i, page)) {
-        return false;
+    if (!data || !bad_clusters_have(run->bad, i, page)) {
+        decoded_page(run->d, decoded_block(run->d, i), page, want);
+        if (!memcmp(mem, want, sizeof(want))) {
+            return true;
+        }
     }
-    decoded_page(run->d, decoded_block(run->d, i), page, want);
-    return !memcmp(mem, want, sizeof(want));
+    return data && page_is_packed(run, i, page, mem);
 }
 
 static void check_memory(const Run *run)
@@ -161,7 +196,7 @@ static uint64_t pages_wanted(const Input *in)
 static void *guest_thread(void *opaque)
 {
     static const unsigned strides[] = { 1, 7, 13, 29, 320, 640 };
-    const Run *run = opaque;
+    Run *run = opaque;
     uint8_t order = run->in->order;
     unsigned stride = strides[order % ARRAY_SIZE(strides)];
 
@@ -177,6 +212,8 @@ static void *guest_thread(void *opaque)
             }
         }
     }
+    qatomic_set(&run->touched, true);
+    run_notify(run);
     return NULL;
 }
 
@@ -277,6 +314,8 @@ static void run_load(Run *run)
         .on_demand = on_demand,
         .loaders = MAX(run->in->loaders % 4, !on_demand),
         .sums = run->sums,
+        .record = on_demand && run->in->flags & INPUT_RECORD,
+        .set = run->set,
         .ops = &run_ops,
         .opaque = run,
     };
@@ -337,7 +376,7 @@ static void load_snapshot(Input *in, const Opened *o)
     g_autoptr(Decoded) d = decode(in);
     FixedRamMap *map = o->map;
     Run run = {
-        .in = in, .d = d, .map = map,
+        .in = in, .d = d, .map = map, .set = o->set,
         .on_demand = runs_on_demand(in),
     };
 
@@ -369,6 +408,22 @@ static bool verify(const Opened *o, const Input *in, Error **errp)
            fixed_ram_index_verify_stream(index, o->source, errp);
 }
 
+/* Damage to the set costs the load nothing else. */
+static void read_set(Opened *o, const Input *in)
+{
+    const FixedRamIndex *index = o->snapshot->index;
+    Error *err = NULL;
+
+    if (!o->map || !index || !index->has_set || !runs_on_demand(in) ||
+        in->flags & INPUT_RECORD) {
+        return;
+    }
+    o->set = fixed_ram_working_set_read(index, o->source, &err);
+    if (!o->set) {
+        check_error(err);
+    }
+}
+
 /* False: refused. */
 static bool preflight(Opened *o, const Input *in)
 {
@@ -390,12 +445,15 @@ static bool preflight(Opened *o, const Input *in)
     }
     if (err) {
         check_error(err);
+    } else {
+        read_set(o, in);
     }
     return o->map;
 }
 
 static void opened_close(Opened *o)
 {
+    fixed_ram_working_set_free(o->set);
     fixed_ram_map_free(o->map);
     fixed_ram_snapshot_free(o->snapshot);
     fixed_ram_source_unref(o->source);

@@ -34,6 +34,7 @@
 #define INPUT_PAUSE         0x10    /* the user pauses the load */
 #define INPUT_UNITS         0x20    /* on demand, several pages come at once */
 #define INPUT_UNVERIFIED    0x40    /* checksums are not verified */
+#define INPUT_RECORD        0x80    /* on demand, first touches are recorded */
 
 typedef enum InputFault {
     FAULT_NONE,

@@ -157,7 +157,7 @@ static void set_faults(Mutation *m)
 {
     uint8_t *head = m->out->data;
 
-    head[8] ^= random_below(m->random, 0x40);
+    head[8] ^= random_below(m->random, 0x100);
     head[9] = random_below(m->random, 4);
     head[10] = random_below(m->random, FAULTS);
     /* Mostly an early read.  A large number reaches the reads at the end. */

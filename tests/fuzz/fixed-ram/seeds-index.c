@@ -14,65 +14,55 @@
 #include "check-index.h"
 #include "check-pages.h"
 #include "seeds-index.h"
+#include "seeds-set.h"
 
-/* The seed before the index was added. */
-typedef struct Writer {
-    Seed *s;
-    SeedIndex kind;
-    Input in;
-    Decoded *d;
-    uint8_t *before;            /* the input, which @in refers to */
-    bool has_sums;
-    uint64_t stream_end;
-    uint64_t table, table_length;
-} Writer;
-
-static void put(Seed *s, const void *bytes, size_t length)
+void seed_put(SeedWriter *w, const void *bytes, size_t length)
 {
-    g_byte_array_append(s->input, bytes, length);
+    g_byte_array_append(w->s->input, bytes, length);
 }
 
-static void put_le(Seed *s, unsigned width, uint64_t value)
+void seed_put_le(SeedWriter *w, unsigned width, uint64_t value)
 {
-    SeedField field = { .at = s->input->len, .width = width, .little = true };
+    SeedField field = {
+        .at = w->s->input->len, .width = width, .little = true,
+    };
     uint8_t le[8];
 
     stq_le_p(le, value);
-    put(s, le, width);
-    g_array_append_val(s->fields, field);
+    seed_put(w, le, width);
+    g_array_append_val(w->s->fields, field);
 }
 
-static void put_string(Seed *s, const char *string)
+static void put_string(SeedWriter *w, const char *string)
 {
-    put_le(s, 4, strlen(string));
-    put(s, string, strlen(string));
+    seed_put_le(w, 4, strlen(string));
+    seed_put(w, string, strlen(string));
 }
 
-/* The offset of the next byte in the file. */
-static uint64_t here(const Writer *w)
+uint64_t seed_here(const SeedWriter *w)
 {
     return w->s->input->len - INPUT_HEAD + (w->in.hole_end - w->in.hole_at);
 }
 
-static void align(Writer *w, unsigned to)
+void seed_align(SeedWriter *w, unsigned to)
 {
-    while (here(w) % to) {
-        put(w->s, "", 1);
+    while (seed_here(w) % to) {
+        seed_put(w, "", 1);
     }
 }
 
-static void end_part(Seed *s, uint32_t at)
+void seed_end_part(SeedWriter *w, uint32_t at)
 {
-    SeedPart part = { .at = at, .length = s->input->len - at };
+    SeedPart part = { .at = at, .length = w->s->input->len - at };
 
-    g_array_append_val(s->parts, part);
+    g_array_append_val(w->s->parts, part);
 }
 
 /*
  * Sums
  */
 
-static uint64_t file_sum(const Writer *w, uint64_t from, uint64_t to)
+static uint64_t file_sum(const SeedWriter *w, uint64_t from, uint64_t to)
 {
     g_autofree uint8_t *bytes = g_malloc(to - from);
 
@@ -81,48 +71,44 @@ static uint64_t file_sum(const Writer *w, uint64_t from, uint64_t to)
 }
 
 /* The table's words are not fields: mutations change them as bytes. */
-static void put_table(Writer *w)
+static void put_table(SeedWriter *w)
 {
     uint64_t le;
     uint32_t at;
 
-    align(w, 8);
+    seed_align(w, 8);
     at = w->s->input->len;
-    w->table = here(w);
+    w->table = seed_here(w);
     for (size_t i = 0; i < w->d->blocks->len; i++) {
         const DecodedBlock *b = decoded_block(w->d, i);
 
         for (uint64_t p = 0; p < b->length / INPUT_PAGE; p += CLUSTER_PAGES) {
             stq_le_p(&le, cluster_sum(w->d, b, p));
-            put(w->s, &le, sizeof(le));
+            seed_put(w, &le, sizeof(le));
         }
     }
-    w->table_length = here(w) - w->table;
-    end_part(w->s, at);
+    w->table_length = seed_here(w) - w->table;
+    seed_end_part(w, at);
 }
 
 /*
  * Sections
  */
 
-static void put_machine(Writer *w)
+static void put_machine(SeedWriter *w)
 {
-    Seed *s = w->s;
-
-    put_le(s, 8, 1700000000);
-    put_le(s, 8, 16 * MiB);
-    put(s, "0123456789abcdef", 16);
-    put_string(s, "pc-i440fx-10.0");
-    put_string(s, "10.0.2");
-    put_string(s, "");
+    seed_put_le(w, 8, 1700000000);
+    seed_put_le(w, 8, 16 * MiB);
+    seed_put(w, "0123456789abcdef", 16);
+    put_string(w, "pc-i440fx-10.0");
+    put_string(w, "10.0.2");
+    put_string(w, "");
 }
 
-static void put_blocks(Writer *w)
+static void put_blocks(SeedWriter *w)
 {
-    Seed *s = w->s;
-
-    put_le(s, 4, w->d->blocks->len);
-    put_le(s, 4, 0);
+    seed_put_le(w, 4, w->d->blocks->len);
+    seed_put_le(w, 4, 0);
     for (size_t i = 0; i < w->d->blocks->len; i++) {
         const DecodedBlock *b = decoded_block(w->d, i);
         uint64_t held = 0;
@@ -130,69 +116,69 @@ static void put_blocks(Writer *w)
         for (uint64_t page = 0; page < b->length / INPUT_PAGE; page++) {
             held += decoded_bit(w->d, b, page);
         }
-        put_le(s, 8, b->length);
-        put_le(s, 8, b->page_size);
-        put_le(s, 8, b->bitmap);
-        put_le(s, 8, b->pages);
-        put_le(s, 8, held);
-        put_string(s, b->name);
-        align(w, 8);
+        seed_put_le(w, 8, b->length);
+        seed_put_le(w, 8, b->page_size);
+        seed_put_le(w, 8, b->bitmap);
+        seed_put_le(w, 8, b->pages);
+        seed_put_le(w, 8, held);
+        put_string(w, b->name);
+        seed_align(w, 8);
     }
 }
 
-static void put_part(Writer *w, uint32_t kind, uint64_t from, uint64_t to)
+static void put_part(SeedWriter *w, uint32_t kind, uint64_t from, uint64_t to)
 {
-    put_le(w->s, 4, kind);
-    put_le(w->s, 4, 0);
-    put_le(w->s, 8, from);
-    put_le(w->s, 8, to - from);
-    put_le(w->s, 8, w->has_sums ? file_sum(w, from, to) : 0);
+    seed_put_le(w, 4, kind);
+    seed_put_le(w, 4, 0);
+    seed_put_le(w, 8, from);
+    seed_put_le(w, 8, to - from);
+    seed_put_le(w, 8, w->has_sums ? file_sum(w, from, to) : 0);
 }
 
-static void put_stream(Writer *w)
+static void put_stream(SeedWriter *w)
 {
-    put_le(w->s, 4, 2);
-    put_le(w->s, 4, 0);
+    seed_put_le(w, 4, 2);
+    seed_put_le(w, 4, 0);
     put_part(w, 1, w->in.start, decoded_block(w->d, 0)->bitmap);
     put_part(w, 2, w->d->ram_end, w->stream_end);
 }
 
-static void put_sums(Writer *w)
+static void put_sums(SeedWriter *w)
 {
-    Seed *s = w->s;
+    const GByteArray *input = w->s->input;
     const uint8_t *table;
 
-    put_le(s, 4, 1);
-    put_le(s, 4, 64 * KiB);
-    put_le(s, 4, 4096);
-    put_le(s, 4, 0);
-    put_le(s, 8, w->table);
-    put_le(s, 8, w->table_length);
-    put_le(s, 8, w->d->blocks->len);
+    seed_put_le(w, 4, 1);
+    seed_put_le(w, 4, 64 * KiB);
+    seed_put_le(w, 4, 4096);
+    seed_put_le(w, 4, 0);
+    seed_put_le(w, 8, w->table);
+    seed_put_le(w, 8, w->table_length);
+    seed_put_le(w, 8, w->d->blocks->len);
     for (size_t i = 0; i < w->d->blocks->len; i++) {
         const DecodedBlock *b = decoded_block(w->d, i);
         uint64_t words = DIV_ROUND_UP(b->length / INPUT_PAGE, 64);
 
-        put_le(s, 8, file_sum(w, b->bitmap, b->bitmap + words * 8));
+        seed_put_le(w, 8, file_sum(w, b->bitmap, b->bitmap + words * 8));
     }
     g_assert(w->table_length <= 4096);
-    table = s->input->data + s->input->len - (here(w) - w->table);
-    put_le(s, 8, 1);
-    put_le(s, 8, fixed_ram_sums_get(table, w->table_length));
+    table = input->data + input->len - (seed_here(w) - w->table);
+    seed_put_le(w, 8, 1);
+    seed_put_le(w, 8, fixed_ram_sums_get(table, w->table_length));
 }
 
-static void put_later(Writer *w)
+static void put_later(SeedWriter *w)
 {
-    put(w->s, "not known", 9);
+    seed_put(w, "not known", 9);
 }
 
 /* Its section has no fields. */
-static void put_clean(Writer *w)
+static void put_clean(SeedWriter *w)
 {
 }
 
 /* Are pages whose bit is clear zero in the file, too? */
-static bool is_clean(const Writer *w)
+static bool is_clean(const SeedWriter *w)
 {
     uint8_t bytes[INPUT_PAGE];
 
@@ -210,34 +196,35 @@ static bool is_clean(const Writer *w)
     return true;
 }
 
-static void put_section(Writer *w, uint32_t type, uint32_t flags,
-                        void (*put_payload)(Writer *w))
+static void put_section(SeedWriter *w, uint32_t type, uint32_t flags,
+                        void (*put_payload)(SeedWriter *w))
 {
     uint32_t at = w->s->input->len;
     uint32_t payload;
 
-    put_le(w->s, 4, type);
-    put_le(w->s, 4, flags);
-    put_le(w->s, 8, 0);
+    seed_put_le(w, 4, type);
+    seed_put_le(w, 4, flags);
+    seed_put_le(w, 8, 0);
     payload = w->s->input->len;
     put_payload(w);
     stq_le_p(w->s->input->data + payload - 8, w->s->input->len - payload);
-    align(w, 8);
-    end_part(w->s, at);
+    seed_align(w, 8);
+    seed_end_part(w, at);
 }
 
 /* Returns its length. */
-static uint64_t put_index(Writer *w, uint64_t at)
+static uint64_t put_index(SeedWriter *w, uint64_t at)
 {
     bool has_machine = w->kind >= INDEX_FULL, later = w->kind >= INDEX_LATER;
     bool clean = has_machine && is_clean(w);
     uint32_t header = w->s->input->len;
 
-    put(w->s, "QFXRINDX", 8);
-    put_le(w->s, 4, 1);
-    put_le(w->s, 4, 2 + has_machine + w->has_sums + later + clean);
-    put(w->s, "the seed's own id", 16);
-    end_part(w->s, header);
+    seed_put(w, "QFXRINDX", 8);
+    seed_put_le(w, 4, 1);
+    seed_put_le(w, 4, 2 + has_machine + w->has_sums + later + clean +
+                      2 * !!w->set);
+    seed_put(w, "the seed's own id", 16);
+    seed_end_part(w, header);
     if (has_machine) {
         put_section(w, 1, 0, put_machine);
     }
@@ -249,10 +236,14 @@ static uint64_t put_index(Writer *w, uint64_t at)
     if (w->has_sums) {
         put_section(w, 4, 0, put_sums);
     }
+    if (w->set) {
+        put_section(w, 6, 0, seed_put_set_section);
+        put_section(w, 8, 0, seed_put_space);
+    }
     if (clean) {
         put_section(w, 9, 0, put_clean);
     }
-    return here(w) - at;
+    return seed_here(w) - at;
 }
 
 /*
@@ -260,7 +251,7 @@ static uint64_t put_index(Writer *w, uint64_t at)
  */
 
 /* The slot is there and zero. */
-static void fill_superblock(Writer *w, uint64_t index, uint64_t length)
+static void fill_superblock(SeedWriter *w, uint64_t index, uint64_t length)
 {
     static const struct {
         uint8_t at, width;
@@ -291,10 +282,11 @@ static void fill_superblock(Writer *w, uint64_t index, uint64_t length)
     g_array_append_val(s->parts, part);
 }
 
-void seed_add_index(Seed *s, SeedIndex kind)
+void seed_add_index(Seed *s, SeedIndex kind, SeedSet set)
 {
-    Writer w = {
+    SeedWriter w = {
         .s = s, .kind = kind,
+        .set = fixed_ram_sums_built() ? set : SEED_SET_NONE,
         .before = g_memdup2(s->input->data, s->input->len),
         .has_sums = kind >= INDEX_SUMS && fixed_ram_sums_built(),
     };
@@ -308,13 +300,16 @@ void seed_add_index(Seed *s, SeedIndex kind)
     if (w.has_sums) {
         put_table(&w);
     }
+    if (w.set) {
+        seed_put_set(&w);
+    }
     if (kind >= INDEX_BARE) {
-        align(&w, 4096);
-        index = here(&w);
+        seed_align(&w, 4096);
+        index = seed_here(&w);
         length = put_index(&w, index);
     }
     if (kind >= INDEX_LATER) {
-        align(&w, 4096);        /* the file goes on */
+        seed_align(&w, 4096);   /* the file goes on */
     }
     fill_superblock(&w, index, length);
     seed_seal(s->input->data, s->input->len, s->superblock);
@@ -335,6 +330,7 @@ void seed_seal(uint8_t *input, size_t size, uint32_t superblock)
     offset = ldq_le_p(sb + 48);
     length = ldq_le_p(sb + 56);
     if (length && length <= MiB) {
+        seed_seal_set(&in, input, size, offset, length);
         index = g_malloc(length);
         length = input_read(&in, index, length, offset);
         stl_le_p(sb + 64, check_crc32c(index, length));

@@ -18,8 +18,16 @@ typedef enum SeedIndex {
     INDEX_LATER,                /* has an unknown section; the file goes on */
 } SeedIndex;
 
+typedef enum SeedSet {
+    SEED_SET_NONE,
+    SEED_SET_RECORDED,               /* without a packed copy */
+    SEED_SET_PACKED,
+    SEED_SET_GUESSED,
+    SEED_SET_LARGE,                  /* nearly all pages, packed */
+} SeedSet;
+
 /** seed_add_index(): to a snapshot that is complete otherwise */
-void seed_add_index(Seed *s, SeedIndex kind);
+void seed_add_index(Seed *s, SeedIndex kind, SeedSet set);
 
 /**
  * seed_seal(): make the metadata's checksums right again

@@ -44,6 +44,7 @@ typedef struct SeedOptions {
     Filling filling;
     Defect defect;
     SeedIndex index;
+    SeedSet set;                /* needs an index */
 } SeedOptions;
 
 static const char *const caps_mapped[] = { "mapped-ram", NULL };
@@ -130,6 +131,29 @@ static const SeedOptions options[] = {
       .filling = FULL, .index = INDEX_SUMS },
     { "index-cut-off", .loaders = 1, .filling = SPARSE,
       .index = INDEX_CUT_OFF },
+    { "set-recorded", .flags = INPUT_ON_DEMAND, .loaders = 1,
+      .filling = FRAGMENTED, .index = INDEX_SUMS, .set = SEED_SET_RECORDED },
+    { "set-packed", .flags = INPUT_ON_DEMAND | INPUT_RUNS_EARLY, .loaders = 2,
+      .filling = FULL, .index = INDEX_FULL, .set = SEED_SET_PACKED },
+    { "set-packed-late", .start = 777,
+      .flags = INPUT_ON_DEMAND | INPUT_RUNS_LATE, .loaders = 1,
+      .resizable = MACHINE_LARGE, .filling = FRAGMENTED, .index = INDEX_SUMS,
+      .set = SEED_SET_PACKED },
+    { "set-packed-unverified", .flags = INPUT_ON_DEMAND | INPUT_UNVERIFIED,
+      .loaders = 1, .filling = FRAGMENTED, .index = INDEX_LATER,
+      .set = SEED_SET_PACKED },
+    { "set-guessed", .flags = INPUT_ON_DEMAND | INPUT_RUNS_EARLY, .loaders = 1,
+      .filling = FRAGMENTED, .index = INDEX_FULL, .set = SEED_SET_GUESSED },
+    { "set-large", .flags = INPUT_ON_DEMAND, .loaders = 2, .filling = FULL,
+      .index = INDEX_SUMS, .set = SEED_SET_LARGE },
+    { "set-units", .flags = INPUT_ON_DEMAND | INPUT_UNITS, .loaders = 1,
+      .filling = FULL, .index = INDEX_SUMS, .set = SEED_SET_PACKED },
+    { "set-bare", .flags = INPUT_ON_DEMAND, .loaders = 1, .filling = SPARSE,
+      .index = INDEX_BARE, .set = SEED_SET_GUESSED },
+    { "set-eager", .loaders = 1, .filling = FRAGMENTED, .index = INDEX_FULL,
+      .set = SEED_SET_PACKED },
+    { "set-record", .flags = INPUT_ON_DEMAND | INPUT_RECORD, .loaders = 1,
+      .filling = FRAGMENTED, .index = INDEX_SUMS, .set = SEED_SET_RECORDED },
     { "bad-twice", .loaders = 1, .filling = ENDS, .defect = TWICE },
     { "bad-unaligned", .loaders = 1, .filling = ENDS, .defect = UNALIGNED },
     { "bad-lengths", .loaders = 1, .filling = ENDS, .defect = LENGTHS },
@@ -413,7 +437,7 @@ static Seed *seed_new(const SeedOptions *o)
     put_ram(s, o);
     put_rest(s);
     if (o->index) {
-        seed_add_index(s, o->index);
+        seed_add_index(s, o->index, o->set);
     }
     return s;
 }
