@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"
+#include "qemu/lockable.h"
 #include "qapi/error.h"
 #include "migration/fixed-ram/engine/internal.h"
 #include "rig.h"
@@ -164,8 +165,10 @@ static void test_full(void)
     }
     rig_start(rig);
     set = rig->load->record.set;
-    for (uint64_t i = 1; i < FIXED_RAM_SET_RUNS_MAX; i++) {
-        fixed_ram_working_set_add(set, 0, 2 * i, 1, true);
+    WITH_QEMU_LOCK_GUARD(&rig->load->record.lock) {
+        for (uint64_t i = 1; i < FIXED_RAM_SET_RUNS_MAX; i++) {
+            fixed_ram_working_set_add(set, 0, 2 * i, 1, true);
+        }
     }
     touch_unit(rig, 2, 100);
     touch_unit(rig, 2, 50);

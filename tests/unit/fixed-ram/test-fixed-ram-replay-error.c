@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/bitmap.h"
+#include "qemu/lockable.h"
 #include "qapi/error.h"
 #include "migration/fixed-ram/engine/internal.h"
 #include "rig.h"
@@ -21,6 +22,7 @@
 
 static void check_pack_error(Rig *rig, const char *why)
 {
+    QEMU_LOCK_GUARD(&rig->lock);
     if (why) {
         g_assert_nonnull(rig->pack_error);
         g_assert_nonnull(strstr(error_get_pretty(rig->pack_error), why));
