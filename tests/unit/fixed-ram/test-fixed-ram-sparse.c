@@ -395,6 +395,31 @@ static void test_tera(void)
     g_assert_cmpuint(resident(block->absent, pages), <=, 10 * 4096);
 }
 
+/* A page in each GiB of 1 TiB: each costs a part of the bitmaps, or two. */
+static void test_tera_scattered(void)
+{
+    const uint64_t pages = TiB / PAGE, apart = GiB / PAGE;
+    g_autoptr(FixedRamMap) map = fixed_ram_map_new();
+    FixedRamBlock *block = block_new("pc.ram", pages, PAGE);
+
+    block->parts = bitmap_new(fixed_ram_sparse_parts(pages));
+    for (uint64_t page = 123; page < pages; page += apart) {
+        set_bit(page, block->data);
+        set_bit(page / FIXED_RAM_PART_BITS, block->parts);
+    }
+    block->huge = true;
+    fixed_ram_map_add(map, block);
+    g_assert_cmpuint(map->wanted, ==, TiB / GiB * PAGE);
+    g_assert_cmpuint(data_bytes(block), ==, map->wanted);
+    load_all(map);
+    for (uint64_t page = 123; page < pages; page += apart) {
+        g_assert_true(fixed_ram_map_received(block, page));
+    }
+    g_assert_cmpuint(resident(block->data, pages), <=, TiB / GiB * 2 * 4096);
+    g_assert_cmpuint(resident(block->pending, pages), <=, TiB / GiB * 2 * 4096);
+    g_assert_cmpuint(resident(block->absent, pages), <=, TiB / GiB * 2 * 4096);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -411,5 +436,6 @@ int main(int argc, char **argv)
                          GINT_TO_POINTER(false), test_read);
     g_test_add_func("/fixed-ram/sparse/read/cut", test_read_cut);
     g_test_add_func("/fixed-ram/sparse/tera", test_tera);
+    g_test_add_func("/fixed-ram/sparse/tera-scattered", test_tera_scattered);
     return g_test_run();
 }

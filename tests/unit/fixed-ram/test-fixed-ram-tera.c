@@ -334,6 +334,57 @@ static void test_table(void)
     unlink(path);
 }
 
+/* A page in each GiB of 1 TiB. */
+static FixedRamPageSums *make_scattered(void)
+{
+    g_autofree unsigned long *data = bitmap_new(TiB / PAGE);
+    g_autofree unsigned long *parts = bitmap_new(
+        fixed_ram_sparse_parts(TiB / PAGE));
+    FixedRamPageSums *sums = fixed_ram_page_sums_new(TiB, PAGE, &error_abort);
+
+    for (uint64_t page = 123; page < TiB / PAGE; page += GiB / PAGE) {
+        fixed_ram_page_sums_set(sums, page, page);
+        set_bit(page, data);
+        set_bit(page / FIXED_RAM_PART_BITS, parts);
+    }
+    fixed_ram_page_sums_close(sums, data, parts, TiB);
+    return sums;
+}
+
+/* Each of these pages costs a chunk of the table, all others cost nothing. */
+static void test_table_scattered(void)
+{
+    g_autoptr(FixedRamIndex) index = fixed_ram_index_new();
+    g_autoptr(GPtrArray) sums = g_ptr_array_new_with_free_func(
+        (GDestroyNotify)fixed_ram_page_sums_free);
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("fixed-ram-table-XXXXXX", &path, NULL);
+    bool holes = has_holes(fd);
+    struct stat st;
+
+    g_array_set_size(index->blocks, 1);
+    g_ptr_array_add(sums, make_scattered());
+    g_assert_true(fixed_ram_table_write(fd, NAME, index, sums, TABLE_OFFSET,
+                                        &error_abort));
+    g_assert_cmpuint(index->table.length, ==,
+                     TiB / FIXED_RAM_CLUSTER_BYTES * 8);
+    g_assert_cmpint(fstat(fd, &st), ==, 0);
+    if (holes) {
+        g_assert_cmpuint(st.st_blocks * 512, <=,
+                         TiB / GiB * FIXED_RAM_CHUNK_BYTES + MiB);
+    }
+    for (uint64_t page = 123; page < TiB / PAGE; page += GiB / PAGE) {
+        uint64_t cluster = page / PER_CLUSTER, sum;
+
+        g_assert_cmpint(pread(fd, &sum, 8, TABLE_OFFSET + cluster * 8), ==, 8);
+        g_assert_cmphex(le64_to_cpu(sum), !=, 0);
+        g_assert_cmphex(le64_to_cpu(sum), ==, fixed_ram_page_sums_cluster(
+            g_ptr_array_index(sums, 0), cluster));
+    }
+    close(fd);
+    unlink(path);
+}
+
 /* The table cannot be written: the error says where. */
 static void test_table_fails(void)
 {
@@ -364,6 +415,8 @@ int main(int argc, char **argv)
     if (fixed_ram_sums_built()) {
         g_test_add_func("/fixed-ram/tera/sums", test_sums);
         g_test_add_func("/fixed-ram/tera/table", test_table);
+        g_test_add_func("/fixed-ram/tera/table-scattered",
+                        test_table_scattered);
         g_test_add_func("/fixed-ram/tera/table-fails", test_table_fails);
     }
     return g_test_run();
