@@ -15,7 +15,7 @@ ASAN = $(BUILD)-asan
 SOAK_BUILD = $(if $(SANITIZE),$(ASAN),$(BUILD))
 export HOOK NEW MSG FILES
 
-.PHONY: help run check bench fuzz soak build configure apply source docs series refresh refresh-check lint clean distclean soak-asan
+.PHONY: help run check bench fuzz soak tsan build configure apply source docs series refresh refresh-check lint clean distclean soak-asan
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -26,6 +26,7 @@ help:
 	@echo "make fuzz           hostile snapshots for ten minutes (FUZZ_SECONDS=N)"
 	@echo "make soak           random commands, guests, loads and failures for MINUTES=3"
 	@echo "                    (SEED=N repeats a run; SANITIZE=1 uses a QEMU with ASan and UBSan)"
+	@echo "make tsan           unit tests with threads, under ThreadSanitizer"
 	@echo "make build          build QEMU and its tests in build/"
 	@echo "make configure      install packages, fetch QEMU, apply the series, run QEMU's configure"
 	@echo "make apply          the same, and link files that have been added or removed since"
@@ -70,10 +71,14 @@ fuzz: build
 	@scripts/fuzz --build-dir=$(BUILD) $(if $(FUZZ_SECONDS),--seconds=$(FUZZ_SECONDS))
 
 soak: $(if $(SANITIZE),soak-asan,apply)
-	@scripts/build $(SOAK_BUILD) -j$(JOBS) qemu-system-x86_64 qemu-img \
+	@scripts/build $(SOAK_BUILD) -j$(JOBS) qemu-system-x86_64 qemu-img qemu-snapshot \
 		tests/unit/fixed-ram/faults/libfixed-ram-faults.so
 	@scripts/soak --build-dir=$(SOAK_BUILD) $(if $(MINUTES),--minutes=$(MINUTES)) \
 		$(if $(SEED),--seed=$(SEED))
+
+tsan: apply
+	@$(NINJA) fixed-ram-tsan-tests
+	@scripts/check --build-dir=$(BUILD) unit-tsan
 
 soak-asan:
 	@scripts/setup
