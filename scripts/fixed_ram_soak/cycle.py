@@ -11,6 +11,7 @@ from .ending import Ended, end
 from .lineage import Lineage
 from .loading import LoadRun, verify
 from .saving import boot, fill, finish_save, kill_saver, start_activity
+from .sets import change_sets
 from .vm import Vm
 
 INCOMING = ("-incoming", "defer")
@@ -52,8 +53,11 @@ class CycleRun:
             self._begin()
         else:
             self.say(f"generation {self.lineage.generation}")
+        if str(cycle.sets):
+            self.say(cycle.sets)
+        change_sets(self.world, self.lineage, cycle.sets)
         self.say(cycle.load)
-        with self._loading(cycle.load) as (vm, run):
+        with self._loading(cycle.load, cycle.sets) as (vm, run):
             try:
                 run.run()
             except Ended:
@@ -66,7 +70,7 @@ class CycleRun:
         return self.lineage
 
     @contextmanager
-    def _loading(self, load):
+    def _loading(self, load, about_sets=None):
         """A QEMU that waits for a snapshot, on a disk that can fail"""
         world, lineage = self.world, self.lineage
         with faulty_disk(world) as faults:
@@ -77,7 +81,7 @@ class CycleRun:
                 env["QEMU_FIXED_RAM_NO_MOVE"] = "1"
             with Vm(world, lineage.machine,
                     (*lineage.devices.arguments(), *INCOMING), env) as vm:
-                yield vm, LoadRun(vm, lineage, load, faults)
+                yield vm, LoadRun(vm, lineage, load, faults, about_sets)
 
     def _say_done(self, run):
         if run.did:

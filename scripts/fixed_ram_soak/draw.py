@@ -10,6 +10,7 @@ from random import Random
 
 from . import actions, pauses
 from .machine import draw_machine
+from .sets import Sets, draw_sets
 
 EAGER = actions.names(actions.EAGER)
 PAUSES = set(pauses.KINDS)
@@ -92,6 +93,7 @@ class Cycle:
     load: Load
     plan: str               # one of PLANS
     save: Save              # afterwards
+    sets: Sets              # what is done about working sets
     remains: Load           # of what a killed saver left
     end: str                # of QEMU: one of ENDS
 
@@ -174,6 +176,7 @@ def draw_cycle(seed, number, config):
         save = replace(save, kill=round(rng.uniform(0, 1.3), 3))
     return Cycle(number=number, fresh=fresh or number == 1, machine=machine,
                  first=draw_save(rng), load=load, plan=plan, save=save,
+                 sets=draw_sets(seed, number),
                  remains=replace(draw_load(rng), broken=None, touch=0,
                                 actions=()),
                  end=end)

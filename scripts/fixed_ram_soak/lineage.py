@@ -17,6 +17,7 @@ class Lineage:
     machine: object
     path: Path = None       # the latest snapshot
     offset: int = 0
+    saved: str = ""         # the capability that the latest was saved with
     filled: int = 0         # MiB
     activity: str = ""      # what the guest does since before it was saved
     devices: Devices = field(default_factory=Devices)

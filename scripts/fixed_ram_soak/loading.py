@@ -5,7 +5,7 @@ from random import Random
 import re
 import time
 
-from . import actions, devices, disk, pauses
+from . import actions, devices, disk, pauses, sets
 from .ending import SIGNALS, Ended, end
 from .vm import SHORT_S, GuestLost
 
@@ -20,11 +20,12 @@ class Waits(Exception):
 class LoadRun:
     """One load. Commands without an answer during a pause are pending"""
 
-    def __init__(self, vm, lineage, load, faults=None):
+    def __init__(self, vm, lineage, load, faults=None, about_sets=None):
         self.vm = vm
         self.world = vm.world
         self.lineage = lineage
         self.load = load
+        self.about_sets = about_sets
         self.reading = lineage.path
         self.spare = None       # its copy, where one will be needed
         self.devices = lineage.devices.copy()
@@ -126,6 +127,8 @@ class LoadRun:
             "multifd-channels": load.channels or 2, "direct-io": load.direct,
             "max-postcopy-bandwidth": self._bandwidth(),
             "fixed-ram-precopy-percent": load.percent})
+        if self.about_sets:
+            sets.prepare(self, self.about_sets)
         if any(action.name == "truncate" for action in load.actions):
             self.spare = disk.spare_copy(self.reading)
         if load.broken:
@@ -174,8 +177,12 @@ class LoadRun:
         self.finish()
 
     def finish(self):
+        if self.about_sets:
+            sets.let_run(self, self.about_sets)
         self._wait_completed()
         self._settle()
+        if self.about_sets:
+            sets.finish(self, self.about_sets)
 
     def _wait_running(self):
         self.vm.wait_for(lambda: self.vm.migration() not in

@@ -90,6 +90,7 @@ def finish_save(vm, lineage, save, path):
     if status != "completed":
         raise GuestLost(f"saving {status}: {vm.why()}")
     lineage.path = path
+    lineage.saved = save.capability
     lineage.generation += 1
     vm.world.count("saves", save.capability)
     for word, used in (("multifd", save.channels), ("direct", save.direct),
@@ -112,3 +113,4 @@ def kill_saver(vm, lineage, save, path):
     vm.world.count("savers killed", "after the save" if done else
                    "during the save")
     lineage.path = path
+    lineage.saved = ""
