@@ -15,13 +15,14 @@ ASAN = $(BUILD)-asan
 SOAK_BUILD = $(if $(SANITIZE),$(ASAN),$(BUILD))
 export HOOK NEW MSG FILES
 
-.PHONY: help run check bench fuzz soak tsan build configure apply source docs series refresh refresh-check lint clean distclean soak-asan
+.PHONY: help run check clones bench fuzz soak tsan build configure apply source docs series refresh refresh-check lint clean distclean soak-asan
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
 help:
 	@echo "make run            build, save a guest, load it eagerly and on demand, compare"
 	@echo "make check          lint, unit tests, our scenarios, QEMU's migration tests"
+	@echo "make clones         many clones of one snapshot: times and memory (CLONES=8)"
 	@echo "make bench          the benchmarks, about two hours (BENCH_QUICK=1: some minutes)"
 	@echo "make fuzz           hostile snapshots for ten minutes (FUZZ_SECONDS=N)"
 	@echo "make soak           random commands, guests, loads and failures for MINUTES=3"
@@ -64,6 +65,11 @@ run: apply
 check: build
 	@scripts/check --build-dir=$(BUILD)
 
+clones: apply
+	@$(NINJA) qemu-system-x86_64 qemu-img qemu-snapshot
+	@scripts/clones --build-dir=$(BUILD) --mode=mapped,on-demand,eager \
+		$(if $(CLONES),--number=$(CLONES))
+
 bench: build
 	@scripts/bench --build-dir=$(BUILD)
 
@@ -104,7 +110,7 @@ lint: source
 
 clean:
 	@test ! -e $(BUILD)/build.ninja || ninja -C $(BUILD) -t clean > /dev/null
-	@rm -rf $(BUILD)/bench $(BUILD)/check $(BUILD)/fuzz $(BUILD)/run $(BUILD)/series $(BUILD)/soak $(BUILD)/docs/html $(BUILD)/docs/doctrees
+	@rm -rf $(BUILD)/bench $(BUILD)/check $(BUILD)/clones $(BUILD)/fuzz $(BUILD)/run $(BUILD)/series $(BUILD)/soak $(BUILD)/docs/html $(BUILD)/docs/doctrees
 
 distclean:
 	@test ! -e $(BUILD)/source || scripts/apply --build-dir=$(BUILD) --check-saved

@@ -103,19 +103,19 @@ class Serial:
         return text + (f"; its last lines: {' | '.join(last)}" if last else "")
 
 
-class Guest(Qemu):
-    """A QEMU that boots the guest; its serial port is ours"""
+class Machine(Qemu):
+    """A QEMU whose serial port, if it has one, is ours"""
 
-    def __init__(self, qemu, kernel, initrd, memory_mib, accel="tcg",
-                 extra=(), env=None, log=None):
+    def __init__(self, qemu, options, has_serial=True, env=None, log=None):
         self.read_bytes_at_first_byte = None
         self._read_bytes_at_start = 0
-        super().__init__(qemu, [
-            "-machine", f"pc,accel={accel}", "-m", str(memory_mib),
-            "-serial", "chardev:serial", "-kernel", str(kernel),
-            "-initrd", str(initrd), "-append", APPEND, *extra],
-            ["serial"], env, log)
-        self.serial = Serial(self.sockets["serial"], self._at_first_byte)
+        self.serial = None
+        if has_serial:
+            options = ["-serial", "chardev:serial", *options]
+        super().__init__(qemu, options, ["serial"] if has_serial else [], env,
+                         log)
+        if has_serial:
+            self.serial = Serial(self.sockets["serial"], self._at_first_byte)
 
     def _at_first_byte(self):
         self.read_bytes_at_first_byte = self.read_bytes()
@@ -138,3 +138,14 @@ class Guest(Qemu):
         """Send the guest a command and wait for the line that answers it"""
         return self.serial.wait_line(pattern, timeout, self.serial.send(line),
                                      each)
+
+
+class Guest(Machine):
+    """A QEMU that boots the guest"""
+
+    def __init__(self, qemu, kernel, initrd, memory_mib, accel="tcg",
+                 extra=(), env=None, log=None):
+        super().__init__(qemu, [
+            "-machine", f"pc,accel={accel}", "-m", str(memory_mib),
+            "-kernel", str(kernel), "-initrd", str(initrd),
+            "-append", APPEND, *extra], env=env, log=log)

@@ -60,6 +60,14 @@ def memory(pid, start, end):
     return result
 
 
+def shares(pid):
+    """A process's memory in KiB: its share (PSS), and what is its alone"""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    kib = {name: int(value) for name, value in
+           re.findall(r"^(\w+): +(\d+) kB$", text, re.M)}
+    return kib["Pss"], kib["Private_Clean"] + kib["Private_Dirty"]
+
+
 def _sum_smaps(pid, start, end):
     """None if mappings were joined while this read: some came twice"""
     sums = {"inside": 0, "outside": 0, "huge": 0}

@@ -22,12 +22,14 @@ class Qemu:
     env: QEMU's environment; log: a file for what it says
     """
 
+    machine = MACHINE
+
     def __init__(self, qemu, options, chardevs=(), env=None, log=None):
         self._process = self.qmp = None
         self._stderr = open(log, "w+b") if log else tempfile.TemporaryFile()
         self.sockets = {}
         theirs = []
-        command = [str(qemu), *MACHINE, "-mon", "chardev=qmp,mode=control"]
+        command = [str(qemu), *self.machine, "-mon", "chardev=qmp,mode=control"]
         for name in ("qmp", *chardevs):
             self.sockets[name], end = socket.socketpair()
             theirs.append(end)

@@ -63,9 +63,11 @@ class QMP:
     """
 
     _loop = None
+    _loop_lock = threading.Lock()       # several threads may be the first
 
     def __init__(self, where, timeout=30):
-        QMP._loop = QMP._loop or Loop()
+        with QMP._loop_lock:
+            QMP._loop = QMP._loop or Loop()
         self.events = []
         self._closed = False
         self._changed = threading.Condition()
