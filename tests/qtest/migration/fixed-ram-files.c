@@ -127,6 +127,17 @@ void frt_copy_file(const char *from, const char *to)
     g_mapped_file_unref(map);
 }
 
+char *frt_file_sum(const char *name)
+{
+    g_autofree char *path = frt_path(name);
+    g_autoptr(GMappedFile) file = g_mapped_file_new(path, false, NULL);
+
+    g_assert_nonnull(file);
+    return g_compute_checksum_for_data(
+        G_CHECKSUM_SHA256, (uint8_t *)g_mapped_file_get_contents(file),
+        g_mapped_file_get_length(file));
+}
+
 SnapshotSuperblock frt_superblock(const char *name)
 {
     g_autofree char *path = frt_path(name);

@@ -14,18 +14,6 @@
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
 
-/* Of every byte of the snapshot. */
-static char *file_sum(void)
-{
-    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
-    g_autoptr(GMappedFile) file = g_mapped_file_new(path, false, NULL);
-
-    g_assert_nonnull(file);
-    return g_compute_checksum_for_data(
-        G_CHECKSUM_SHA256, (uint8_t *)g_mapped_file_get_contents(file),
-        g_mapped_file_get_length(file));
-}
-
 static bool flag(QTestState *qts, const char *name)
 {
     QDict *info = migrate_query(qts);
@@ -50,13 +38,13 @@ static void check_figures(FixedRamTest *t)
 /* The loaded guest holds what the snapshot has, and leaves that alone. */
 static void load_and_check(FixedRamTest *t)
 {
-    g_autofree char *before = file_sum(), *after = NULL;
+    g_autofree char *before = frt_file_sum(FILE_TEST_FILENAME), *after = NULL;
 
     frt_load(t);
     check_figures(t);
     frt_write_pattern(t->to);
     frt_change_memory(t->to);
-    after = file_sum();
+    after = frt_file_sum(FILE_TEST_FILENAME);
     g_assert_cmpstr(before, ==, after);
 
     frt_restart_target(t, "defer",
@@ -152,10 +140,10 @@ static void test_run(void)
     if (!frt_prepare(&args)) {
         return;
     }
-    before = file_sum();
+    before = frt_file_sum(FILE_TEST_FILENAME);
     frt_load(&args);
     wait_for_serial("dest_serial");
-    after = file_sum();
+    after = frt_file_sum(FILE_TEST_FILENAME);
     g_assert_cmpstr(before, ==, after);
     s = frt_open_snapshot(&args);
     snapshot_check_index(s, true);

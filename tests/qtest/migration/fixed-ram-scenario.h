@@ -150,6 +150,8 @@ SnapshotSuperblock frt_superblock(const char *name);
 /* The superblock must say that the save is not complete. */
 void frt_assert_being_written(const char *name);
 void frt_copy_file(const char *from, const char *to);
+/* A checksum of every byte; the caller frees it. */
+char *frt_file_sum(const char *name);
 
 /* From query-migrate; a missing member ends the test. */
 int64_t frt_figure(QTestState *qts, const char *name);
@@ -202,6 +204,7 @@ void frt_add_virtio_tests(const MigrationTestEnv *env);
 void frt_add_vhost_tests(const MigrationTestEnv *env);
 void frt_add_load_mode_tests(const MigrationTestEnv *env);
 void frt_add_mapped_tests(const MigrationTestEnv *env);
+void frt_add_clone_tests(const MigrationTestEnv *env);
 void frt_add_lock_tests(const MigrationTestEnv *env);
 void frt_add_read_error_tests(const MigrationTestEnv *env);
 void frt_add_read_error_early_tests(const MigrationTestEnv *env);
