@@ -41,6 +41,7 @@
 #include "engine/collapse.h"
 #include "incoming.h"
 #include "incoming-state.h"
+#include "mapped-pause.h"
 #include "preflight.h"
 #include "ramblocks.h"
 #include "trace.h"
@@ -243,6 +244,7 @@ static bool incoming_map(FixedRamIncoming *in, Error **errp)
         return false;
     }
     fixed_ram_ramblocks_attach(in->map);
+    in->snapshot_kept = true;
     in->ram_mapped = fixed_ram_mapped_map(in->snapshot, in->map,
                                           g_steal_pointer(&in->mapping),
                                           g_steal_pointer(&in->set), errp);
@@ -452,6 +454,7 @@ void fixed_ram_incoming_shutdown(void)
 {
     FixedRamIncoming *in = fixed_ram_incoming_current();
 
+    fixed_ram_mapped_pause_shutdown();
     if (!in || !in->load) {
         if (in) {
             /* The main thread has got here, nothing of ours can stop it. */

@@ -23,6 +23,7 @@
 #include "../ram.h"
 #include "engine/warm.h"
 #include "mapped.h"
+#include "mapped-pause.h"
 #include "trace.h"
 
 /* The kernel verifies each page of such a file; not in all C libraries. */
@@ -32,6 +33,7 @@
 
 /* NULL: the guest's RAM is no mapping.  Main thread, under the BQL. */
 static FixedRamMapping *mapping;
+static FixedRamSnapshot *snapshot;
 static FixedRamWarm *warm;
 
 /*
@@ -125,6 +127,7 @@ static void block_removed(RAMBlockNotifier *n, void *host, size_t size,
                           size_t max_size)
 {
     if (mapping) {
+        fixed_ram_mapped_pause_forget(host);
         fixed_ram_mapping_forget(mapping, host);
     }
 }
@@ -134,6 +137,8 @@ static void unlock_at_exit(Notifier *n, void *data)
 {
     fixed_ram_warm_stop(g_steal_pointer(&warm));
     fixed_ram_mapping_free(g_steal_pointer(&mapping));
+    /* Threads may have references, so the file stays open. */
+    fixed_ram_source_unlock(snapshot->source);
 }
 
 static void watch_blocks_and_exit(void)
@@ -190,17 +195,19 @@ static GArray *warm_blocks(const FixedRamMap *map)
     return blocks;
 }
 
-bool fixed_ram_mapped_map(const FixedRamSnapshot *s, const FixedRamMap *map,
+bool fixed_ram_mapped_map(FixedRamSnapshot *s, const FixedRamMap *map,
                           FixedRamMapping *plan, FixedRamWorkingSet *set,
                           Error **errp)
 {
     assert(!mapping);
     mapping = plan;
+    snapshot = s;
     watch_blocks_and_exit();
     if (!map_blocks(map, errp)) {
         fixed_ram_working_set_free(set);
         return false;
     }
+    fixed_ram_mapped_pause_init(s, map);
     if (set) {
         warm = fixed_ram_warm_start(set, s->source, warm_blocks(map));
     }

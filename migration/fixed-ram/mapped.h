@@ -39,12 +39,12 @@ FixedRamMapping *fixed_ram_mapped_plan(const FixedRamSnapshot *s,
 /**
  * fixed_ram_mapped_map(): replace the guest's RAM by the snapshot
  *
- * @s: the file stays open and locked although the caller may free @s
+ * @s: belongs to QEMU from now on; its file stays open and locked
  * @map: knows where the blocks are
  * @mapping: the plan; belongs to QEMU from now on
  * @set: pages that are read ahead; NULL: none.  Taken over, too.
  */
-bool fixed_ram_mapped_map(const FixedRamSnapshot *s, const FixedRamMap *map,
+bool fixed_ram_mapped_map(FixedRamSnapshot *s, const FixedRamMap *map,
                           FixedRamMapping *mapping, FixedRamWorkingSet *set,
                           Error **errp);
 

@@ -31,6 +31,7 @@
 #include "../postcopy-ram.h"
 #include "util/thread.h"
 #include "incoming-state.h"
+#include "mapped-pause.h"
 #include "settings.h"
 #include "trace.h"
 
@@ -66,18 +67,17 @@ static bool recovery_parse_uri(Recovery *r, const char *uri, Error **errp)
     return true;
 }
 
-/* The caller has hold of @in. */
-static Recovery *recovery_new(const FixedRamIncoming *in, const char *uri,
+/* @s: the snapshot that the load reads */
+static Recovery *recovery_new(const FixedRamSnapshot *s, const char *uri,
                               Error **errp)
 {
     g_autoptr(Recovery) r = g_new0(Recovery, 1);
 
-    r->number = in->recovery + 1;
     r->direct = fixed_ram_settings_direct();
-    r->verify = in->ms->parameters.fixed_ram_verify;
+    r->verify = migrate_fixed_ram_verify();
     if (!uri) {
-        r->source = fixed_ram_source_ref(in->snapshot->source);
-        r->start = in->snapshot->start;
+        r->source = fixed_ram_source_ref(s->source);
+        r->start = s->start;
     } else if (!recovery_parse_uri(r, uri, errp)) {
         return NULL;
     }
@@ -182,16 +182,53 @@ static void *recovery_thread(void *opaque)
  */
 static bool recovery_start(FixedRamIncoming *in, const char *uri, Error **errp)
 {
-    g_autoptr(Recovery) r = recovery_new(in, uri, errp);
+    g_autoptr(Recovery) r = recovery_new(in->snapshot, uri, errp);
     QemuThread thread;
 
-    if (!r || !fixed_ram_thread_create(&thread, "fixed-ram/open",
-                                       recovery_thread, r,
-                                       QEMU_THREAD_DETACHED, errp)) {
+    if (!r) {
+        return false;
+    }
+    r->number = in->recovery + 1;
+    if (!fixed_ram_thread_create(&thread, "fixed-ram/open", recovery_thread, r,
+                                 QEMU_THREAD_DETACHED, errp)) {
         return false;
     }
     in->recovery = g_steal_pointer(&r)->number;
     return true;
+}
+
+/*
+ * RAM that is a mapping: there is no load any more
+ */
+
+static void *mapped_recovery_thread(void *opaque)
+{
+    g_autoptr(Recovery) r = opaque;
+    Error *err = NULL;
+    g_autoptr(FixedRamSnapshot) s = recovery_open(r, &err);
+
+    fixed_ram_mapped_pause_recover(s, err);
+    return NULL;
+}
+
+static void mapped_recovery_start(const char *uri, Error **errp)
+{
+    g_autoptr(Recovery) r = NULL;
+    QemuThread thread;
+    Error *err = NULL;
+
+    if (!fixed_ram_mapped_pause_begin(errp)) {
+        return;
+    }
+    r = recovery_new(fixed_ram_mapped_pause_snapshot(), uri, &err);
+    if (r && fixed_ram_thread_create(&thread, "fixed-ram/open",
+                                     mapped_recovery_thread, r,
+                                     QEMU_THREAD_DETACHED, &err)) {
+        r = NULL;
+    } else {
+        error_propagate(errp, error_copy(err));
+        fixed_ram_mapped_pause_recover(NULL, err);
+    }
 }
 
 bool fixed_ram_recover_start(const char *uri, Error **errp)
@@ -200,6 +237,10 @@ bool fixed_ram_recover_start(const char *uri, Error **errp)
     FixedRamIncoming *in = fixed_ram_incoming_get();
     MigrationStatus state;
 
+    if (!in && fixed_ram_mapped_pause_snapshot()) {
+        mapped_recovery_start(uri, errp);
+        return true;
+    }
     if (!in) {
         return false;
     }

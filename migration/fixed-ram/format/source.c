@@ -146,6 +146,16 @@ static bool file_locked(const FixedRamSource *source)
     return file->locked && fixed_ram_lock_works(file->fd, file->start);
 }
 
+static void file_unlock(FixedRamSource *source)
+{
+    FileSource *file = container_of(source, FileSource, parent);
+
+    if (file->locked) {
+        fixed_ram_lock_release(file->fd, file->start);
+        file->locked = false;
+    }
+}
+
 static bool file_changing(FixedRamSource *source)
 {
     FileSource *file = container_of(source, FileSource, parent);
@@ -184,9 +194,7 @@ static void file_close(FixedRamSource *source)
 {
     FileSource *file = container_of(source, FileSource, parent);
 
-    if (file->locked) {
-        fixed_ram_lock_release(file->fd, file->start);
-    }
+    file_unlock(source);
     if (file->direct_fd >= 0) {
         qemu_close(file->direct_fd);
     }
@@ -208,6 +216,7 @@ static const FixedRamSourceOps file_ops = {
     .is_file = file_is_file,
     .map_fd = file_map_fd,
     .locked = file_locked,
+    .unlock = file_unlock,
     .close = file_close,
 };
 
@@ -396,6 +405,19 @@ int fixed_ram_source_map_fd(const FixedRamSource *source)
 bool fixed_ram_source_locked(const FixedRamSource *source)
 {
     return source->ops->locked && source->ops->locked(source);
+}
+
+void fixed_ram_source_unlock(FixedRamSource *source)
+{
+    if (source->ops->unlock) {
+        source->ops->unlock(source);
+    }
+}
+
+bool fixed_ram_source_was_cut(FixedRamSource *source)
+{
+    return source->ops->measure &&
+           source->ops->measure(source) < source->size;
 }
 
 /* @ret: what the source's function returned.  False: an error is set. */

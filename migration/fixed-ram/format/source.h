@@ -44,6 +44,8 @@ typedef struct FixedRamSourceOps {
     int (*map_fd)(const FixedRamSource *source);
     /* See fixed_ram_source_locked(); if missing, there is no lock. */
     bool (*locked)(const FixedRamSource *source);
+    /* See fixed_ram_source_unlock(); if missing, there is no lock. */
+    void (*unlock)(FixedRamSource *source);
     /*
      * Release locks and descriptors and free @source itself.  The name is
      * freed by the caller.
@@ -175,6 +177,20 @@ int fixed_ram_source_map_fd(const FixedRamSource *source);
  * Not on file systems that have no locks.
  */
 bool fixed_ram_source_locked(const FixedRamSource *source);
+
+/**
+ * fixed_ram_source_unlock(): release the lock before the source is closed
+ *
+ * Other threads may have references to the source and read it.
+ */
+void fixed_ram_source_unlock(FixedRamSource *source);
+
+/**
+ * fixed_ram_source_was_cut(): is the file shorter than when it was opened?
+ *
+ * Any thread.
+ */
+bool fixed_ram_source_was_cut(FixedRamSource *source);
 
 /**
  * fixed_ram_source_read(): read metadata, all of it, or fail

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/mount.h>
 #include <sys/wait.h>
 #ifdef CONFIG_LINUX
 #include <sys/prctl.h>
@@ -86,7 +87,11 @@ bool frt_faultfs_start(void)
     return true;
 }
 
-/* fusermount3 unmounts it as soon as the server has ended. */
+/*
+ * fusermount3 unmounts it as soon as the server has ended.  If it looks before
+ * the kernel has closed the server's connection, it leaves the mount alone, so
+ * unmount it here, too, which only root may.
+ */
 void frt_faultfs_stop(void)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
@@ -99,6 +104,7 @@ void frt_faultfs_stop(void)
     waitpid(server, NULL, 0);
     server = 0;
     while (rmdir(mountpoint) && g_get_monotonic_time() < end) {
+        umount2(mountpoint, MNT_DETACH);
         g_usleep(1000);
     }
 }
