@@ -106,6 +106,8 @@ class Serial:
 class Machine(Qemu):
     """A QEMU whose serial port, if it has one, is ours"""
 
+    patience_s = None       # for a guest that may be silent
+
     def __init__(self, qemu, options, has_serial=True, env=None, log=None):
         self.read_bytes_at_first_byte = None
         self._read_bytes_at_start = 0

@@ -119,6 +119,20 @@ def wait_running(machine, mode):
     return machine.qmp.wait_event("RESUME", LOAD_S)[0]
 
 
+def first_output(machine):
+    """When it came; None if there is no serial port, or a silent guest"""
+    if not machine.serial:
+        return None
+    try:
+        return machine.serial.wait_first_byte(machine.patience_s or LOAD_S)
+    except Lost:
+        raise
+    except Failure:
+        if machine.patience_s:
+            return None
+        raise
+
+
 def load(machine, mode, path, begin):
     """Times are ms since begin, when all clones are told to load"""
     def ms(when):
@@ -126,10 +140,9 @@ def load(machine, mode, path, begin):
 
     machine.qmp.execute("migrate-incoming", {"uri": f"file:{path}"})
     result = {"running_ms": ms(wait_running(machine, mode))}
-    if machine.serial:
-        result["output_ms"] = ms(machine.serial.wait_first_byte(LOAD_S))
     wait_status(machine, ("completed",))
-    return result
+    first = first_output(machine)
+    return {**result, "output_ms": ms(first)} if first else result
 
 
 def memory(machine):

@@ -22,20 +22,13 @@ class Identity(NamedTuple):
         return f"{PREFIX}{self.number}"
 
     @property
-    def mac(self):
-        """Of the range that is administered locally"""
-        return f"52:54:00:{self.number >> 16 & 255:02x}:" \
-               f"{self.number >> 8 & 255:02x}:{self.number & 255:02x}"
-
-    @property
     def monitor(self):
         """A QMP socket for the user; a relative path, since long ones fail"""
         return Path(os.path.relpath(self.folder / f"{self.name}.qmp"))
 
     def filled_in(self, option):
         """The option with what is written in braces there"""
-        words = {"name": self.name, "number": self.number, "guid": self.guid,
-                 "mac": self.mac}
+        words = {"name": self.name, "number": self.number, "guid": self.guid}
         words.update((f"disk{n}" if n > 1 else "disk", overlay)
                      for n, overlay in enumerate(self.overlays, 1))
         for word, value in words.items():

@@ -11,12 +11,14 @@ Start many clones of one snapshot together, measure them, and end them.
 
 Without --snapshot a small Linux guest is booted and saved first. For a
 snapshot of yours give the options of its VM after --, without -serial. In
-these options {name}, {number}, {guid}, {mac} and {disk} stand for what each
-clone has of its own; {disk} is an overlay of the file of --disk ({disk2} of
-the second one):
+these options {name}, {number}, {guid} and {disk} stand for what each clone has
+of its own; {disk} is an overlay of the file of --disk ({disk2} of the second
+one):
 
   clones --snapshot vm.snap --disk vm.qcow2 -- -machine pc -m 1G \\
       -drive file={disk},if=virtio -device vmgenid,guid={guid}
+
+A guest of yours that prints nothing within 5 s has no first output.
 
 Writes report.json and a picture to BUILD/clones, and prints a table.
 """

@@ -121,6 +121,7 @@ class OurVM:
 
 class UsersMachine(Machine):
     machine = ("-display", "none")
+    patience_s = 5
 
 
 class UsersVM:

@@ -9,6 +9,8 @@
 #include "qemu/units.h"
 #include "qemu/uuid.h"
 #include "libqtest.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-util.h"
 
@@ -167,6 +169,47 @@ static void test_clock_mapped(void)
 }
 
 /*
+ * A NIC keeps the address that was saved: the manual says so
+ */
+
+#define OLD_MAC         "52:54:00:12:34:01"
+#define NEW_MAC         "52:54:00:12:34:02"
+
+static void assert_mac(QTestState *qts, const char *want)
+{
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-rx-filter' }");
+    QDict *nic = qobject_to(QDict,
+                            qlist_peek(qdict_get_qlist(rsp, "return")));
+
+    g_assert_cmpstr(qdict_get_str(nic, "main-mac"), ==, want);
+    qobject_unref(rsp);
+}
+
+static void test_mac(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .start.opts_source = "-device virtio-net-pci,mac=" OLD_MAC,
+        .start.opts_target = "-device virtio-net-pci,mac=" NEW_MAC,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+    };
+
+    if (!qtest_has_device("virtio-net-pci")) {
+        g_test_skip("this QEMU has no virtio-net-pci");
+        return;
+    }
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    assert_mac(args.to, NEW_MAC);
+    frt_load(&args);
+    assert_mac(args.to, OLD_MAC);
+    frt_end(&args);
+}
+
+/*
  * Several clones at work
  */
 
@@ -254,6 +297,7 @@ static const FixedRamCase cases[] = {
     { "clock-eager", test_clock_eager },
     { "clock-on-demand", test_clock_demand },
     { "clock-mapped", test_clock_mapped },
+    { "mac", test_mac },
     { "at-work", test_at_work },
 };
 
