@@ -29,15 +29,15 @@ def row(title, figures):
                                       for _, key, unit in COLUMNS)
 
 
-def mode_table(mode, data):
+def mode_table(mode, clones):
     yield ""
     yield f"  {mode:<12}" + "".join(f"{title:>13}" for title, *_ in COLUMNS)
-    for clone in data["clones"]:
+    for clone in clones:
         yield row(clone["name"], clone)
-    yield row("all", total(data["clones"]))
+    yield row("all", total(clones))
 
 
 def terminal(report):
     lines = [line for mode, data in report["modes"].items()
-             for line in mode_table(mode, data)]
+             for line in mode_table(mode, data["clones"])]
     return "\n".join([*lines, "", NOTE])
