@@ -47,7 +47,7 @@ class Scale(NamedTuple):
 FULL = Scale(memory=8192, fill=7, rounds=5,
              growth=(1024, 2048, 4096, 8192, 16384), growth_fill=512,
              sparse=16384, sparse_fill=176, watch_s=3, work_fillings=2,
-             record_s=5, settings_fill=2048, settle_s=60, quiet_s=1, fio_s=3,
+             record_s=20, settings_fill=2048, settle_s=60, quiet_s=1, fio_s=3,
              fio_mib=4096, write_mib=2048, cold_mib=4096, warm_mib=1024,
              cold_touches=2000, warm_touches=20000, touchers=(1, 2, 4, 8))
 QUICK = Scale(memory=768, fill=4, rounds=1,
