@@ -9,6 +9,7 @@
 #include "qapi/error.h"
 #include "index-set.h"
 #include "working-set.h"
+#include "../util/radix.h"
 
 FixedRamWorkingSet *fixed_ram_working_set_new(FixedRamWorkingSetKind kind)
 {
@@ -142,25 +143,35 @@ static void read_run(ListParser *p)
     count_pages(p->set, run.pages, run.data);
 }
 
-static gint compare_runs(gconstpointer a, gconstpointer b)
+/* The numbers of all runs, sorted by block and first page. */
+static FixedRamKey *sort_runs(const FixedRamWorkingSet *set)
 {
-    const FixedRamSetRun *x = a, *y = b;
+    size_t n = set->runs->len;
+    FixedRamKey *keys = g_new(FixedRamKey, n);
 
-    if (x->block != y->block) {
-        return x->block < y->block ? -1 : 1;
+    for (size_t i = 0; i < n; i++) {
+        keys[i] = (FixedRamKey) {
+            .key = fixed_ram_working_set_run(set, i)->first, .value = i,
+        };
     }
-    return x->first < y->first ? -1 : x->first > y->first;
+    fixed_ram_radix_sort(keys, n);
+    for (size_t i = 0; i < n; i++) {
+        keys[i].key = fixed_ram_working_set_run(set, keys[i].value)->block;
+    }
+    fixed_ram_radix_sort(keys, n);
+    return keys;
 }
 
 static void check_twice(ListParser *p)
 {
-    g_autoptr(GArray) sorted = g_array_copy(p->set->runs);
+    const FixedRamWorkingSet *set = p->set;
+    g_autofree FixedRamKey *keys = sort_runs(set);
 
-    g_array_sort(sorted, compare_runs);
-    for (size_t i = 1; i < sorted->len; i++) {
-        const FixedRamSetRun *run = &g_array_index(sorted, FixedRamSetRun, i);
-        const FixedRamSetRun *last = run - 1;
+    for (size_t i = 1; i < set->runs->len; i++) {
+        const FixedRamSetRun *last, *run;
 
+        last = fixed_ram_working_set_run(set, keys[i - 1].value);
+        run = fixed_ram_working_set_run(set, keys[i].value);
         if (run->block == last->block &&
             run->first < last->first + last->pages) {
             fixed_ram_reader_fail(p->r, p->index->set.list_offset, "block '%s':"
