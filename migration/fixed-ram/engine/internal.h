@@ -124,7 +124,8 @@ struct FixedRamLoad {
 
     /* Atomic, without a lock. */
     unsigned reads;             /* reads under way */
-    unsigned long *asked;       /* a bit an extent: faults were there */
+    unsigned long *asked;       /* a bit an extent: the guest is there, by */
+                                /* its faults or by the working set */
     size_t last_asked;          /* extent of the last fault + 1; 0: none */
     uint64_t notify_left;       /* notify when this many bytes are missing */
 

@@ -38,7 +38,7 @@ static bool claims_all(const FixedRamWorker *w)
            fixed_ram_pace_effort(&w->load->pace) != FIXED_RAM_EFFORT_POLITE;
 }
 
-/* Claim in one of the extents [@from, @end) in which there were faults. */
+/* Claim in one of the extents [@from, @end) in which the guest is. */
 static bool claim_asked(FixedRamWorker *w, bool all, size_t from, size_t end)
 {
     FixedRamLoad *load = w->load;
@@ -56,7 +56,8 @@ static bool claim_asked(FixedRamWorker *w, bool all, size_t from, size_t end)
 
 /*
  * The guest is likely to touch next what lies near its last faults: go on
- * there, and then through all other extents in which there were faults.
+ * there, and then through all other extents in which there were faults, or
+ * pages of the working set.
  */
 static bool claim_near(FixedRamWorker *w, bool all)
 {

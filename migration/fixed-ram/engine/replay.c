@@ -73,6 +73,24 @@ static void mark_set(FixedRamLoad *load)
     }
 }
 
+/*
+ * Have loaders complete the extents of the set when its pages are there.  The
+ * guest is at work in them, and only huge pages let it be at full speed.
+ */
+static void ask_loaders(FixedRamLoad *load)
+{
+    const FixedRamWorkingSet *set = load->replay.set;
+    FixedRamOrder at = { };
+    FixedRamOrderPiece piece;
+
+    while (fixed_ram_order_next(set, load->map, &at, UINT64_MAX, &piece)) {
+        if (piece.data) {
+            set_bit(fixed_ram_map_extent(piece.block, piece.run.offset /
+                                         piece.block->unit), load->asked);
+        }
+    }
+}
+
 void fixed_ram_replay_init(FixedRamLoad *load)
 {
     const FixedRamWorkingSet *set = load->config.set;
@@ -87,6 +105,9 @@ void fixed_ram_replay_init(FixedRamLoad *load)
     replay->packed = set->pack_offset && units_are_pages(load->map);
     replay->begin_ns = get_clock();
     mark_set(load);
+    if (!replay->coarse) {
+        ask_loaders(load);
+    }
     trace_fixed_ram_replay(set->pages, set->data_pages, replay->coarse,
                            replay->packed);
 }

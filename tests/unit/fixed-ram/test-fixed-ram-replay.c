@@ -86,6 +86,39 @@ static void check_order(Rig *rig, uint64_t bytes)
                     found->data, wanted->len * sizeof(uintptr_t));
 }
 
+static bool holds(const GArray *groups, uintptr_t addr, uint64_t bytes)
+{
+    for (size_t i = 0; i < groups->len; i++) {
+        if (addr - g_array_index(groups, uintptr_t, i) < bytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Extents in which the set has data are complete before others are begun. */
+static void check_extents_first(Rig *rig)
+{
+    g_autoptr(GArray) data = rig_set_data(rig->set, rig->map);
+    g_autoptr(GArray) extents = list_groups(rig, data, FIXED_RAM_EXTENT_BYTES);
+    bool others = false;
+
+    QEMU_LOCK_GUARD(&rig->lock);
+    for (size_t i = 0; i < rig->placed->len; i++) {
+        uintptr_t addr = g_array_index(rig->placed, uintptr_t, i);
+        FixedRamBlock *block = fixed_ram_map_find(rig->map, addr);
+        bool of_set = holds(extents, addr, FIXED_RAM_EXTENT_BYTES);
+
+        /* Zero pages come by the faults of those that look at them. */
+        if (test_bit((addr - (uintptr_t)block->host) / RIG_PAGE,
+                     block->data)) {
+            g_assert_false(others && of_set);
+            others |= !of_set;
+        }
+    }
+    g_assert_true(others);
+}
+
 /* Has the page been placed?  A zero page that was not has no page table. */
 static bool present(FixedRamBlock *block, uint64_t page)
 {
@@ -121,6 +154,7 @@ static void load_in_order(const RigOptions *kind, bool pack,
     } else {
         check_order(rig, 64 * KiB);
     }
+    check_extents_first(rig);
     rig_free(rig);
 }
 
