@@ -119,6 +119,8 @@ static void save_and_load(unsigned save)
     if (!begin_save(&args)) {
         return;
     }
+    /* The round in which this is saved must be one of the last two. */
+    migrate_ensure_non_converge(args.from);
     frt_write_pattern(args.from);
     end_save(&args);
     check_set(&args);
@@ -198,6 +200,7 @@ static void test_all(void)
     if (!begin_save(&args)) {
         return;
     }
+    migrate_ensure_non_converge(args.from);
     frt_write_pattern(args.from);
     end_save(&args);
     assert_no_set(&args);
