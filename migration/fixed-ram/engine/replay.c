@@ -56,13 +56,29 @@ static bool is_large(const FixedRamWorkingSet *set, const FixedRamMap *map)
     return set->data_pages > map->wanted / COARSE_PART / size;
 }
 
+/*
+ * Have loaders complete the extents of the set when its pages are there.  The
+ * guest is at work in them, and only huge pages let it be at full speed.
+ */
+static void ask_loaders(FixedRamLoad *load, const FixedRamBlock *block,
+                        const FixedRamRun *pages)
+{
+    uint64_t last = pages->offset + pages->length - 1;
+    size_t first_extent = fixed_ram_map_extent(block,
+                                               pages->offset / block->unit);
+
+    bitmap_set(load->asked, first_extent,
+               fixed_ram_map_extent(block, last / block->unit) -
+               first_extent + 1);
+}
+
 static void mark_set(FixedRamLoad *load)
 {
-    const FixedRamWorkingSet *set = load->replay.set;
+    const FixedRamReplay *replay = &load->replay;
 
     fixed_ram_marks_init(load->map);
-    for (size_t i = 0; i < set->runs->len; i++) {
-        const FixedRamSetRun *run = fixed_ram_working_set_run(set, i);
+    for (size_t i = 0; i < replay->set->runs->len; i++) {
+        const FixedRamSetRun *run = fixed_ram_working_set_run(replay->set, i);
         FixedRamBlock *block = fixed_ram_map_block(load->map, run->block);
         FixedRamRun pages = {
             .offset = run->first * block->page_size,
@@ -70,23 +86,8 @@ static void mark_set(FixedRamLoad *load)
         };
 
         fixed_ram_marks_set_run(block, &pages);
-    }
-}
-
-/*
- * Have loaders complete the extents of the set when its pages are there.  The
- * guest is at work in them, and only huge pages let it be at full speed.
- */
-static void ask_loaders(FixedRamLoad *load)
-{
-    const FixedRamWorkingSet *set = load->replay.set;
-    FixedRamOrder at = { };
-    FixedRamOrderPiece piece;
-
-    while (fixed_ram_order_next(set, load->map, &at, UINT64_MAX, &piece)) {
-        if (piece.data) {
-            set_bit(fixed_ram_map_extent(piece.block, piece.run.offset /
-                                         piece.block->unit), load->asked);
+        if (run->data && !replay->coarse) {
+            ask_loaders(load, block, &pages);
         }
     }
 }
@@ -105,9 +106,6 @@ void fixed_ram_replay_init(FixedRamLoad *load)
     replay->packed = set->pack_offset && units_are_pages(load->map);
     replay->begin_ns = get_clock();
     mark_set(load);
-    if (!replay->coarse) {
-        ask_loaders(load);
-    }
     trace_fixed_ram_replay(set->pages, set->data_pages, replay->coarse,
                            replay->packed);
 }
