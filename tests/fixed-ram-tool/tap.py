@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Results of unittest in TAP, as pycotap does it, which Debian 12 lacks."""
 
+import sys
 import unittest
 
 
@@ -41,3 +42,22 @@ class TapResult(unittest.TestResult):
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
         self._line("ok", test, f" # SKIP {reason}")
+
+
+def run_main_module(prefix):
+    """Run the tests of the program's own file; returns its exit status
+
+    Rounds.test_first_round is called PREFIX/rounds/first-round.
+    """
+    def names(test):
+        _, kind, method = test.id().split(".")
+        return "/".join((prefix, kind.lower(),
+                         method.removeprefix("test_").replace("_", "-")))
+
+    tests = [test for suite in unittest.defaultTestLoader.loadTestsFromModule(
+        sys.modules["__main__"]) for test in suite]
+    print(f"1..{len(tests)}", flush=True)
+    result = TapResult(names)
+    for test in tests:
+        test.run(result)
+    return 0 if result.wasSuccessful() else 1

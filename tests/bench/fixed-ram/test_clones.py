@@ -18,7 +18,7 @@ from fixed_ram.qmp import Failure, Lost                         # noqa: E402
 from fixed_ram_clones import identity, smoke, table             # noqa: E402
 from fixed_ram_clones.herd import Herd                          # noqa: E402
 from fixed_ram_clones.options import parse_arguments            # noqa: E402
-from tap import TapResult                                       # noqa: E402
+from tap import run_main_module                                 # noqa: E402
 
 
 def some(number, disks=0):
@@ -172,22 +172,5 @@ class Results(unittest.TestCase):
         self.assertTrue(self.wrong(two, ["guid-1", "guid-2"]))
 
 
-def name_of(test):
-    """clones/herds/in-order for Herds.test_in_order"""
-    _, kind, method = test.id().split(".")
-    return "/".join(("clones", kind.lower(),
-                     method.removeprefix("test_").replace("_", "-")))
-
-
-def main():
-    tests = [test for suite in unittest.defaultTestLoader.loadTestsFromModule(
-        sys.modules[__name__]) for test in suite]
-    print(f"1..{len(tests)}", flush=True)
-    result = TapResult(name_of)
-    for test in tests:
-        test.run(result)
-    return 0 if result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main_module("clones"))

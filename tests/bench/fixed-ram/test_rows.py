@@ -16,7 +16,7 @@ sys.path[:0] = [str(TOP / "scripts"), str(TOP / "tests" / "fixed-ram-tool")]
 # pylint: disable=wrong-import-position
 from fixed_ram_bench import figures, roundrates, targets    # noqa: E402
 from fixed_ram_bench.modes import ACTIVITIES                # noqa: E402
-from tap import TapResult                                   # noqa: E402
+from tap import run_main_module                             # noqa: E402
 
 LOADED_S = 1.0
 SLOW_US, STEADY_US = 20000, 1000
@@ -218,22 +218,5 @@ class Missing(unittest.TestCase):
             self.assertTrue(figures.missing({section: {}}, section), section)
 
 
-def name_of(test):
-    """bench-rows/rounds/first-round for Rounds.test_first_round"""
-    _, kind, method = test.id().split(".")
-    return "/".join(("bench-rows", kind.lower(),
-                     method.removeprefix("test_").replace("_", "-")))
-
-
-def main():
-    tests = [test for suite in unittest.defaultTestLoader.loadTestsFromModule(
-        sys.modules[__name__]) for test in suite]
-    print(f"1..{len(tests)}", flush=True)
-    result = TapResult(name_of)
-    for test in tests:
-        test.run(result)
-    return 0 if result.wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main_module("bench-rows"))
