@@ -121,6 +121,18 @@ static void reader_fill(FixedRamReader *r)
     }
 }
 
+const uint8_t *fixed_ram_reader_peek(FixedRamReader *r, size_t length)
+{
+    assert(length <= r->size);
+    if (length > fixed_ram_reader_left(r)) {
+        reader_fail_end(r);
+    } else if (!r->error && length > r->filled - r->next) {
+        fixed_ram_reader_forget(r, fixed_ram_reader_offset(r));
+        reader_fill(r);
+    }
+    return r->error ? NULL : r->buf + r->next;
+}
+
 void fixed_ram_reader_skip(FixedRamReader *r, uint64_t length)
 {
     if (length > fixed_ram_reader_left(r)) {

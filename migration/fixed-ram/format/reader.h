@@ -69,6 +69,16 @@ static inline uint64_t fixed_ram_reader_left(const FixedRamReader *r)
     return offset < r->end ? r->end - offset : 0;
 }
 
+/**
+ * fixed_ram_reader_peek(): the next @length bytes, without going on
+ *
+ * @length: at most @r->size
+ *
+ * The bytes belong to @r, and are there until it reads the source again.
+ * Returns NULL after a failure.
+ */
+const uint8_t *fixed_ram_reader_peek(FixedRamReader *r, size_t length);
+
 /** fixed_ram_reader_seek(): continue at @offset of the file */
 void fixed_ram_reader_seek(FixedRamReader *r, uint64_t offset);
 

@@ -5,11 +5,11 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitmap.h"
 #include "qemu/bswap.h"
 #include "qapi/error.h"
 #include "index-set.h"
 #include "working-set.h"
-#include "../util/radix.h"
 
 FixedRamWorkingSet *fixed_ram_working_set_new(FixedRamWorkingSetKind kind)
 {
@@ -77,15 +77,15 @@ typedef struct ListParser {
 } ListParser;
 
 /* Have @r read all of the list at once and compare its checksum. */
-static void read_bytes(FixedRamReader *r, const FixedRamIndexSet *set)
+static void check_sum(FixedRamReader *r, const FixedRamIndexSet *set)
 {
     uint64_t length = fixed_ram_index_set_list_bytes(set);
-    g_autofree uint8_t *bytes = g_malloc(length);
+    const uint8_t *bytes;
     uint64_t sum;
 
     fixed_ram_reader_limit(r, set->list_offset, set->list_offset + length,
                            "the list");
-    fixed_ram_reader_get(r, bytes, length);
+    bytes = fixed_ram_reader_peek(r, length);
     if (r->error) {
         return;
     }
@@ -95,7 +95,6 @@ static void read_bytes(FixedRamReader *r, const FixedRamIndexSet *set)
                               "0x%016" PRIx64 ", expected 0x%016" PRIx64, sum,
                               set->list_sum);
     }
-    fixed_ram_reader_seek(r, set->list_offset);
 }
 
 static void check_run(const ListParser *p, uint64_t at, uint32_t flags,
@@ -125,60 +124,71 @@ static void check_run(const ListParser *p, uint64_t at, uint32_t flags,
     }
 }
 
-static void read_run(ListParser *p)
+static void read_run(ListParser *p, uint64_t at, const RunFields *fields)
 {
-    uint64_t at = fixed_ram_reader_offset(p->r);
     FixedRamSetRun run = { .packed = p->set->data_pages };
-    RunFields fields;
-    uint32_t flags;
+    uint32_t flags = le16_to_cpu(fields->flags);
 
-    fixed_ram_reader_get(p->r, &fields, sizeof(fields));
-    flags = le16_to_cpu(fields.flags);
-    run.block = le16_to_cpu(fields.block);
-    run.pages = le32_to_cpu(fields.pages);
-    run.first = le64_to_cpu(fields.first);
+    run.block = le16_to_cpu(fields->block);
+    run.pages = le32_to_cpu(fields->pages);
+    run.first = le64_to_cpu(fields->first);
     run.data = flags & RUN_DATA;
     check_run(p, at, flags, &run);
     g_array_append_val(p->set->runs, run);
     count_pages(p->set, run.pages, run.data);
 }
 
-/* The numbers of all runs, sorted by block and first page. */
-static FixedRamKey *sort_runs(const FixedRamWorkingSet *set)
+/* Of tens of thousands: the guest waits for them, so they are not copied. */
+static void read_runs(ListParser *p)
 {
-    size_t n = set->runs->len;
-    FixedRamKey *keys = g_new(FixedRamKey, n);
+    uint64_t at = fixed_ram_reader_offset(p->r);
+    uint64_t length = p->index->set.runs * sizeof(RunFields);
+    const RunFields *fields = (const void *)fixed_ram_reader_peek(p->r, length);
 
-    for (size_t i = 0; i < n; i++) {
-        keys[i] = (FixedRamKey) {
-            .key = fixed_ram_working_set_run(set, i)->first, .value = i,
-        };
+    for (uint64_t i = 0; i < p->index->set.runs && !p->r->error; i++) {
+        read_run(p, at + i * sizeof(*fields), &fields[i]);
     }
-    fixed_ram_radix_sort(keys, n);
-    for (size_t i = 0; i < n; i++) {
-        keys[i].key = fixed_ram_working_set_run(set, keys[i].value)->block;
+    fixed_ram_reader_skip(p->r, length);
+}
+
+/* Returns the end of @run if no page of it has been seen before. */
+static uint64_t first_seen(unsigned long *seen, const FixedRamSetRun *run)
+{
+    uint64_t end = run->first + run->pages;
+    uint64_t page = find_next_bit(seen, end, run->first);
+
+    bitmap_set(seen, run->first, run->pages);
+    return page;
+}
+
+/* Of a bitmap only the words of pages in the set take memory. */
+static GPtrArray *new_bitmaps(const FixedRamIndex *index)
+{
+    GPtrArray *bitmaps = g_ptr_array_new_with_free_func(g_free);
+
+    for (size_t i = 0; i < index->blocks->len; i++) {
+        const FixedRamIndexBlock *block = fixed_ram_index_block(index, i);
+
+        g_ptr_array_add(bitmaps,
+                        bitmap_new(block->length / block->page_size));
     }
-    fixed_ram_radix_sort(keys, n);
-    return keys;
+    return bitmaps;
 }
 
 static void check_twice(ListParser *p)
 {
-    const FixedRamWorkingSet *set = p->set;
-    g_autofree FixedRamKey *keys = sort_runs(set);
+    g_autoptr(GPtrArray) seen = new_bitmaps(p->index);
 
-    for (size_t i = 1; i < set->runs->len; i++) {
-        const FixedRamSetRun *last, *run;
+    for (size_t i = 0; i < p->set->runs->len; i++) {
+        const FixedRamSetRun *run = fixed_ram_working_set_run(p->set, i);
+        uint64_t page = first_seen(g_ptr_array_index(seen, run->block), run);
 
-        last = fixed_ram_working_set_run(set, keys[i - 1].value);
-        run = fixed_ram_working_set_run(set, keys[i].value);
-        if (run->block == last->block &&
-            run->first < last->first + last->pages) {
+        if (page < run->first + run->pages) {
             fixed_ram_reader_fail(p->r, p->index->set.list_offset, "block '%s':"
                                   " page %" PRIu64 " is twice in the list",
                                   fixed_ram_index_block(p->index,
                                                         run->block)->name,
-                                  run->first);
+                                  page);
             return;
         }
     }
@@ -208,9 +218,7 @@ static void read_list(ListParser *p)
     FixedRamWorkingSet *set = p->set;
     uint64_t chunks = fixed_ram_working_set_chunks(set);
 
-    for (uint64_t i = 0; i < p->index->set.runs && !p->r->error; i++) {
-        read_run(p);
-    }
+    read_runs(p);
     if (!p->r->error) {
         check_totals(p);
         check_twice(p);
@@ -220,6 +228,13 @@ static void read_list(ListParser *p)
 
         g_array_append_val(set->pack_sums, sum);
     }
+}
+
+/* An array that grows is copied again and again, to memory that is fresh. */
+static void reserve(GArray *array, size_t n)
+{
+    g_array_set_size(array, n);
+    g_array_set_size(array, 0);
 }
 
 FixedRamWorkingSet *fixed_ram_working_set_read(const FixedRamIndex *index,
@@ -237,13 +252,14 @@ FixedRamWorkingSet *fixed_ram_working_set_read(const FixedRamIndex *index,
         return NULL;
     }
     set = fixed_ram_working_set_new(where->kind);
+    reserve(set->runs, where->runs);
     set->time = where->time;
     set->pack_offset = where->pack_offset;
     set->pack_length = where->pack_length;
     r = fixed_ram_reader_new(source, where->list_offset,
                              fixed_ram_index_set_list_bytes(where));
     r->prefix = "working set: ";
-    read_bytes(r, where);
+    check_sum(r, where);
     if (!r->error) {
         read_list(&(ListParser) { .index = index, .r = r, .set = set });
     }

@@ -27,11 +27,11 @@
  * page of the snapshot, of ram->page_size bytes.
  */
 typedef struct FixedRamSetRun {
-    uint32_t block;             /* number, as in the index and the stream */
-    uint32_t pages;             /* not 0 */
     uint64_t first;             /* number of the first page in the block */
-    bool data;                  /* the pages are in the packed copy, if any */
     uint64_t packed;            /* pages with data in all runs before it */
+    uint32_t pages;             /* not 0 */
+    uint16_t block;             /* number, as in the index and the stream */
+    bool data;                  /* the pages are in the packed copy, if any */
 } FixedRamSetRun;
 
 /* What one checksum of the packed copy is of. */

@@ -364,8 +364,8 @@ static void test_add(void)
     g_autoptr(FixedRamWorkingSet) set =
         fixed_ram_working_set_new(FIXED_RAM_WORKING_SET_KIND_RECORDED);
     static const FixedRamSetRun expected[] = {
-        { 0, 3, 5, true, 0 }, { 0, 1, 8, false, 3 }, { 1, 1, 9, false, 3 },
-        { 1, 2, 5, true, 3 }, { 1, UINT32_MAX, 7, true, 5 },
+        { 5, 0, 3, 0, true }, { 8, 3, 1, 0, false }, { 9, 3, 1, 1, false },
+        { 5, 3, 2, 1, true }, { 7, 5, UINT32_MAX, 1, true },
     };
 
     fixed_ram_working_set_add(set, 0, 5, 1, true);
