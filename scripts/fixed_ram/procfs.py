@@ -11,7 +11,7 @@ from .qmp import Failure
 
 HEAD = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) ", re.A)
 ATTEMPTS = 50
-FIELD = re.compile(r"^(Rss|AnonHugePages): +(\d+) kB")
+FIELD = re.compile(r"^(Rss|Pss|AnonHugePages): +(\d+) kB")
 
 
 class Memory(NamedTuple):
@@ -19,6 +19,13 @@ class Memory(NamedTuple):
     inside: int         # resident in the range
     outside: int        # resident elsewhere
     huge: int           # of the range, in transparent huge pages
+    share: int          # of what is inside (PSS)
+    share_outside: int
+
+
+# where a field of a mapping counts: inside, outside
+SUMS = {"Rss": ("inside", "outside"), "Pss": ("share", "share_outside"),
+        "AnonHugePages": ("huge", None)}
 
 
 def cpu_seconds(pid):
@@ -70,17 +77,16 @@ def shares(pid):
 
 def _sum_smaps(pid, start, end):
     """None if mappings were joined while this read: some came twice"""
-    sums = {"inside": 0, "outside": 0, "huge": 0}
+    sums = dict.fromkeys(Memory._fields, 0)
     within, last = False, 0
     with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as f:
         for line in f:
             field = FIELD.match(line)
             if field:
                 kib = int(field[2])
-                if field[1] == "Rss":
-                    sums["inside" if within else "outside"] += kib
-                elif within:
-                    sums["huge"] += kib
+                name = SUMS[field[1]][not within]
+                if name:
+                    sums[name] += kib
                 continue
             head = HEAD.match(line)
             if head:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 
 from .engine import HOLES
 from .engine import MODES as ENGINE_MODES
-from .modes import (FILLINGS, GROWTH, LIGHT, LOAD_CHOICES, MODES, SAVE_CHOICE,
-                    SAVES, SETS, SPARSE_SAVES, STORMS, WORK, is_on_demand)
+from .modes import (CLONES_AT_WORK, FILLINGS, GROWTH, HERDS, LIGHT,
+                    LOAD_CHOICES, MODES, SAVE_CHOICE, SAVES, SETS,
+                    SPARSE_SAVES, STORMS, WORK, is_on_demand)
 from .stats import is_figure
 
 MIB = 2**20
@@ -94,6 +95,17 @@ SAVE_FIGURES = (
     Figure("issued_mib_s"), Figure("disk_share"))
 SETTINGS_FIGURES = (RUNNING, OUTPUT, LOADED, *COST)
 TERA_FIGURES = (Figure("running_ms"), Figure("saved_ms"), Figure("disk_mib"))
+CLONE_WORK_FIGURES = (RUNNING, OUTPUT, Figure("first_round_ms", "round"),
+                      Figure("full_ms", "full", may_be_none=True), LOADED,
+                      Figure("steady_us", "steady"),
+                      Figure("stall_ms", "stall"), HUGE,
+                      Figure("full_rate", "units/s"))
+HERD_FIGURES = (
+    RUNNING, Figure("output_ms", "output"), Figure("read_mib", "read"),
+    Figure("touched_mib", "touched"),
+    Figure("further_mib", "further", digits=1),
+    Figure("written_mib", "written", digits=1),
+    Figure("own_mib", "QEMU"), Figure("pss_mib", "PSS"), Figure("clones"))
 RATE_FIGURES = (Figure("mib_s"),)
 LATENCY_FIGURES = (Figure("p50_us"), Figure("p99_us"))
 TOUCH_FIGURES = (Figure("pages_per_s"), *LATENCY_FIGURES, Figure("touch_s"))
@@ -171,6 +183,19 @@ def tera(section):
                        TERA_FIGURES)
 
 
+def clones(section):
+    sizes = inner(section, "sizes") or {}
+    for size in list(sizes) if len(sizes) > 1 else ["a second size"]:
+        yield Measured(f"{size} MiB", inner(sizes, size), (RUNNING, OUTPUT))
+    for part, names, figures in (("herd", HERDS, HERD_FIGURES),
+                                 ("work", CLONES_AT_WORK,
+                                  CLONE_WORK_FIGURES)):
+        for name in names:
+            yield Measured(f"{part} {name}",
+                           inner(section, part, "modes", name), figures,
+                           name, "verified")
+
+
 def growth(section):
     sizes = inner(section, "sizes") or {}
     for size in list(sizes) if len(sizes) > 1 else ["a second size"]:
@@ -217,6 +242,7 @@ SECTIONS = {
     "save": saves,
     "settings": settings,
     "tera": tera,
+    "clones": clones,
     "disk": disk,
     "engine": engine,
 }

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One load of a snapshot, and what it is measured by."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 import re
 import time
 
 from fixed_ram import procfs
 from fixed_ram.guest import Guest
+from fixed_ram.hugepages import without_huge_pages
 from fixed_ram.pagecache import bring_into_page_cache, drop_from_page_cache
 from fixed_ram.qmp import Failure
 from fixed_ram.steps import capabilities, verify, wait_loaded
@@ -43,12 +44,12 @@ class Watched:
                           re.M)
         if not found:
             raise Failure("info ramblock does not say where the RAM is")
-        self._ram = (int(found[1], 16), int(found[1], 16) + megabytes * 2**20)
+        self.ram = (int(found[1], 16), int(found[1], 16) + megabytes * 2**20)
         self._outside = self.memory().outside
         self._cpu = procfs.cpu_seconds(guest.pid)
 
     def memory(self):
-        return procfs.memory(self.guest.pid, *self._ram)
+        return procfs.memory(self.guest.pid, *self.ram)
 
     def go(self, path):
         self.guest.mark_read_bytes()
@@ -143,8 +144,9 @@ def touch_figures(guest, mark):
 def loading(plan, snapshot, mode):
     """A guest whose load has just begun: (guest, Watched)"""
     set_cache(mode, snapshot, plan)
-    with Guest(plan.qemu, plan.kernel, plan.initrd, snapshot.memory,
-               plan.accel, ("-incoming", "defer")) as guest:
+    pages = without_huge_pages if mode.small_pages else nullcontext
+    with pages(), Guest(plan.qemu, plan.kernel, plan.initrd, snapshot.memory,
+                        plan.accel, ("-incoming", "defer")) as guest:
         prepare(guest, mode)
         watched = Watched(guest, snapshot.memory)
         watched.go(snapshot.path)

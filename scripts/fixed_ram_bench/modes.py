@@ -12,6 +12,7 @@ class Mode(NamedTuple):
     warm: bool = False          # the file in the page cache, on purpose
     touches: int = 0            # at random, from the moment the guest runs
     has_set: bool = False       # the snapshot with a recorded working set
+    small_pages: bool = False   # the host gives no huge pages
 
 
 BASE = ("mapped-ram",)
@@ -47,6 +48,9 @@ MODES = {
     "on-demand-set": Mode(DEMAND, DIRECT, has_set=True),
     "percent-10": Mode(DEMAND, PERCENT),
     "mapped": Mode(OURS, MAPPED),
+    "mapped-warm": Mode(OURS, MAPPED, warm=True),
+    "mapped-set": Mode(OURS, MAPPED, has_set=True),
+    "fixed-ram-small-pages": Mode(OURS, DIRECT, small_pages=True),
 }
 
 BASE_MODES = ("base-plain", "base-direct")
@@ -59,6 +63,15 @@ WORK = ("base-plain", "base-direct", "fixed-ram", "on-demand",
 GROWTH = ("base-plain", "on-demand", "mapped")
 STORMS = ("fixed-ram-direct", "on-demand", "on-demand-set")
 SETS = (*BASE_MODES, *STORMS)
+EAGER_AT_WORK, SMALL_PAGES = "fixed-ram-direct", "fixed-ram-small-pages"
+CLONES_AT_WORK = (EAGER_AT_WORK, SMALL_PAGES, "mapped", "mapped-warm",
+                  "mapped-set")
+# of clones that are started together: fixed-ram-load-mode, and other settings
+HERDS = {
+    "mapped": ("mapped", {}),
+    "mapped-no-set": ("mapped", {"fixed-ram-working-set": False}),
+    "on-demand": ("on-demand", {}),
+}
 
 
 class Choice(NamedTuple):

@@ -16,8 +16,8 @@ from fixed_ram.qmp import Failure
 SMALLEST_MIB = 768
 STEP_MIB = 256
 # the sections that have snapshots of the large guest of their own
-SNAPSHOTS = {"light", "work", "storms", "sets"}
-WITH_A_SET = {"storms", "sets"}
+SNAPSHOTS = {"light", "work", "storms", "sets", "clones"}
+WITH_A_SET = {"storms", "sets", "clones"}
 
 
 class Scale(NamedTuple):
@@ -42,6 +42,10 @@ class Scale(NamedTuple):
     cold_touches: int       # of each thread
     warm_touches: int
     touchers: tuple
+    clone_sizes: tuple      # of guests that are mapped
+    clones: int             # started together
+    clone_memory: int       # of each of these
+    clone_fill: int
 
 
 FULL = Scale(memory=8192, fill=7, rounds=5,
@@ -49,13 +53,17 @@ FULL = Scale(memory=8192, fill=7, rounds=5,
              sparse=16384, sparse_fill=176, watch_s=3, work_fillings=2,
              record_s=20, settings_fill=2048, settle_s=60, quiet_s=1, fio_s=3,
              fio_mib=4096, write_mib=2048, cold_mib=4096, warm_mib=1024,
-             cold_touches=2000, warm_touches=20000, touchers=(1, 2, 4, 8))
+             cold_touches=2000, warm_touches=20000, touchers=(1, 2, 4, 8),
+             clone_sizes=(1024, 8192, 16384), clones=16, clone_memory=1024,
+             clone_fill=700)
 QUICK = Scale(memory=768, fill=4, rounds=1,
               growth=(512, 1024), growth_fill=128,
               sparse=2048, sparse_fill=64, watch_s=1, work_fillings=1,
               record_s=2, settings_fill=128, settle_s=2, quiet_s=0.3, fio_s=0.3,
               fio_mib=256, write_mib=128, cold_mib=256, warm_mib=128,
-              cold_touches=300, warm_touches=3000, touchers=(1, 2, 4, 8))
+              cold_touches=300, warm_touches=3000, touchers=(1, 2, 4, 8),
+              clone_sizes=(256, 512), clones=3, clone_memory=512,
+              clone_fill=200)
 
 
 @dataclass
@@ -72,6 +80,8 @@ class Plan:
     fill: int = 0
     growth: tuple = ()
     sparse: int = 0
+    clone_sizes: tuple = ()
+    clones: int = 0
     kernel: Path = None
     records: bool = False   # this QEMU can record a working set
     accel: str = "tcg"
@@ -116,7 +126,7 @@ class Plan:
     def choose_sizes(self):
         self.memory = self._guest_memory()
         self.fill = self._filled(self.memory)
-        self.growth = self._growth_sizes()
+        self.growth = self._sizes(self.scale.growth)
         self.sparse = self._sparse_memory()
         if "save" in self.sections:
             self._check_disk(self.fill + GUEST_RESERVE_MIB
@@ -124,9 +134,25 @@ class Plan:
         if "engine" in self.sections:
             self._check_disk(self.scale.cold_mib + self.scale.warm_mib)
         if "growth" in self.sections:
-            # what a kernel writes grows with its memory
-            self._check_disk(sum(self.scale.growth_fill + 128 + size // 50
-                                 for size in self.growth))
+            self._check_disk(self._disk_for_sizes(self.growth))
+        if "clones" in self.sections:
+            self.clone_sizes = self._sizes(self.scale.clone_sizes)
+            self.clones = self._number_of_clones()
+            self._check_disk(self._disk_for_sizes(self.clone_sizes))
+
+    def _disk_for_sizes(self, sizes):
+        # what a kernel writes grows with its memory
+        return sum(self.scale.growth_fill + 128 + size // 50
+                   for size in sizes)
+
+    def _number_of_clones(self):
+        """On demand each has a copy of all"""
+        each = self.scale.clone_fill + GUEST_RESERVE_MIB
+        room = max(2, (available_mib() - RESERVE_MIB) // each)
+        if room < self.scale.clones:
+            self.note(f"{room} clones instead of {self.scale.clones}, which "
+                      f"take {each} MiB each on demand")
+        return min(room, self.scale.clones)
 
     def _filled(self, memory):
         return memory * self.scale.fill // 8
@@ -162,10 +188,10 @@ class Plan:
                       "the page cache and some reserve have to fit")
         return memory
 
-    def _growth_sizes(self):
+    def _sizes(self, wanted):
         limit = meminfo_mib("MemTotal") - RESERVE_MIB
-        sizes = tuple(size for size in self.scale.growth if size <= limit)
-        missing = [str(s) for s in self.scale.growth if s not in sizes]
+        sizes = tuple(size for size in wanted if size <= limit)
+        missing = [str(s) for s in wanted if s not in sizes]
         if missing:
             self.note(f"no guests of {', '.join(missing)} MiB: this machine "
                       f"has {limit + RESERVE_MIB} MiB of memory")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The report for people: tables on the terminal and in Markdown."""
 
-from .figures import (LIGHT_FIGURES, OUTPUT, ROUND_FIGURES, SAVE_FIGURES,
-                      SETTINGS_FIGURES, TOUCH_FIGURES, WORK_FIGURES)
+from .figures import (CLONE_WORK_FIGURES, HERD_FIGURES, LIGHT_FIGURES, OUTPUT,
+                      ROUND_FIGURES, RUNNING, SAVE_FIGURES, SETTINGS_FIGURES,
+                      TOUCH_FIGURES, WORK_FIGURES)
 from .modes import FILLINGS
 from .targets import skipped
 
@@ -17,6 +18,10 @@ UNITS = ("Medians. Times in ms, since migrate-incoming; p50, p99, max: faults, "
          "gap: between two of the guest's lines; stall: of its work.\n  "
          "round: the first 2,000 touches; full: three rounds at full rate; "
          "steady: a round\n  at full rate, in µs.")
+CLONE_UNITS = (
+    "Medians. Times in ms, of the last clone; the rest in MiB: read and touched "
+    "by all clones;\n  RAM of a further clone, and what of it was written; "
+    "QEMU's own; all memory of a clone.")
 ACTIVITIES = (("light", "light", LIGHT_FIGURES),
               ("work", "work", WORK_FIGURES),
               ("storms", "random", ROUND_FIGURES),
@@ -75,6 +80,25 @@ def settings_tables(report):
         yield from mode_table(data["saves"], SAVE_FIGURES)
 
 
+def clone_tables(report):
+    data = report.get("clones")
+    if not data:
+        return
+    yield ""
+    yield "  mapped, ms until the guest runs: " + ", ".join(
+        f"{int(size) / 1024:g} GiB "
+        f"{each['summary'][RUNNING.key]['median']:.1f}"
+        for size, each in data["sizes"].items())
+    for part, title, figures in (
+            ("herd", "clones started together", HERD_FIGURES),
+            ("work", "random guest", CLONE_WORK_FIGURES)):
+        yield ""
+        yield f"  {title}"
+        yield from mode_table(data[part]["modes"], figures)
+    yield ""
+    yield f"  {CLONE_UNITS}"
+
+
 def growth_table(report):
     sizes = (report.get("growth") or {}).get("sizes", {})
     if not sizes:
@@ -130,8 +154,8 @@ def terminal(report):
     if lines:
         lines += ["", f"  {UNITS}"]
     lines += [*settings_tables(report), *growth_table(report),
-              *save_tables(report), *scaling_table(report),
-              *target_table(report)]
+              *clone_tables(report), *save_tables(report),
+              *scaling_table(report), *target_table(report)]
     notes = [*report["notes"], *skipped(report)]
     if notes:
         lines += ["", *(f"  note: {note}" for note in notes)]

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the figures must come to: all rows, each for both fillings."""
 
-from . import loadrows, saverows, workrows
+from . import clonerows, loadrows, saverows, workrows
 from .modes import FILLINGS
 from .rows import Missing, Skipped
 
-ROWS = (*loadrows.ROWS, *saverows.ROWS, *workrows.ROWS)
+ROWS = (*loadrows.ROWS, *saverows.ROWS, *workrows.ROWS, *clonerows.ROWS)
 
 
 def of_a_filling(row, report, filling):

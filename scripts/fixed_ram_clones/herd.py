@@ -86,12 +86,12 @@ class Herd:
 
 # ------------------------------------------------------------- one clone
 
-def prepare(machine, mode):
+def prepare(machine, mode, parameters):
     """All but the load itself"""
     machine.qmp.execute("migrate-set-capabilities",
                         capabilities("events", "fixed-ram"))
     machine.qmp.execute("migrate-set-parameters",
-                        {"fixed-ram-load-mode": mode})
+                        {"fixed-ram-load-mode": mode, **parameters})
     machine.before_kib = procfs.shares(machine.pid)[0]
     machine.mark_read_bytes()
 
@@ -154,9 +154,9 @@ def memory(machine):
             "read_mib": round(machine.read_bytes() / 2**20, 1)}
 
 
-def run_clones(herd, mode, path):
+def run_clones(herd, mode, path, parameters=()):
     """The figures of all clones, in order"""
-    herd.each(prepare, mode)
+    herd.each(prepare, mode, dict(parameters))
     times = herd.each(load, mode, path, time.monotonic())
     sizes = herd.each(memory)
     return [{"name": identity.name, "guid": identity.guid, **one, **size}
