@@ -290,6 +290,15 @@ bool fixed_ram_incoming_switchover(void);
  */
 bool fixed_ram_discard(void *host, size_t length, int *ret);
 
+/**
+ * fixed_ram_wait_for_bad_page(): a vCPU has met memory that cannot be read
+ *
+ * Its thread waits until a page of a mapped snapshot has been mended that could
+ * not be read.  Returns false if there is none: the vCPU fails for another
+ * reason.  A vCPU's thread, without the BQL.
+ */
+bool fixed_ram_wait_for_bad_page(void);
+
 /** fixed_ram_incoming_end(): end the load, before the incoming state goes. */
 void fixed_ram_incoming_end(void);
 

@@ -56,10 +56,10 @@ void fixed_ram_incoming_set(FixedRamIncoming *in)
 void fixed_ram_incoming_free(FixedRamIncoming *in)
 {
     fixed_ram_watchdog_free(in->watchdog);
-    if (!in->snapshot_kept) {
+    if (!in->kept) {
         fixed_ram_snapshot_free(in->snapshot);
+        fixed_ram_map_free(in->map);
     }
-    fixed_ram_map_free(in->map);
     fixed_ram_sumtable_unref(in->sums);
     fixed_ram_working_set_free(in->set);
     fixed_ram_mapping_free(in->mapping);

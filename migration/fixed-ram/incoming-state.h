@@ -57,7 +57,7 @@ typedef struct FixedRamIncoming {
     /* Main thread only, under the BQL. */
     FixedRamMapping *mapping;   /* the plan, until RAM is mapped; or NULL */
     bool ram_mapped;            /* RAM is mapped */
-    bool snapshot_kept;         /* @snapshot belongs to the mapping */
+    bool kept;                  /* @snapshot and @map belong to the mapping */
     FixedRamWatchdog *watchdog; /* from pre-flight to the end; or NULL */
     FixedRamRecorder *recorder; /* while there is an engine that records */
     QEMUFile *stream;           /* until the incoming migration takes it */

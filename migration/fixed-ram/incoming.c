@@ -244,8 +244,8 @@ static bool incoming_map(FixedRamIncoming *in, Error **errp)
         return false;
     }
     fixed_ram_ramblocks_attach(in->map);
-    in->snapshot_kept = true;
-    in->ram_mapped = fixed_ram_mapped_map(in->snapshot, in->map,
+    in->kept = true;
+    in->ram_mapped = fixed_ram_mapped_map(in->snapshot, in->map, in->sums,
                                           g_steal_pointer(&in->mapping),
                                           g_steal_pointer(&in->set), errp);
     return in->ram_mapped;

@@ -5,14 +5,17 @@
  */
 
 #include "qemu/osdep.h"
+#include "block/aio.h"
 #include "block/block.h"
 #include "hw/core/cpu.h"
+#include "migration/fixed-ram.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
 #include "qemu/lockable.h"
+#include "qemu/thread-sigbus.h"
 #include "qemu/timer.h"
-#include "system/kvm.h"
+#include "system/iothread.h"
 #include "system/runstate.h"
 #include "../migration.h"
 #include "engine/repair.h"
@@ -115,42 +118,47 @@ static const FixedRamRepairOps repair_ops = {
     .waiting = pages_wanted,
 };
 
-static GArray *repair_ranges(const FixedRamMap *map)
-{
-    GArray *ranges = g_array_new(false, false, sizeof(FixedRamRepairRange));
-
-    for (size_t i = 0; i < map->blocks->len; i++) {
-        const FixedRamBlock *block = fixed_ram_map_block(map, i);
-        FixedRamRepairRange range = {
-            .host = block->host,
-            .length = block->length,
-            .pages_offset = block->pages_offset,
-            .name = g_strdup(block->name),
-        };
-
-        g_array_append_val(ranges, range);
-    }
-    return ranges;
-}
-
 static void vcpu_can_wait(CPUState *cpu, run_on_cpu_data data)
 {
     fixed_ram_repair_this_thread();
 }
 
+static void iothread_can_wait(void *opaque)
+{
+    fixed_ram_repair_this_thread();
+}
+
+static int visit_iothread(Object *obj, void *opaque)
+{
+    IOThread *iothread = (IOThread *)object_dynamic_cast(obj, TYPE_IOTHREAD);
+
+    if (iothread) {
+        aio_bh_schedule_oneshot(iothread_get_aio_context(iothread),
+                                iothread_can_wait, NULL);
+    }
+    return 0;
+}
+
 void fixed_ram_mapped_pause_init(const FixedRamSnapshot *s,
-                                 const FixedRamMap *map)
+                                 const FixedRamMap *map,
+                                 FixedRamSumTable *sums)
 {
     CPUState *cpu;
 
-    if (kvm_enabled() ||
-        !fixed_ram_repair_start(s->source, repair_ranges(map), &repair_ops)) {
+    if (!fixed_ram_repair_start(s->source, map, sums, &repair_ops)) {
         return;
     }
     qatomic_set(&snapshot, s);
+    qemu_threads_allow_sigbus();
     CPU_FOREACH(cpu) {
         async_run_on_cpu(cpu, vcpu_can_wait, RUN_ON_CPU_NULL);
     }
+    object_child_foreach(object_get_objects_root(), visit_iothread, NULL);
+}
+
+bool fixed_ram_wait_for_bad_page(void)
+{
+    return fixed_ram_repair_wait_for_bad();
 }
 
 void fixed_ram_mapped_pause_forget(const void *host)

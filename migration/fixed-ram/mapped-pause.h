@@ -19,12 +19,14 @@
  * fixed_ram_mapped_pause_init(): from now on bad pages pause the guest
  *
  * @s: the snapshot that is mapped; exists until QEMU ends
- * @map: knows where the blocks are
+ * @map: knows where the blocks are; exists until QEMU ends
+ * @sums: see fixed_ram_repair_start()
  *
- * Does nothing under KVM, whose vCPUs get EFAULT.  Main thread.
+ * Main thread.
  */
 void fixed_ram_mapped_pause_init(const FixedRamSnapshot *s,
-                                 const FixedRamMap *map);
+                                 const FixedRamMap *map,
+                                 FixedRamSumTable *sums);
 
 /** fixed_ram_mapped_pause_forget(): the memory at @host goes; main thread */
 void fixed_ram_mapped_pause_forget(const void *host);

@@ -196,8 +196,8 @@ static GArray *warm_blocks(const FixedRamMap *map)
 }
 
 bool fixed_ram_mapped_map(FixedRamSnapshot *s, const FixedRamMap *map,
-                          FixedRamMapping *plan, FixedRamWorkingSet *set,
-                          Error **errp)
+                          FixedRamSumTable *sums, FixedRamMapping *plan,
+                          FixedRamWorkingSet *set, Error **errp)
 {
     assert(!mapping);
     mapping = plan;
@@ -207,7 +207,7 @@ bool fixed_ram_mapped_map(FixedRamSnapshot *s, const FixedRamMap *map,
         fixed_ram_working_set_free(set);
         return false;
     }
-    fixed_ram_mapped_pause_init(s, map);
+    fixed_ram_mapped_pause_init(s, map, sums);
     if (set) {
         warm = fixed_ram_warm_start(set, s->source, warm_blocks(map));
     }

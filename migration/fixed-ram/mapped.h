@@ -9,6 +9,7 @@
 
 #include "engine/mapping.h"
 #include "format/snapshot.h"
+#include "format/sumtable.h"
 #include "format/working-set.h"
 
 /*
@@ -40,13 +41,14 @@ FixedRamMapping *fixed_ram_mapped_plan(const FixedRamSnapshot *s,
  * fixed_ram_mapped_map(): replace the guest's RAM by the snapshot
  *
  * @s: belongs to QEMU from now on; its file stays open and locked
- * @map: knows where the blocks are
+ * @map: knows where the blocks are; belongs to QEMU from now on, too
+ * @sums: for pages that a copy gives later; NULL: they are not verified
  * @mapping: the plan; belongs to QEMU from now on
  * @set: pages that are read ahead; NULL: none.  Taken over, too.
  */
 bool fixed_ram_mapped_map(FixedRamSnapshot *s, const FixedRamMap *map,
-                          FixedRamMapping *mapping, FixedRamWorkingSet *set,
-                          Error **errp);
+                          FixedRamSumTable *sums, FixedRamMapping *mapping,
+                          FixedRamWorkingSet *set, Error **errp);
 
 /** fixed_ram_mapped_verified(): does the kernel verify each page it reads? */
 bool fixed_ram_mapped_verified(const FixedRamSnapshot *s);

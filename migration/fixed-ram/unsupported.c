@@ -156,6 +156,11 @@ void qmp_fixed_ram_give_up(const char *block, uint64_t offset, Error **errp)
     error_setg(errp, "No snapshot is being loaded on demand");
 }
 
+bool fixed_ram_wait_for_bad_page(void)
+{
+    return false;
+}
+
 bool fixed_ram_discard(void *host, size_t length, int *ret)
 {
     return false;

@@ -12,7 +12,9 @@
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
 #include "repair.h"
+#include "verify.h"
 #include "../trace.h"
+#include "../util/memory.h"
 #include "../util/thread.h"
 
 #define WAITING_MS      100
@@ -31,10 +33,17 @@ typedef struct Slot {
     uint8_t *page;
 } Slot;
 
+/* A block that is a mapping. */
+typedef struct Range {
+    const FixedRamBlock *block;
+    uint8_t *host;              /* atomic; NULL: unplugged */
+} Range;
+
 static struct {
     /* Do not change after the start. */
     FixedRamSource *source;
-    GArray *ranges;             /* but their @host is atomic; NULL: unplugged */
+    GArray *ranges;
+    FixedRamSumTable *sums;     /* or NULL */
     const FixedRamRepairOps *ops;
     struct sigaction old;       /* what came before our handler */
     size_t page_size;
@@ -50,14 +59,13 @@ static struct {
     bool cut;                   /* the file was cut: nothing helps */
 } repair;
 
-static const FixedRamRepairRange *find_range(const uint8_t *addr)
+static const Range *find_range(const uint8_t *addr)
 {
     for (size_t i = 0; i < repair.ranges->len; i++) {
-        const FixedRamRepairRange *range =
-            &g_array_index(repair.ranges, FixedRamRepairRange, i);
+        const Range *range = &g_array_index(repair.ranges, Range, i);
         const uint8_t *host = qatomic_read(&range->host);
 
-        if (host && addr >= host && addr < host + range->length) {
+        if (host && addr >= host && addr < host + range->block->length) {
             return range;
         }
     }
@@ -158,8 +166,28 @@ static void *new_page(Error **errp)
     return page;
 }
 
+/*
+ * The copy was found to be the same snapshot when it was opened, but its pages
+ * were not read.  A checksum is that of a cluster.
+ */
+static bool read_copy(FixedRamSource *copy, const FixedRamBlock *block,
+                      uint64_t offset, void *page, Error **errp)
+{
+    uint64_t first = ROUND_DOWN(offset, FIXED_RAM_CLUSTER_BYTES);
+    g_autofree uint8_t *buf = g_malloc0(FIXED_RAM_CLUSTER_BYTES);
+
+    if (!fixed_ram_verify_read(block, first, copy, buf, errp) ||
+        (repair.sums && !fixed_ram_verify_cluster(block, first, buf,
+                                                  repair.sums, copy, errp))) {
+        return false;
+    }
+    memcpy(page, buf + (offset - first), repair.page_size);
+    return true;
+}
+
 /* What the file does not give, for the reason in *@errp, the copy may. */
-static bool take_from_copy(uint8_t *page, uint64_t offset, Error **errp)
+static bool take_from_copy(const FixedRamBlock *block, uint64_t offset,
+                           uint8_t *page, Error **errp)
 {
     g_autoptr(FixedRamSource) copy = get_copy();
     Error *err = NULL;
@@ -170,8 +198,7 @@ static bool take_from_copy(uint8_t *page, uint64_t offset, Error **errp)
         return false;
     }
     bytes = new_page(&err);
-    ok = bytes && fixed_ram_source_read(copy, bytes, repair.page_size, offset,
-                                        &err) &&
+    ok = bytes && read_copy(copy, block, offset, bytes, &err) &&
          put_in_place(page, bytes, &err);
     if (!ok) {
         error_free(*errp);
@@ -197,22 +224,20 @@ static bool check_cut(Error **errp)
     return !repair.cut;
 }
 
-static bool read_page(const FixedRamRepairRange *range, uint8_t *page,
-                      Error **errp)
+static bool read_page(const FixedRamBlock *block, uint64_t offset,
+                      uint8_t *page, Error **errp)
 {
     ERRP_GUARD();
     g_autofree void *bytes = g_malloc(repair.page_size);
-    uint64_t in_block = page - range->host;
-    uint64_t offset = range->pages_offset + in_block;
     bool ok = check_cut(errp) &&
               (fixed_ram_source_read(repair.source, bytes, repair.page_size,
-                                     offset, errp) ||
-               take_from_copy(page, offset, errp));
+                                     block->pages_offset + offset, errp) ||
+               take_from_copy(block, offset, page, errp));
 
-    trace_fixed_ram_repair(range->name, in_block, ok);
+    trace_fixed_ram_repair(block->name, offset, ok);
     if (!ok) {
-        error_prepend(errp, "block '%s' offset 0x%" PRIx64 ": ", range->name,
-                      in_block);
+        error_prepend(errp, "block '%s' offset 0x%" PRIx64 ": ", block->name,
+                      offset);
     }
     return ok;
 }
@@ -220,10 +245,11 @@ static bool read_page(const FixedRamRepairRange *range, uint8_t *page,
 /* Returns why the page cannot be read, or NULL if it can be, now. */
 static Error *repair_page(uint8_t *page)
 {
-    const FixedRamRepairRange *range = find_range(page);
+    const Range *range = find_range(page);
+    const uint8_t *host = range ? qatomic_read(&range->host) : NULL;
     Error *err = NULL;
 
-    if (range && !read_page(range, page, &err)) {
+    if (host && !read_page(range->block, page - host, page, &err)) {
         return err;
     }
     error_free(err);
@@ -290,6 +316,40 @@ static void *repair_thread(void *opaque)
 }
 
 /*
+ * System calls
+ */
+
+/* Returns NULL if all pages of the block can be read. */
+static uint8_t *find_bad(const Range *range)
+{
+    uint8_t *host = qatomic_read(&range->host);
+    uint64_t length = host ? range->block->length : 0;
+
+    for (uint64_t at = 0; at < length; at += FIXED_RAM_EXTENT_BYTES) {
+        uint64_t step = MIN(length - at, FIXED_RAM_EXTENT_BYTES);
+        size_t good = fixed_ram_memory_readable(host + at, step);
+
+        if (good < step) {
+            return host + at + good;
+        }
+    }
+    return NULL;
+}
+
+bool fixed_ram_repair_wait_for_bad(void)
+{
+    for (size_t i = 0; repair.source && i < repair.ranges->len; i++) {
+        uint8_t *bad = find_bad(&g_array_index(repair.ranges, Range, i));
+
+        if (bad) {
+            qatomic_read(bad);
+            return true;
+        }
+    }
+    return false;
+}
+
+/*
  * For others
  */
 
@@ -312,7 +372,21 @@ static void install_handler(void)
     fixed_ram_repair_this_thread();
 }
 
-bool fixed_ram_repair_start(FixedRamSource *source, GArray *ranges,
+static GArray *ranges_of(const FixedRamMap *map)
+{
+    GArray *ranges = g_array_new(false, false, sizeof(Range));
+
+    for (size_t i = 0; i < map->blocks->len; i++) {
+        const FixedRamBlock *block = fixed_ram_map_block(map, i);
+        Range range = { .block = block, .host = block->host };
+
+        g_array_append_val(ranges, range);
+    }
+    return ranges;
+}
+
+bool fixed_ram_repair_start(FixedRamSource *source, const FixedRamMap *map,
+                            FixedRamSumTable *sums,
                             const FixedRamRepairOps *ops)
 {
     QemuThread thread;
@@ -320,7 +394,8 @@ bool fixed_ram_repair_start(FixedRamSource *source, GArray *ranges,
     assert(!repair.source);
     qemu_mutex_init(&repair.lock);
     repair.page_size = qemu_real_host_page_size();
-    repair.ranges = ranges;
+    repair.ranges = ranges_of(map);
+    repair.sums = fixed_ram_sumtable_ref(sums);
     repair.ops = ops;
     if (event_notifier_init(&repair.wake, 0) < 0 ||
         !fixed_ram_thread_create(&thread, "fixed-ram/fix", repair_thread, NULL,
@@ -356,8 +431,7 @@ bool fixed_ram_repair_waiting(void)
 void fixed_ram_repair_forget(const void *host)
 {
     for (size_t i = 0; repair.source && i < repair.ranges->len; i++) {
-        FixedRamRepairRange *range = &g_array_index(repair.ranges,
-                                                    FixedRamRepairRange, i);
+        Range *range = &g_array_index(repair.ranges, Range, i);
 
         if (range->host == host) {
             qatomic_set(&range->host, NULL);

@@ -7,7 +7,9 @@
 #ifndef MIGRATION_FIXED_RAM_ENGINE_REPAIR_H
 #define MIGRATION_FIXED_RAM_ENGINE_REPAIR_H
 
+#include "map.h"
 #include "../format/source.h"
+#include "../format/sumtable.h"
 
 /*
  * A thread that touches such a page gets SIGBUS.  The signal's handler waits,
@@ -15,19 +17,11 @@
  * thread reads the page from the mapped file once more, then from a copy, if
  * it was given one, and puts the copy's page in place.
  *
- * System calls that touch such a page, the vCPUs of KVM among them, fail with
- * EFAULT instead.
+ * System calls that touch such a page fail with EFAULT instead.  So does
+ * KVM_RUN: then the vCPU's thread touches the page itself, and waits.
  *
  * There is one repair in a process: a signal handler has no argument.
  */
-
-/* A block of memory that is a mapping of the file. */
-typedef struct FixedRamRepairRange {
-    uint8_t *host;
-    uint64_t length;            /* bytes */
-    uint64_t pages_offset;      /* in the file */
-    const char *name;           /* of the block, for messages */
-} FixedRamRepairRange;
 
 /* Called by the repair thread. */
 typedef struct FixedRamRepairOps {
@@ -55,14 +49,16 @@ void fixed_ram_repair_this_thread(void);
  * fixed_ram_repair_start(): from now on threads wait for bad pages
  *
  * @source: the mapped file; the repair takes a reference
- * @ranges: of FixedRamRepairRange; the array, not the names, becomes the
- *          repair's
+ * @map: the blocks that are mappings; exists as long as the process
+ * @sums: pages of a copy are verified by them; NULL: they are not.  The repair
+ *        takes a reference.
  *
  * Of other threads those wait that call fixed_ram_repair_this_thread(); the
  * calling thread has done so.  Returns false if the host refuses a thread; then
  * a bad page ends the process as before.
  */
-bool fixed_ram_repair_start(FixedRamSource *source, GArray *ranges,
+bool fixed_ram_repair_start(FixedRamSource *source, const FixedRamMap *map,
+                            FixedRamSumTable *sums,
                             const FixedRamRepairOps *ops);
 
 /**
@@ -74,6 +70,19 @@ bool fixed_ram_repair_start(FixedRamSource *source, GArray *ranges,
  * Does not wait.  Any thread.
  */
 void fixed_ram_repair_retry(FixedRamSource *copy);
+
+/**
+ * fixed_ram_repair_wait_for_bad(): a system call has failed with EFAULT
+ *
+ * Looks for a page that cannot be read, and waits for it by touching it.  The
+ * kernel does not tell which page it was, so this may read the whole file, and
+ * wait for another page that is bad.
+ *
+ * Returns false if all pages can be read, or there is no repair: the call has
+ * failed for another reason.  Any thread that called
+ * fixed_ram_repair_this_thread().
+ */
+bool fixed_ram_repair_wait_for_bad(void);
 
 /** fixed_ram_repair_waiting(): does a thread wait for a page?  Any thread. */
 bool fixed_ram_repair_waiting(void);

@@ -43,18 +43,60 @@ bool fixed_ram_verify_wants(const FixedRamClaim *claim, uint64_t offset)
     return false;
 }
 
-uint64_t fixed_ram_verify_sum(const FixedRamBlock *block, uint64_t offset,
-                              const uint8_t *buf)
+static FixedRamCluster cluster_at(const FixedRamBlock *block, uint64_t offset,
+                                  const uint8_t *buf)
 {
-    FixedRamCluster cluster = {
+    return (FixedRamCluster) {
         .buf = buf,
         .data = block->data,
         .page = offset / block->page_size,
         .pages = cluster_bytes(block, offset) / block->page_size,
         .page_size = block->page_size,
     };
+}
+
+uint64_t fixed_ram_verify_sum(const FixedRamBlock *block, uint64_t offset,
+                              const uint8_t *buf)
+{
+    FixedRamCluster cluster = cluster_at(block, offset, buf);
 
     return fixed_ram_sumtable_sum_cluster(&cluster);
+}
+
+bool fixed_ram_verify_read(const FixedRamBlock *block, uint64_t offset,
+                           FixedRamSource *source, uint8_t *buf, Error **errp)
+{
+    uint64_t end = offset + cluster_bytes(block, offset);
+    uint64_t at = offset;
+    FixedRamRun data;
+
+    while (fixed_ram_block_next_data(block, at, end, 0, &data)) {
+        if (!fixed_ram_source_read(source, buf + (data.offset - offset),
+                                   data.length,
+                                   block->pages_offset + data.offset, errp)) {
+            return false;
+        }
+        at = data.offset + data.length;
+    }
+    return true;
+}
+
+bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,
+                              const uint8_t *buf, FixedRamSumTable *sums,
+                              FixedRamSource *source, Error **errp)
+{
+    FixedRamCluster cluster = cluster_at(block, offset, buf);
+    uint64_t number = block->first_cluster + offset / FIXED_RAM_CLUSTER_BYTES;
+    uint64_t expected, found = fixed_ram_sumtable_sum_cluster(&cluster);
+
+    if (!fixed_ram_sumtable_get(sums, source, number, &expected, errp)) {
+        return false;
+    }
+    if (!fixed_ram_sumtable_accepts(&cluster, found, expected)) {
+        fixed_ram_verify_error(block, offset, found, expected, source, errp);
+        return false;
+    }
+    return true;
 }
 
 void fixed_ram_verify_error(const FixedRamBlock *block, uint64_t offset,

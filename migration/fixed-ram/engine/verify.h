@@ -38,6 +38,28 @@ uint64_t fixed_ram_verify_sum(const FixedRamBlock *block, uint64_t offset,
                               const uint8_t *buf);
 
 /**
+ * fixed_ram_verify_read(): read the pages of a cluster that the file holds
+ *
+ * @offset: of the cluster
+ * @buf: each page gets to its place there; the others stay as they are
+ */
+bool fixed_ram_verify_read(const FixedRamBlock *block, uint64_t offset,
+                           FixedRamSource *source, uint8_t *buf,
+                           Error **errp);
+
+/**
+ * fixed_ram_verify_cluster(): is the cluster at @offset what was saved?
+ *
+ * @buf: as in fixed_ram_verify_sum()
+ * @source: where it was read, and where the table reads what it needs
+ *
+ * The error names the block and the offset.  Any thread.
+ */
+bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,
+                              const uint8_t *buf, FixedRamSumTable *sums,
+                              FixedRamSource *source, Error **errp);
+
+/**
  * fixed_ram_verify_error(): the cluster at @offset is not what was saved
  *
  * @found: its checksum

@@ -82,6 +82,20 @@ bool fixed_ram_memory_populate(void *addr, size_t length, bool write,
     return false;
 }
 
+/* The kernel says EFAULT where an access would raise SIGBUS. */
+size_t fixed_ram_memory_readable(uint8_t *addr, size_t length)
+{
+    size_t size = qemu_real_host_page_size(), good = 0;
+
+    if (populate(addr, length, false) != EFAULT) {
+        return length;
+    }
+    while (good < length && populate(addr + good, size, false) != EFAULT) {
+        good += size;
+    }
+    return good;
+}
+
 void fixed_ram_memory_warm(void *addr, size_t length)
 {
     populate(addr, length, false);

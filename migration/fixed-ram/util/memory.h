@@ -27,6 +27,16 @@ bool fixed_ram_memory_populate(void *addr, size_t length, bool write,
                                Error **errp);
 
 /**
+ * fixed_ram_memory_readable(): how much of memory can be read from its begin on
+ *
+ * @addr, @length: whole pages
+ *
+ * Reads it, as an access would.  Returns @length if the kernel cannot tell.
+ * Any thread.
+ */
+size_t fixed_ram_memory_readable(uint8_t *addr, size_t length);
+
+/**
  * fixed_ram_memory_warm(): have pages entered into the page table, if possible
  *
  * For loads, before they happen.  Touches nothing, so any address will do, and

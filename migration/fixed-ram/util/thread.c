@@ -25,7 +25,10 @@ static void *thread_main(void *opaque)
     return start.run(start.opaque);
 }
 
-/* The signals of a fault in the thread itself cannot be blocked. */
+/*
+ * The signals of a fault in the thread itself cannot be blocked.  Threads that
+ * read the guest's memory may meet a page that engine/repair.c mends.
+ */
 static void block_signals(sigset_t *old)
 {
     sigset_t all;
@@ -34,6 +37,7 @@ static void block_signals(sigset_t *old)
     sigdelset(&all, SIGSEGV);
     sigdelset(&all, SIGFPE);
     sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, old);
 }
 

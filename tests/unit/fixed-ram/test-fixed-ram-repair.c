@@ -9,6 +9,9 @@
 #include "qemu/atomic.h"
 #include "qemu/thread.h"
 #include "migration/fixed-ram/engine/repair.h"
+#include "migration/fixed-ram/format/sums.h"
+#include "blocks.h"
+#include "rig-sums.h"
 
 /*
  * The memory is a mapping of a file that is cut, so that an access raises
@@ -16,14 +19,15 @@
  * There is one repair in a process, so all of this is one test.
  */
 
-#define PAGE            4096
-#define PAGES           8
+#define PAGES           24              /* a cluster, and a half */
 #define LENGTH          (PAGES * PAGE)
 
 static bool readable;           /* atomic: reads of the file succeed */
 static bool cut;                /* atomic: the file has become shorter */
 static QemuSemaphore failed, repaired;
 static char *reason;            /* of the last failed() */
+/* What the copy's file holds; the test changes it while no thread reads it. */
+static Disk copy;
 
 /*
  * Files
@@ -38,7 +42,7 @@ static ssize_t broken_read(FixedRamSource *source, void *buf, size_t length,
 static ssize_t good_read(FixedRamSource *source, void *buf, size_t length,
                          uint64_t offset)
 {
-    memset(buf, offset / PAGE + 1, length);
+    memcpy(buf, copy.bytes + offset, length);
     return length;
 }
 
@@ -130,17 +134,72 @@ static uint8_t *map_nothing(int *fd)
     return host;
 }
 
+static FixedRamSumTable *write_copy(FixedRamMap *map)
+{
+    uint64_t table;
+
+    copy.size = LENGTH;
+    table = rig_sums_reserve(&copy, map);
+    copy.bytes = g_malloc0(copy.size);
+    for (unsigned i = 0; i < PAGES; i++) {
+        memset(copy.bytes + i * PAGE, i + 1, PAGE);
+    }
+    return rig_sums_write(&copy, map, table);
+}
+
 static void start(FixedRamSource *broken, uint8_t *host)
 {
-    GArray *ranges = g_array_new(false, false, sizeof(FixedRamRepairRange));
-    FixedRamRepairRange range = {
-        .host = host, .length = LENGTH, .name = "ram",
-    };
+    FixedRamMap *map = fixed_ram_map_new();
+    FixedRamBlock *block = block_new("ram", PAGES, PAGE);
+    g_autoptr(FixedRamSumTable) sums = NULL;
 
-    g_array_append_val(ranges, range);
+    block->host = host;
+    bitmap_set(block->data, 0, PAGES - 1);
+    fixed_ram_map_add(map, block);
+    sums = write_copy(map);
     qemu_sem_init(&failed, 0);
     qemu_sem_init(&repaired, 0);
-    g_assert_true(fixed_ram_repair_start(broken, ranges, &ops));
+    g_assert_true(fixed_ram_repair_start(broken, map, sums, &ops));
+}
+
+/* A copy that was spoiled does not help, and the message says where. */
+static void check_spoiled(const uint8_t *host)
+{
+    Touch touch;
+
+    if (!fixed_ram_sums_built()) {
+        g_test_message("no checksums: QEMU was built without libxxhash");
+        return;
+    }
+    copy.bytes[18 * PAGE + 7] ^= 1;
+    touch_begin(&touch, host + 17 * PAGE);
+    qemu_sem_wait(&failed);
+    g_assert_nonnull(strstr(reason, "block 'ram' offset 0x11000: "));
+    g_assert_nonnull(strstr(reason, "'good': block 'ram' offset 0x10000"));
+    g_assert_nonnull(strstr(reason, "not what was saved"));
+    copy.bytes[18 * PAGE + 7] ^= 1;
+    fixed_ram_repair_retry(NULL);
+    qemu_sem_wait(&repaired);
+    g_assert_cmpint(touch_end(&touch), ==, 18);
+}
+
+/* What a system call says of a page becomes a wait for it. */
+static void *system_call_thread(void *opaque)
+{
+    fixed_ram_repair_this_thread();
+    g_assert_true(fixed_ram_repair_wait_for_bad());
+    return NULL;
+}
+
+static void check_system_call(const uint8_t *host)
+{
+    QemuThread thread;
+
+    /* The first bad page is one that was not mended before. */
+    qemu_thread_create(&thread, "call", system_call_thread, NULL,
+                       QEMU_THREAD_JOINABLE);
+    qemu_thread_join(&thread);
+    g_assert_cmpint(host[0], ==, 1);
 }
 
 static void test_repair(void)
@@ -180,6 +239,12 @@ static void test_repair(void)
     g_assert_cmpint(touch_end(&first), ==, 2);
     host[PAGE] = 77;
     g_assert_cmpint(host[PAGE], ==, 77);
+
+    check_spoiled(host);
+    check_system_call(host);
+    /* The last page is zero, whatever the copy holds there. */
+    touch_begin(&first, host + (PAGES - 1) * PAGE);
+    g_assert_cmpint(touch_end(&first), ==, 0);
 
     /* Nothing helps if the file was cut, not even once it is whole again. */
     qatomic_set(&cut, true);
