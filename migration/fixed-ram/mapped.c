@@ -141,13 +141,25 @@ static void unlock_at_exit(Notifier *n, void *data)
     fixed_ram_source_unlock(snapshot->source);
 }
 
-static void watch_blocks_and_exit(void)
+/* A save, or another outgoing migration, reads all of RAM in order. */
+static int outgoing_changed(NotifierWithReturn *n, MigrationEvent *e,
+                            Error **errp)
+{
+    if (mapping) {
+        fixed_ram_mapping_expect(mapping, e->type == MIG_EVENT_PRECOPY_SETUP);
+    }
+    return 0;
+}
+
+static void watch(void)
 {
     static RAMBlockNotifier blocks = { .ram_block_removed = block_removed };
     static Notifier exit = { .notify = unlock_at_exit };
+    static NotifierWithReturn outgoing;
 
     ram_block_notifier_add(&blocks);
     qemu_add_exit_notifier(&exit);
+    migration_add_notifier(&outgoing, outgoing_changed);
 }
 
 static bool map_blocks(const FixedRamMap *map, Error **errp)
@@ -202,7 +214,7 @@ bool fixed_ram_mapped_map(FixedRamSnapshot *s, const FixedRamMap *map,
     assert(!mapping);
     mapping = plan;
     snapshot = s;
-    watch_blocks_and_exit();
+    watch();
     if (!map_blocks(map, errp)) {
         fixed_ram_working_set_free(set);
         return false;

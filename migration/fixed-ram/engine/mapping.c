@@ -252,14 +252,20 @@ static void keep_policy(MappedBlock *block)
     }
 }
 
+/* A guest touches memory at random, and clones wait for each other. */
+static void expect(const MappedBlock *block, bool in_order)
+{
+    qemu_madvise(block->host, block->length,
+                 in_order ? MADV_SEQUENTIAL : MADV_RANDOM);
+}
+
 static int map_block(const MappedBlock *block, int fd)
 {
     int ret = map_range(block, block->host, block->length, fd,
                         block->pages_offset);
 
     if (!ret) {
-        /* A guest touches memory at random, and clones wait for each other. */
-        qemu_madvise(block->host, block->length, MADV_RANDOM);
+        expect(block, false);
     }
     for (size_t i = 0; !ret && i < block->covers->len; i++) {
         const FixedRamRun *run = &g_array_index(block->covers, FixedRamRun, i);
@@ -290,6 +296,15 @@ bool fixed_ram_mapping_apply(FixedRamMapping *mapping, size_t i, void *host,
     }
     advise(block, block->host, block->length);
     return true;
+}
+
+void fixed_ram_mapping_expect(const FixedRamMapping *mapping, bool in_order)
+{
+    for (size_t i = 0; i < mapping->count; i++) {
+        if (mapping->blocks[i].host) {
+            expect(&mapping->blocks[i], in_order);
+        }
+    }
 }
 
 static MappedBlock *find_block(const FixedRamMapping *mapping,

@@ -66,6 +66,14 @@ bool fixed_ram_mapping_apply(FixedRamMapping *mapping, size_t i, void *host,
                              Error **errp);
 
 /**
+ * fixed_ram_mapping_expect(): how is the memory going to be read?
+ *
+ * @in_order: a thread is about to read all of it, so the kernel shall read
+ *            ahead; false: at random, as a guest does.  That is so at first.
+ */
+void fixed_ram_mapping_expect(const FixedRamMapping *mapping, bool in_order);
+
+/**
  * fixed_ram_mapping_has(): is any byte of the memory at @host mapped here?
  */
 bool fixed_ram_mapping_has(const FixedRamMapping *mapping, const void *host,

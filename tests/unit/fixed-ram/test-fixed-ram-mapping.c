@@ -223,6 +223,41 @@ static void test_writes(void)
     teardown(&f);
 }
 
+/* "rr": the kernel expects random reads there, "sr": reads in order. */
+static const char *advice_of(const uint8_t *host)
+{
+    g_autofree char *head = g_strdup_printf("%" PRIxPTR "-", (uintptr_t)host);
+    g_autofree char *smaps = NULL;
+    const char *mapping, *flags;
+
+    g_assert_true(g_file_get_contents("/proc/self/smaps", &smaps, NULL,
+                                      NULL));
+    mapping = strstr(smaps, head);
+    g_assert_nonnull(mapping);
+    flags = strstr(mapping, "VmFlags:");
+    g_assert_nonnull(flags);
+    return g_strstr_len(flags, strcspn(flags, "\n"), " sr") ? "sr" :
+           g_strstr_len(flags, strcspn(flags, "\n"), " rr") ? "rr" : "";
+}
+
+/* While a save reads the memory in order, the kernel reads ahead. */
+static void test_expect(void)
+{
+    Fixture f;
+
+    setup(&f, all, false);
+    map_memory(&f, true, MANY);
+    g_assert_cmpstr(advice_of(f.host), ==, "rr");
+    fixed_ram_mapping_expect(f.mapping, true);
+    g_assert_cmpstr(advice_of(f.host), ==, "sr");
+    fixed_ram_mapping_expect(f.mapping, false);
+    g_assert_cmpstr(advice_of(f.host), ==, "rr");
+    fixed_ram_mapping_forget(f.mapping, f.host);
+    fixed_ram_mapping_expect(f.mapping, true);
+    g_assert_cmpstr(advice_of(f.host), ==, "rr");
+    teardown(&f);
+}
+
 /*
  * What is refused
  */
@@ -361,6 +396,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/mapping/content", test_content);
     g_test_add_func("/fixed-ram/mapping/long-runs", test_long_runs);
     g_test_add_func("/fixed-ram/mapping/writes", test_writes);
+    g_test_add_func("/fixed-ram/mapping/expect", test_expect);
     g_test_add_func("/fixed-ram/mapping/limit", test_limit);
     g_test_add_func("/fixed-ram/mapping/places", test_places);
     g_test_add_func("/fixed-ram/mapping/discard", test_discard);
