@@ -13,11 +13,16 @@
 #include "command.h"
 #include "copy.h"
 #include "description.h"
+#include "libvirt.h"
 #include "set.h"
+
+/* The user has not said where in the new file the stream shall begin. */
+#define NO_OFFSET   UINT64_MAX
 
 /* All fields belong to the thread that runs the command. */
 typedef struct Convert {
     bool sparse;                /* the user wants holes for all zero pages */
+    bool libvirt;               /* libvirt's header is kept */
     ToolFile *in;
     ToolLayout *layout;         /* of the new snapshot */
     GPtrArray *copies;          /* of ToolCopy, as the blocks of @in */
@@ -239,10 +244,12 @@ static bool write_all(Convert *c, Error **errp)
         .sb_offset = c->layout->superblock,
     };
     memcpy(c->file.sb.id, c->index->id, FIXED_RAM_ID_BYTES);
-    return fixed_ram_metadata_begin(&c->file, errp) &&
+    return (!c->libvirt || tool_libvirt_begin(c->in, c->out, errp)) &&
+           fixed_ram_metadata_begin(&c->file, errp) &&
            write_head(c, errp) && copy_blocks(c, errp) &&
            copy_tail(c, &end, errp) && write_index(c, end, errp) &&
            fixed_ram_metadata_sync(&c->file, errp) &&
+           (!c->libvirt || tool_libvirt_complete(c->out, errp)) &&
            fixed_ram_metadata_complete(&c->file, errp);
 }
 
@@ -283,15 +290,31 @@ static void convert_free(Convert *c)
     tool_file_close(c->in);
 }
 
+/*
+ * Where the new stream begins.  An offset in the command line asks for the
+ * stream alone, without libvirt's header.
+ */
+static uint64_t choose_start(Convert *c, uint64_t offset)
+{
+    c->libvirt = c->in->libvirt && offset == NO_OFFSET;
+    if (c->libvirt) {
+        return c->in->libvirt->stream;
+    }
+    return offset == NO_OFFSET ? 0 : offset;
+}
+
 static bool convert(Convert *c, char **names, Error **errp)
 {
-    uint64_t start = 0;
+    uint64_t start = NO_OFFSET;
     g_autofree char *path = tool_file_parse_name(names[1], &start, errp);
     bool ok;
 
     c->copies = g_ptr_array_new_with_free_func(free_copy);
     c->buf = tool_buffer_new();
     c->in = path ? tool_file_open_good(names[0], 0, errp) : NULL;
+    if (c->in) {
+        start = choose_start(c, start);
+    }
     ok = c->in && prepare(c, start, errp) && open_out(c, path, start, errp) &&
          write_all(c, errp);
     ok = tool_writer_close(c->out, ok, ok ? errp : NULL) && ok;
@@ -349,11 +372,14 @@ const ToolCommand tool_convert = {
 "  -p, --progress\n"
 "     show progress\n"
 "  IN\n"
-"     a plain migration stream, a mapped-ram or a fixed-ram snapshot;\n"
+"     a plain migration stream, a mapped-ram or a fixed-ram snapshot, or a save\n"
+"     image of libvirt that holds one of them;\n"
 "     file:PATH,offset=N where the stream does not begin at the file's start\n"
 "  OUT\n"
 "     the snapshot to write, or file:PATH,offset=N.  An existing file is\n"
-"     overwritten, from N on.\n"
+"     overwritten, from N on.  Without N the copy of a save image has the\n"
+"     header and the XML, too, and libvirt restores it; with N, which may be\n"
+"     0, it is the snapshot alone.\n"
 "\n"
 "Content that has checksums is verified while it is copied.  The copy of a\n"
 "fixed-ram snapshot has the same identity if its pages lie at the same places.\n",

@@ -17,6 +17,9 @@
 /* Large, since plain streams are read from one end to the other. */
 #define BUFFER_BYTES        (256 * KiB)
 
+/* For libvirt's header. */
+#define HEADER_BYTES        4096
+
 static void tool_block_free(void *opaque)
 {
     ToolBlock *block = opaque;
@@ -33,6 +36,7 @@ void tool_file_close(ToolFile *file)
         g_ptr_array_unref(file->blocks);
         fixed_ram_sumtable_unref(file->table);
         tool_plain_free(file->plain);
+        fixed_ram_libvirt_free(file->libvirt);
         fixed_ram_snapshot_free(file->snapshot);
         g_free(file);
     }
@@ -151,12 +155,37 @@ static void add_plain_blocks(ToolFile *file)
     }
 }
 
+/* What is wrong with libvirt's header explains what is wrong behind it. */
+static void take_libvirt_problem(FixedRamSnapshot *s, FixedRamReader *r)
+{
+    if (r->error) {
+        error_free(s->problem);
+        s->problem = g_steal_pointer(&r->error);
+        s->verdict = r->verdict;
+    }
+}
+
+static void examine_stream(ToolFile *file, FixedRamSource *source,
+                           uint64_t start)
+{
+    g_autoptr(FixedRamReader) r = fixed_ram_reader_new(source, start,
+                                                       HEADER_BYTES);
+
+    file->libvirt = start ? NULL : fixed_ram_libvirt_read(r);
+    if (file->libvirt) {
+        start = file->libvirt->stream;
+    }
+    file->snapshot = fixed_ram_snapshot_examine(source, start, 0);
+    take_libvirt_problem(file->snapshot, r);
+}
+
 ToolFile *tool_file_examine(FixedRamSource *source, uint64_t start)
 {
     ToolFile *file = g_new0(ToolFile, 1);
-    FixedRamSnapshot *s = fixed_ram_snapshot_examine(source, start, 0);
+    FixedRamSnapshot *s;
 
-    file->snapshot = s;
+    examine_stream(file, source, start);
+    s = file->snapshot;
     file->blocks = g_ptr_array_new_with_free_func(tool_block_free);
     if (s->kind != FIXED_RAM_FILE_KIND_STREAM) {
         add_mapped_blocks(file);

@@ -7,6 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_TOOL_FILE_H
 #define MIGRATION_FIXED_RAM_TOOL_FILE_H
 
+#include "../format/libvirt.h"
 #include "../format/snapshot.h"
 #include "../format/sumtable.h"
 #include "plain.h"
@@ -28,6 +29,7 @@ typedef struct ToolBlock {
 typedef struct ToolFile {
     FixedRamSnapshot *snapshot; /* its source is a tool_watch_new() */
     uint64_t allocated;         /* bytes that the file takes on disk */
+    FixedRamLibvirt *libvirt;   /* NULL: no header of libvirt */
     FixedRamSumTable *table;    /* NULL: no sums, in the file or the build */
     ToolPlain *plain;           /* NULL: no plain stream, or a problem */
     GPtrArray *blocks;          /* of ToolBlock; fewer if there is a problem */
@@ -37,7 +39,8 @@ typedef struct ToolFile {
  * tool_file_open(): open a file, lock it for reading, and examine it
  *
  * @name: a path, or file:PATH, or file:PATH,offset=N
- * @offset: where the stream begins, unless @name has an offset
+ * @offset: where the stream begins, unless @name has an offset; 0: at the
+ *          file's start, or behind the header of libvirt
  *
  * Returns NULL if the file cannot be opened.  Anything else that is wrong with
  * it is its snapshot's problem.  Close the file with tool_file_close().
@@ -58,6 +61,8 @@ ToolFile *tool_file_open_good(const char *name, uint64_t offset, Error **errp);
  * tool_file_examine(): examine a source, without opening or locking a file
  *
  * @source: the file takes the caller's reference
+ * @start: where the stream begins; 0: at the file's start, or behind the header
+ *         of libvirt
  */
 ToolFile *tool_file_examine(FixedRamSource *source, uint64_t start);
 

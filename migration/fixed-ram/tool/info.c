@@ -17,6 +17,7 @@
 #include "command.h"
 #include "description.h"
 #include "file.h"
+#include "libvirt.h"
 #include "output.h"
 #include "report.h"
 #include "sections.h"
@@ -181,6 +182,7 @@ FixedRamFileInfo *tool_info_file(const ToolFile *file)
     info->filename = g_strdup(s->source->name);
     info->offset = s->start;
     info->kind = s->kind;
+    info->libvirt = file->libvirt ? tool_libvirt_info(file->libvirt) : NULL;
     info->has_complete = s->verdict != FIXED_RAM_VERDICT_UNREADABLE &&
                          s->verdict != FIXED_RAM_VERDICT_NOT_UNDERSTOOD;
     info->complete = !s->problem;
@@ -247,6 +249,13 @@ static void print_text(const char *what, const char *text)
 
         printf("%s: %s\n", what, printable);
     }
+}
+
+static void print_libvirt(const FixedRamFileLibvirt *l)
+{
+    print_text("libvirt domain", l->domain);
+    printf("libvirt format: %s\n", l->format);
+    printf("libvirt starts it: %s\n", l->running ? "running" : "paused");
 }
 
 static void print_machine(const FixedRamFileMachine *m)
@@ -378,6 +387,9 @@ static void print_info(const FixedRamFileInfo *info)
     print_text("file", info->filename);
     if (info->offset) {
         printf("offset: %" PRIu64 "\n", info->offset);
+    }
+    if (info->libvirt) {
+        print_libvirt(info->libvirt);
     }
     print_kind(info);
     if (info->machine) {

@@ -126,6 +126,14 @@ static void check_layout(const ToolFile *file, uint64_t start)
     g_assert_cmpuint(l->ram_end, ==, end);
 }
 
+static Input input_from(const Input *in, uint64_t start)
+{
+    Input result = *in;
+
+    result.start = start;
+    return result;
+}
+
 /* A file that has a problem is not called good. */
 static void check_report(ToolFile *file)
 {
@@ -143,10 +151,13 @@ static void check_report(ToolFile *file)
     qapi_free_FixedRamCheckInfo(info);
 }
 
-static void run_tool(const Input *in, unsigned *faults)
+static void run_tool(const Input *input, unsigned *faults)
 {
     ToolFile *file = tool_file_examine(
-        tool_watch_new(input_bad_source(in, faults)), in->start);
+        tool_watch_new(input_bad_source(input, faults)), input->start);
+    /* The stream may begin behind the header of libvirt. */
+    const Input found = input_from(input, file->snapshot->start);
+    const Input *in = &found;
 
     qapi_free_FixedRamFileInfo(tool_info_file(file));
     if (!file->blocks->len || total_bytes(file) > READ_MAX) {
@@ -171,6 +182,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     qemu_progress_init(false, 1.0);
     if (input_parse(&in, data, size)) {
         run_tool(&in, &faults);
+        if (in.start) {
+            /* As if the user had not said where the stream begins. */
+            in.start = 0;
+            run_tool(&in, &faults);
+        }
         fuzz_counts.faults += faults;
     }
     return 0;

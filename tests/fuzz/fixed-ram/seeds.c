@@ -31,6 +31,7 @@ typedef enum Defect {
 typedef struct SeedOptions {
     const char *name;
     uint64_t start;             /* bytes before the stream */
+    bool libvirt;               /* they are libvirt's header and its data */
     uint8_t flags;              /* INPUT_... */
     uint8_t loaders;
     const char *const *caps;    /* NULL: what mapped-ram writes */
@@ -46,6 +47,13 @@ typedef struct SeedOptions {
     SeedIndex index;
     SeedSet set;                /* needs an index */
 } SeedOptions;
+
+/* What libvirt puts in front of a stream. */
+#define LIBVIRT_XML     "<domain><name>seed</name></domain>"
+#define LIBVIRT_COOKIE  "<cookie/>"
+#define LIBVIRT_DATA    (sizeof(LIBVIRT_XML) + sizeof(LIBVIRT_COOKIE))
+#define LIBVIRT_UNUSED  56
+#define LIBVIRT_BYTES   (16 + 5 * 4 + LIBVIRT_UNUSED + LIBVIRT_DATA)
 
 static const char *const caps_mapped[] = { "mapped-ram", NULL };
 static const char *const caps_ours[] = {
@@ -112,6 +120,8 @@ static const SeedOptions options[] = {
       .filling = FULL, .index = INDEX_SUMS },
     { "index-offset", .start = 777, .loaders = 1, .filling = SPARSE,
       .index = INDEX_FULL },
+    { "index-libvirt", .start = LIBVIRT_BYTES, .libvirt = true, .loaders = 1,
+      .filling = SPARSE, .index = INDEX_FULL },
     { "index-large", .flags = INPUT_ON_DEMAND, .loaders = 2,
       .resizable = MACHINE_LARGE, .filling = FRAGMENTED,
       .index = INDEX_FULL },
@@ -207,6 +217,31 @@ static void end_part(Seed *s, uint32_t at)
     g_array_append_val(s->parts, part);
 }
 
+static void put_le32(Seed *s, uint32_t value)
+{
+    SeedField field = { .at = s->input->len, .width = 4, .little = true };
+    uint8_t le[4];
+
+    stl_le_p(le, value);
+    put(s, le, sizeof(le));
+    g_array_append_val(s->fields, field);
+}
+
+static void put_libvirt(Seed *s)
+{
+    static const uint8_t unused[LIBVIRT_UNUSED];
+
+    put(s, "LibvirtQemudSave", 16);
+    put_le32(s, 2);                     /* version */
+    put_le32(s, LIBVIRT_DATA);
+    put_le32(s, 1);                     /* was running */
+    put_le32(s, 6);                     /* format: sparse */
+    put_le32(s, sizeof(LIBVIRT_XML));   /* where the cookie begins */
+    put(s, unused, sizeof(unused));
+    put(s, LIBVIRT_XML, sizeof(LIBVIRT_XML));
+    put(s, LIBVIRT_COOKIE, sizeof(LIBVIRT_COOKIE));
+}
+
 static void put_head(Seed *s, const SeedOptions *o)
 {
     put_be(s, 8, o->start);
@@ -218,7 +253,11 @@ static void put_head(Seed *s, const SeedOptions *o)
     put_be(s, 1, strlen(o->name));
     put_be(s, 2, 0);            /* no hole yet */
     put_be(s, 4, 0);
-    put_any(s, o->start);
+    if (o->libvirt) {
+        put_libvirt(s);
+    } else {
+        put_any(s, o->start);
+    }
 }
 
 static void put_subsection(Seed *s, const char *name)
