@@ -46,14 +46,14 @@ static const char *block_obstacle(RAMBlock *rb)
     if (qemu_ram_is_shared(rb)) {
         return "is shared with other processes";
     }
+    if (rb->page_size != qemu_real_host_page_size()) {
+        return "has huge pages, which files do not have";
+    }
     if (rb->fd >= 0) {
         return "is a file already";
     }
     if (rb->flags & (RAM_PREALLOC | RAM_PROTECTED | RAM_GUEST_MEMFD)) {
         return "is memory of a special kind";
-    }
-    if (rb->page_size != qemu_real_host_page_size()) {
-        return "has huge pages, which files do not have";
     }
     return NULL;
 }

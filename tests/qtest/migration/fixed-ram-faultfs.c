@@ -87,6 +87,16 @@ bool frt_faultfs_start(void)
     return true;
 }
 
+bool frt_faultfs_start_without_locks(void)
+{
+    bool started;
+
+    g_setenv("FIXED_RAM_FAULTFS_NO_LOCKS", "1", true);
+    started = frt_faultfs_start();
+    g_unsetenv("FIXED_RAM_FAULTFS_NO_LOCKS");
+    return started;
+}
+
 /*
  * fusermount3 unmounts it as soon as the server has ended.  If it looks before
  * the kernel has closed the server's connection, it leaves the mount alone, so

@@ -12,6 +12,8 @@
  * environment.  Returns false, and skips the test, where that is not possible.
  */
 bool frt_faultfs_start(void);
+/* The same, and there are no locks in it. */
+bool frt_faultfs_start_without_locks(void);
 /* Also if it was not started.  Reads that hang end with an error. */
 void frt_faultfs_stop(void);
 bool frt_faultfs_mounted(void);

@@ -9,6 +9,7 @@
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
+#include "migration/fixed-ram-faultfs.h"
 #include "migration/fixed-ram-index.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
@@ -283,6 +284,18 @@ static void test_unlink(void)
  * What cannot be mapped.  Nothing changes, and the same QEMU loads in another
  * way.
  */
+static void refuse(FixedRamTest *t, const char *words)
+{
+    frt_set_mode(t->to, t->load);
+    frt_assert_refused(t->to, words, "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", t->uri);
+    g_assert_cmpstr(t->events->str, ==, "");
+    migrate_set_parameter_str(t->to, "fixed-ram-load-mode", "eager");
+    t->load_mode = "eager";
+    frt_load(t);
+    frt_check(t);
+}
+
 static void test_refused(const char *machine, const char *opts,
                          const char *words)
 {
@@ -297,18 +310,10 @@ static void test_refused(const char *machine, const char *opts,
         .load_mode = "mapped",
     };
 
-    if (!frt_prepare(&args)) {
-        return;
+    if (frt_prepare(&args)) {
+        refuse(&args, words);
+        frt_end(&args);
     }
-    frt_set_mode(args.to, args.load);
-    frt_assert_refused(args.to, words, "{ 'execute': 'migrate-incoming', "
-                       "'arguments': { 'uri': %s } }", args.uri);
-    g_assert_cmpstr(args.events->str, ==, "");
-    migrate_set_parameter_str(args.to, "fixed-ram-load-mode", "eager");
-    args.load_mode = "eager";
-    frt_load(&args);
-    frt_check(&args);
-    frt_end(&args);
 }
 
 #define BACKEND "-m %s -machine memory-backend=mem0"
@@ -328,6 +333,28 @@ static void test_refused_memfd(void)
 static void test_refused_mem_lock(void)
 {
     test_refused(NULL, "-overcommit mem-lock=on-fault", "mem-lock");
+}
+
+/* Another process could change the file while it is the guest's RAM. */
+static void test_refused_no_locks(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+    };
+
+    if (!frt_faultfs_start_without_locks()) {
+        return;
+    }
+    if (frt_prepare(&args)) {
+        g_free(args.uri);
+        args.uri = frt_faultfs_uri(FILE_TEST_FILENAME);
+        refuse(&args, FILE_TEST_FILENAME "|no locks");
+        frt_end(&args);
+    }
+    frt_faultfs_stop();
 }
 
 /* Only a load on demand knows what the guest touches first. */
@@ -367,6 +394,7 @@ static const FixedRamCase cases[] = {
     { "refused-shared", test_refused_shared },
     { "refused-memfd", test_refused_memfd },
     { "refused-mem-lock", test_refused_mem_lock },
+    { "refused-no-locks", test_refused_no_locks },
     { "refused-record", test_refused_record },
 };
 

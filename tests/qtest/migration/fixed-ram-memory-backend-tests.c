@@ -157,10 +157,22 @@ static void test_demand_numa(void)
 
 #define HUGE_PAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 
-static void test_huge_pages(unsigned load)
+static bool skip_without_huge_pages(void)
 {
     g_autofree char *text = NULL;
     unsigned number = 0;
+
+    if (g_file_get_contents(HUGE_PAGES, &text, NULL, NULL) &&
+        !qemu_strtoui(g_strchomp(text), NULL, 10, &number) && number >= 75) {
+        return false;
+    }
+    g_test_skip("the host has fewer than 75 free huge pages of 2 MiB "
+                "(vm.nr_hugepages)");
+    return true;
+}
+
+static void test_huge_pages(unsigned load)
+{
     FixedRamTest args = {
         .start.memory_backend = BACKEND,
         .start.opts_source = ANONYMOUS,
@@ -170,13 +182,9 @@ static void test_huge_pages(unsigned load)
         .unit = 2 * MiB,
     };
 
-    if (!g_file_get_contents(HUGE_PAGES, &text, NULL, NULL) ||
-        qemu_strtoui(g_strchomp(text), NULL, 10, &number) || number < 75) {
-        g_test_skip("the host has fewer than 75 free huge pages of 2 MiB "
-                    "(vm.nr_hugepages)");
-        return;
+    if (!skip_without_huge_pages()) {
+        frt_test(&args);
     }
-    frt_test(&args);
 }
 
 static void test_eager_huge_pages(void)
@@ -187,6 +195,35 @@ static void test_eager_huge_pages(void)
 static void test_demand_huge_pages(void)
 {
     test_huge_pages(FR_DEMAND);
+}
+
+/* A file has no huge pages, so the load is refused; an eager one works. */
+static void test_mapped_huge_pages(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .start.memory_backend = BACKEND,
+        .start.opts_source = ANONYMOUS,
+        .start.opts_target = "-object memory-backend-memfd,id=mem0,size=150M,"
+                             "share=off,hugetlb=on,hugetlbsize=2M",
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+        .unit = 2 * MiB,
+    };
+
+    if (skip_without_huge_pages() || !frt_prepare(&args)) {
+        return;
+    }
+    frt_set_mode(args.to, args.load);
+    frt_assert_refused(args.to, "mem0|huge pages",
+                       "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", args.uri);
+    migrate_set_parameter_str(args.to, "fixed-ram-load-mode", "eager");
+    args.load_mode = "eager";
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
 }
 
 /* Both sides have the same read-only NVDIMM: nothing of it is written. */
@@ -275,6 +312,7 @@ static const FixedRamCase cases[] = {
     { "reused-file-demand", test_demand_reused_file },
     { "numa-demand", test_demand_numa },
     { "huge-pages-demand", test_demand_huge_pages, true },
+    { "huge-pages-mapped", test_mapped_huge_pages },
 };
 
 void frt_add_memory_backend_tests(const MigrationTestEnv *env)

@@ -113,13 +113,15 @@ static void backend_end(Backend *b)
 #define SHARED_MEMORY "-m %s -machine memory-backend=mem0 -object " \
     "memory-backend-memfd,id=mem0,size=150M"
 
-static void test_user_before(void)
+/* @mode: of fixed-ram-load-mode, or NULL */
+static void user_before(unsigned load, const char *mode)
 {
     FixedRamTest args = {
         .start.hide_stderr = true,
         .start.memory_backend = SHARED_MEMORY,
         .save = FR_FIXED,
-        .load = FR_DEMAND,
+        .load = load,
+        .load_mode = mode,
     };
     g_autofree char *opts = NULL;
     Backend backend;
@@ -131,7 +133,10 @@ static void test_user_before(void)
     opts = g_strdup_printf("-chardev socket,id=chr0,path=%s -netdev vhost-user,"
                            "id=net0,chardev=chr0", backend.path);
     frt_restart_target(&args, "defer", opts);
-    frt_set_mode(args.to, FR_DEMAND);
+    frt_set_mode(args.to, load);
+    if (mode) {
+        migrate_set_parameter_str(args.to, "fixed-ram-load-mode", mode);
+    }
     frt_assert_refused(args.to, "vhost-user",
                        "{ 'execute': 'migrate-incoming', "
                        "'arguments': { 'uri': %s } }", args.uri);
@@ -139,6 +144,16 @@ static void test_user_before(void)
     g_assert_false(frt_running(args.to));
     frt_end(&args);
     backend_end(&backend);
+}
+
+static void test_user_before(void)
+{
+    user_before(FR_DEMAND, NULL);
+}
+
+static void test_user_mapped(void)
+{
+    user_before(FR_FIXED, "mapped");
 }
 
 static void add_chardev(QTestState *qts, const char *path)
@@ -301,6 +316,7 @@ static void test_net(void)
 
 static const FixedRamCase cases[] = {
     { "user-before", test_user_before },
+    { "user-mapped", test_user_mapped },
     { "user-plugged", test_user_plugged },
     { "user-again", test_user_again },
 #ifdef CONFIG_LINUX

@@ -17,6 +17,9 @@
  * kernel asks only for pages that a process reads.  A process that waits
  * for such a page can be killed: the kernel gives up most requests by itself,
  * and has us interrupt one that has failed before and is repeated.
+ *
+ * If the environment has FIXED_RAM_FAULTFS_NO_LOCKS the files cannot be locked,
+ * as on some network file systems.
  */
 
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
@@ -25,6 +28,7 @@
 #include <fuse.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -119,7 +123,14 @@ static int faultfs_release(const char *path, struct fuse_file_info *file)
     return 0;
 }
 
-static const struct fuse_operations operations = {
+/* Without this operation the kernel has locks of its own. */
+static int faultfs_lock(const char *path, struct fuse_file_info *file, int cmd,
+                        struct flock *lock)
+{
+    return -EOPNOTSUPP;
+}
+
+static struct fuse_operations operations = {
     .init = faultfs_init,
     .getattr = faultfs_getattr,
     .open = faultfs_open,
@@ -163,6 +174,9 @@ int main(int argc, char **argv)
     if (folder < 0) {
         perror(argv[1]);
         return 1;
+    }
+    if (getenv("FIXED_RAM_FAULTFS_NO_LOCKS")) {
+        operations.lock = faultfs_lock;
     }
     fuse = fuse_new(&args, &operations, sizeof(operations), NULL);
     return fuse ? serve(fuse, argv[2]) : 1;
