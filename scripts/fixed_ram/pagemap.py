@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 import re
 
+from .pagecache import cached_pages
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PER_MIB = 2**20 // PAGE
 # Of an entry's last byte: the page is there or swapped out; a file's or shared
@@ -42,6 +44,15 @@ def touched(pid, path):
         found = _entries(pid, start, end).translate(TOUCHED)
         pages[offset // PAGE:offset // PAGE + len(found)] = found
     return int.from_bytes(pages, "little")
+
+
+def cached_beside(pid, path):
+    """How many pages of a file are in the page cache that are no memory"""
+    cached = bytearray(cached_pages(path))
+    for start, end, offset in file_ranges(pid, path):
+        length = (end - start) // PAGE
+        cached[offset // PAGE:offset // PAGE + length] = bytes(length)
+    return cached.count(1)
 
 
 def _not_zero(pid, start, end):

@@ -63,18 +63,21 @@ def ram_figures(clones):
 def herd_figures(machines, clones, path):
     """Times are those of the last clone; memory is that of a further one
 
-    Of a page that all clones share, each of them has its part.  One clone
+    What they touched is pages of RAM and what each load reads beside them.  Of
+    a page that all clones share, each of them has its part.  One clone
     alone would have the whole of it, and a further one then adds nothing.
     """
     ram = ram_figures(clones)
     alone = ram[0][1]
+    beside = pagemap.cached_beside(machines[0].pid, path)
     pages, written = 0, []
     for machine, clone in zip(machines, clones):
         pages |= pagemap.touched(machine.pid, path)
         written.append(pagemap.written(machine.pid, path, *clone.ram))
     return {
         "clones": len(clones),
-        "touched_mib": round(pages.bit_count() / pagemap.PER_MIB, 2),
+        "touched_mib": round((pages.bit_count() + beside)
+                             / pagemap.PER_MIB, 2),
         "written_mib": round(mean(written) / pagemap.PER_MIB, 2),
         "further_mib": round((sum(share for share, _, _ in ram) - alone)
                              / max(len(ram) - 1, 1), 2),

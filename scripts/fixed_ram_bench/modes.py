@@ -64,13 +64,14 @@ GROWTH = ("base-plain", "on-demand", "mapped")
 STORMS = ("fixed-ram-direct", "on-demand", "on-demand-set")
 SETS = (*BASE_MODES, *STORMS)
 EAGER_AT_WORK, SMALL_PAGES = "fixed-ram-direct", "fixed-ram-small-pages"
-CLONES_AT_WORK = (EAGER_AT_WORK, SMALL_PAGES, "mapped", "mapped-warm",
-                  "mapped-set")
+CLONES_AT_WORK = (EAGER_AT_WORK, SMALL_PAGES, "on-demand", "mapped",
+                  "mapped-warm", "mapped-set")
 # of clones that are started together: fixed-ram-load-mode, and other settings
 HERDS = {
     "mapped": ("mapped", {}),
     "mapped-no-set": ("mapped", {"fixed-ram-working-set": False}),
     "on-demand": ("on-demand", {}),
+    "eager": ("eager", {}),
 }
 
 

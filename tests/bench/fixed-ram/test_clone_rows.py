@@ -18,7 +18,8 @@ sys.path[:0] = [str(TOP / "scripts"), str(TOP / "tests" / "fixed-ram-tool")]
 
 # pylint: disable=wrong-import-position
 from fixed_ram import hugepages, pagemap, procfs            # noqa: E402
-from fixed_ram_bench import figures, tables, targets        # noqa: E402
+from fixed_ram_bench import (figures, tables, targets,      # noqa: E402
+                             whichmode)
 from fixed_ram_bench.modes import CLONES_AT_WORK, HERDS     # noqa: E402
 from tap import run_main_module                             # noqa: E402
 
@@ -131,6 +132,24 @@ class Figures(unittest.TestCase):
         self.assertEqual(list(tables.clone_tables({})), [])
 
 
+class WhichMode(unittest.TestCase):
+    def test_table(self):
+        report = {**Figures.whole(),
+                  "guest": {"memory_mib": 8192, "fill_mib": 7168}}
+        herd = report["clones"]["herd"]["modes"]
+        herd["mapped"]["summary"]["clones"] = {"median": 16}
+        herd["mapped"]["summary"]["pss_mib"] = {"median": 40.4}
+        del report["clones"]["work"]["modes"]["on-demand"]["summary"]["full_ms"]
+        lines = list(whichmode.table(report))
+        self.assertIn("8,192 MiB of RAM", lines[0])
+        self.assertIn("   * - 16 guests at once", "\n".join(lines))
+        self.assertEqual(lines[-1], "     - 40 MiB")
+        at = next(n for n, line in enumerate(lines) if "full rate" in line)
+        self.assertEqual(lines[at + 1:at + 4],
+                         ["     - 1 ms", "     - –", "     - 1 ms"])
+        self.assertEqual(list(whichmode.table({})), [])
+
+
 class PageTable(unittest.TestCase):
     """Of this process"""
 
@@ -166,6 +185,10 @@ class PageTable(unittest.TestCase):
         self.assertEqual(pages.to_bytes(64, "little")[19], 1)
         self.assertEqual(before | pages, pages)
         self.assertEqual(self.written(), 1)
+
+    def test_beside(self):
+        self.assertEqual(
+            pagemap.cached_beside(os.getpid(), self.file.name), 32)
 
     def test_shares(self):
         self.memory[5 * PAGE] = 1
