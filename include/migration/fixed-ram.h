@@ -26,6 +26,20 @@ bool migrate_fixed_ram(void);
 bool migrate_fixed_ram_verify(void);
 
 /**
+ * fixed_ram_caps_join(): let fixed-ram follow what a client asks for
+ *
+ * @asked: what the client has named
+ * @old_caps: the capabilities in force
+ * @new_caps: the same, changed by @asked; adjusted here
+ *
+ * If only -global has set fixed-ram it is set when the other capabilities allow
+ * it and a client has not cleared mapped-ram, otherwise it is cleared.  If a
+ * client clears fixed-ram, mapped-ram is cleared, too.
+ */
+void fixed_ram_caps_join(const MigrationCapabilityStatusList *asked,
+                         const bool *old_caps, bool *new_caps);
+
+/**
  * fixed_ram_caps_check(): check capabilities that a user asks for
  *
  * @old_caps: the capabilities in force
@@ -37,12 +51,14 @@ bool migrate_fixed_ram_verify(void);
 bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp);
 
 /**
- * fixed_ram_caps_apply(): put the capability that fixed-ram implies in force
+ * fixed_ram_caps_apply(): put fixed-ram and what it implies in force
  *
+ * @asked: what the client has named
  * @caps: the capabilities in force
  * @new_caps: as fixed_ram_caps_check() left them
  */
-void fixed_ram_caps_apply(bool *caps, const bool *new_caps);
+void fixed_ram_caps_apply(const MigrationCapabilityStatusList *asked,
+                          bool *caps, const bool *new_caps);
 
 /**
  * fixed_ram_caps_explain(): say what to set for a stream that was refused

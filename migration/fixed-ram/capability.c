@@ -5,9 +5,11 @@
  */
 
 #include "qemu/osdep.h"
+#include "hw/qdev-properties.h"
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
 #include "qapi/qmp/qerror.h"
+#include "qapi/util.h"
 #include "qemu/error-report.h"
 #include "system/runstate.h"
 #include "../migration.h"
@@ -37,6 +39,14 @@ static const MigrationCapability decisive[] = {
     MIGRATION_CAPABILITY_POSTCOPY_RAM,
     MIGRATION_CAPABILITY_MULTIFD,
 };
+
+/*
+ * Clients have set these capabilities by name, to whatever value.  Main thread.
+ */
+static struct {
+    bool fixed_ram;
+    bool mapped_ram;
+} named_by_client;
 
 bool migrate_fixed_ram(void)
 {
@@ -128,6 +138,60 @@ static bool check_on_demand(bool was, bool is, Error **errp)
            fixed_ram_check_host(errp);
 }
 
+/*
+ * -global migration.fixed-ram=on is a wish of the administrator.  A client that
+ * never names fixed-ram need not know of it: fixed-ram joins in when the layout
+ * that the client asks for allows it, and otherwise stays away.
+ */
+static bool is_wish(bool fixed_ram_named)
+{
+    const GlobalProperty *global =
+        qdev_find_global_prop(OBJECT(migrate_get_current()), "fixed-ram");
+    bool on = false;
+
+    return global && !fixed_ram_named &&
+           qapi_bool_parse("fixed-ram", global->value, &on, NULL) && on;
+}
+
+/* @mapped_ram_named: mapped-ram in @caps is what a client has asked for */
+static void join_if_possible(bool *caps, const MigrationParameters *params,
+                             bool mapped_ram_named)
+{
+    bool joins = (!mapped_ram_named || caps[MIGRATION_CAPABILITY_MAPPED_RAM]) &&
+                 check_excluded(caps, NULL) &&
+                 check_fixed_ram_params(params, NULL);
+
+    caps[MIGRATION_CAPABILITY_FIXED_RAM] = joins;
+    if (!mapped_ram_named) {
+        caps[MIGRATION_CAPABILITY_MAPPED_RAM] = joins;
+    }
+}
+
+static bool names(const MigrationCapabilityStatusList *list,
+                  MigrationCapability cap)
+{
+    for (; list; list = list->next) {
+        if (list->value->capability == cap) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void fixed_ram_caps_join(const MigrationCapabilityStatusList *asked,
+                         const bool *old_caps, bool *new_caps)
+{
+    if (is_wish(named_by_client.fixed_ram ||
+                names(asked, MIGRATION_CAPABILITY_FIXED_RAM))) {
+        join_if_possible(new_caps, &migrate_get_current()->parameters,
+                         named_by_client.mapped_ram ||
+                         names(asked, MIGRATION_CAPABILITY_MAPPED_RAM));
+    } else if (old_caps[MIGRATION_CAPABILITY_FIXED_RAM] &&
+               !new_caps[MIGRATION_CAPABILITY_FIXED_RAM]) {
+        new_caps[MIGRATION_CAPABILITY_MAPPED_RAM] = false;
+    }
+}
+
 bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
 {
     bool was = old_caps[MIGRATION_CAPABILITY_FIXED_RAM];
@@ -140,8 +204,8 @@ bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
                    "clear 'fixed-ram', that clears both");
         return false;
     }
-    if (was != is) {
-        new_caps[MIGRATION_CAPABILITY_MAPPED_RAM] = is;
+    if (!was && is) {
+        new_caps[MIGRATION_CAPABILITY_MAPPED_RAM] = true;
     }
     if (fixed_ram_incoming_active() &&
         !check_load_under_way(old_caps, new_caps, errp)) {
@@ -157,10 +221,15 @@ bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
                            wants_on_demand(new_caps, mode), errp);
 }
 
-void fixed_ram_caps_apply(bool *caps, const bool *new_caps)
+void fixed_ram_caps_apply(const MigrationCapabilityStatusList *asked,
+                          bool *caps, const bool *new_caps)
 {
+    caps[MIGRATION_CAPABILITY_FIXED_RAM] =
+        new_caps[MIGRATION_CAPABILITY_FIXED_RAM];
     caps[MIGRATION_CAPABILITY_MAPPED_RAM] =
         new_caps[MIGRATION_CAPABILITY_MAPPED_RAM];
+    named_by_client.fixed_ram |= names(asked, MIGRATION_CAPABILITY_FIXED_RAM);
+    named_by_client.mapped_ram |= names(asked, MIGRATION_CAPABILITY_MAPPED_RAM);
 }
 
 void fixed_ram_caps_explain(MigrationCapability cap)

@@ -207,6 +207,7 @@ void frt_add_mapped_tests(const MigrationTestEnv *env);
 void frt_add_clone_tests(const MigrationTestEnv *env);
 void frt_add_mapped_error_tests(const MigrationTestEnv *env);
 void frt_add_lock_tests(const MigrationTestEnv *env);
+void frt_add_management_tests(const MigrationTestEnv *env);
 void frt_add_read_error_tests(const MigrationTestEnv *env);
 void frt_add_read_error_early_tests(const MigrationTestEnv *env);
 void frt_add_exit_tests(const MigrationTestEnv *env);
