@@ -14,7 +14,7 @@
 #include "libqtest.h"
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
-#include "migration/fixed-ram-scenario.h"
+#include "migration/fixed-ram-faults.h"
 #include "migration/migration-qmp.h"
 
 #define NO_MACHINE "-machine none -nodefaults "
@@ -240,6 +240,67 @@ static void test_plain(void)
     frt_end(&args);
 }
 
+/*
+ * Recovery without out-of-band commands, which libvirt does not enable
+ */
+
+static void recover_in_band(FixedRamTest *t)
+{
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'migrate-recover' }");
+}
+
+/* QEMU's descriptor is all that is left of the file, and a copy for us. */
+static void lose_file(FixedRamTest *t)
+{
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *copy = frt_path("copy");
+
+    qtest_qmp_assert_success(t->to, "{ 'execute': 'remove-fd', "
+                             "'arguments': { 'fdset-id': 1 } }");
+    g_assert_cmpint(rename(copy, path), ==, 0);
+}
+
+/*
+ * virsh managedsave unlinks the file when the guest runs again.  The stream
+ * follows a header and XML, so it begins anywhere.  While a vCPU waits for a
+ * page, in-band commands have the load read its own descriptor again.
+ */
+static void test_managed_save(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .start.opts_target = WISH,
+        .load_mode = "on-demand",
+        .save = FR_FIXED,
+        .live = true,
+        .run = true,
+        .offset = 92 + 4321,
+        .fds = 1,
+    };
+
+    if (!frt_faults_begin(&args)) {
+        return;
+    }
+    frt_copy_file(FILE_TEST_FILENAME, "copy");
+    set_all(args.to, "mapped-ram multifd");
+    frt_load_hanging(&args);
+    lose_file(&args);
+    frt_wait_vcpu_faults(&args);
+    frt_load_failing(&args, EIO);
+    g_string_truncate(args.events, 0);
+    recover_in_band(&args);
+    frt_wait_paused(&args, strerror(EIO));
+    /* The file is the right one, and its pages cannot be read yet. */
+    g_assert_nonnull(strstr(args.events->str,
+                            "postcopy-active postcopy-paused"));
+    frt_faults_off(0);
+    recover_in_band(&args);
+    frt_wait_status(args.to, "completed");
+    set_all(args.to, "");
+    frt_check(&args);
+    frt_faults_end(&args);
+}
+
 static const FixedRamCase cases[] = {
     { "wish/layout", test_wish_layout },
     { "wish/excluded", test_wish_excluded },
@@ -248,6 +309,7 @@ static const FixedRamCase cases[] = {
     { "sparse/ours", test_sparse },
     { "sparse/stock", test_sparse_stock },
     { "plain", test_plain },
+    { "managed-save", test_managed_save },
 };
 
 void frt_add_management_tests(const MigrationTestEnv *env)
