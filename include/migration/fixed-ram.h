@@ -115,6 +115,17 @@ bool fixed_ram_check_vmstate(Error **errp);
 bool fixed_ram_check_shareable(Error **errp);
 
 /**
+ * fixed_ram_option_given(): QEMU was started with this option
+ *
+ * @name: without the dash; empty for a disk image, whose name is @argument
+ * @argument: NULL: the option has none
+ *
+ * Keeps a copy for saves.  Works without fixed-ram, too: a client may set it
+ * later.
+ */
+void fixed_ram_option_given(const char *name, const char *argument);
+
+/**
  * fixed_ram_outgoing_prepare(): a snapshot is about to be written to @fd
  *
  * @fd: remains the caller's

@@ -24,6 +24,7 @@
 #include "../options.h"
 #include "../qemu-file.h"
 #include "format/lock.h"
+#include "machine-options.h"
 #include "outgoing-bulk.h"
 #include "outgoing-channel.h"
 #include "save/guess.h"
@@ -124,6 +125,9 @@ static void outgoing_new(int fd, const char *name, uint64_t start)
         (GDestroyNotify)fixed_ram_page_sums_free);
     if (fixed_ram_sums_built() && fixed_ram_settings_working_set()) {
         save->guess = fixed_ram_guess_new();
+    }
+    if (fixed_ram_settings_describe()) {
+        save->index->options = fixed_ram_machine_options();
     }
     outgoing = save;
     precopy_add_notifier(&precopy_notifier);

@@ -16,6 +16,7 @@
 #include "../options.h"
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
+#include "machine-options.h"
 #include "preflight.h"
 #include "ramblocks.h"
 #include "settings.h"
@@ -162,10 +163,16 @@ static bool check_machine_type(const FixedRamSnapshot *s, Error **errp)
 
 static bool check_machine(const FixedRamSnapshot *s, Error **errp)
 {
+    ERRP_GUARD();
     bool known = s->index && s->index->has_machine;
 
-    return (!known || check_machine_type(s, errp)) &&
-           fixed_ram_ramblocks_match(s->ram, s->source->name, errp);
+    if ((!known || check_machine_type(s, errp)) &&
+        fixed_ram_ramblocks_match(s->ram, s->source->name, errp)) {
+        return true;
+    }
+    fixed_ram_machine_options_explain(s->index ? s->index->options : NULL,
+                                      errp);
+    return false;
 }
 
 static bool incoming_plan(FixedRamIncoming *in, Error **errp)

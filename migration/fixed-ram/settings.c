@@ -73,3 +73,8 @@ bool fixed_ram_settings_working_set(void)
 {
     return migrate_get_current()->parameters.fixed_ram_working_set;
 }
+
+bool fixed_ram_settings_describe(void)
+{
+    return migrate_get_current()->parameters.fixed_ram_describe;
+}

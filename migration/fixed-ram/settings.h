@@ -46,4 +46,7 @@ FixedRamLoadMode fixed_ram_settings_mode_now(void);
 /** fixed_ram_settings_working_set(): the parameter fixed-ram-working-set */
 bool fixed_ram_settings_working_set(void);
 
+/** fixed_ram_settings_describe(): the parameter fixed-ram-describe */
+bool fixed_ram_settings_describe(void);
+
 #endif

@@ -27,6 +27,10 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
 
 /* What is saved is what mapped-ram saves. */
 
+void fixed_ram_option_given(const char *name, const char *argument)
+{
+}
+
 void fixed_ram_outgoing_release(void)
 {
 }

@@ -3,8 +3,11 @@
 
 import os
 import re
+import shlex
 
-from machine import CONTENT_BYTES, MEMORY_MIB, NAME, UUID
+from machine import (CONTENT_BYTES, MEMORY_MIB, NAME, UUID, Machine,
+                     make_content)
+from qemu.machine import QEMUMachine
 from stream import PAGE
 from tooltest import OFFSET, ToolTest
 
@@ -74,3 +77,44 @@ class InfoTest(ToolTest):
                    "kind")
         os.truncate(cut, 5)
         self.equal(self.json("info", cut)["kind"], "none", "kind of 5 bytes")
+
+    def test_command_line(self):
+        """The printed command starts a machine that loads the snapshot"""
+        path, content = self.path("described"), self.path("content")
+        make_content(content)
+        text = "name=opt/x,string=it's \x1b[1m"
+        more = ("-smp", "2", "-serial", f"file:{self.path('place')}",
+                "-object", "secret,id=s0,data=hidden", "-fw_cfg", text)
+        with self.machine(content, more=more) as source:
+            source.save(path, ["fixed-ram"])
+        line = self.tool("info", "--command-line", path)
+        words = self.json("info", path)["command-line"]
+        self.true("hidden" not in line and "place" not in line and
+                  "\x1b" not in line and line.count("\n") == 1, line)
+        escaped = "$'" + text.replace("'", r"\x27").replace("\x1b",
+                                                           r"\x1b") + "'"
+        self.true(escaped in line, line)
+        self.equal(shlex.split(line.replace(escaped, "X")),
+                   ["X" if w == text else w for w in words], "words")
+        self.equal(words[-4:], ["-global", "migration.fixed-ram=on",
+                                "-incoming", f"file:{path}"], "end")
+        self.load_by(words)
+        converted = self.path("described-again")
+        self.tool("convert", path, converted)
+        self.equal(self.json("info", converted)["command-line"][:-1],
+                   words[:-1], "words of a copy")
+
+    def load_by(self, words):
+        with QEMUMachine(str(self.qemu), args=words[1:],
+                         base_temp_dir=str(self.folder)) as vm:
+            vm.launch()
+            Machine.wait_for(vm, "completed")
+
+    def test_not_described(self):
+        path, content = self.path("undescribed"), self.path("content")
+        make_content(content)
+        with self.machine(content) as source:
+            source.cmd("migrate-set-parameters", fixed_ram_describe=False)
+            source.save(path, ["fixed-ram"])
+        self.true("command-line" not in self.json("info", path), "words")
+        self.tool("info", "--command-line", path, status=1)

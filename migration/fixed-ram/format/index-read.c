@@ -9,6 +9,7 @@
 #include "qemu/host-utils.h"
 #include "qapi/error.h"
 #include "index.h"
+#include "index-options.h"
 #include "index-set.h"
 #include "space.h"
 #include "sums.h"
@@ -210,6 +211,14 @@ static void read_machine(IndexParser *p, FixedRamIndex *index)
     machine->version = read_string(r);
     machine->name = read_string(r);
     close_section(p);
+}
+
+static void read_options(IndexParser *p, FixedRamIndex *index)
+{
+    if (open_section(p, SECTION_OPTIONS)) {
+        index->options = fixed_ram_index_options_read(p->r);
+        close_section(p);
+    }
 }
 
 /*
@@ -545,6 +554,7 @@ FixedRamIndex *fixed_ram_index_read(FixedRamSource *source,
     read_bytes(r, sb);
     read_header(&p, index);
     read_machine(&p, index);
+    read_options(&p, index);
     read_blocks(&p, index);
     read_stream(&p, index);
     read_sums(&p, index);

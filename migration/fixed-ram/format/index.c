@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "index.h"
+#include "index-options.h"
 #include "index-set.h"
 #include "sums.h"
 #include "../util/bytes.h"
@@ -26,6 +27,7 @@ void fixed_ram_index_free(FixedRamIndex *index)
         g_free(index->machine.type);
         g_free(index->machine.version);
         g_free(index->machine.name);
+        fixed_ram_index_options_free(index->options);
         g_array_unref(index->blocks);
         g_array_unref(index->table.chunk_sums);
         error_free(index->set_problem);
@@ -180,6 +182,14 @@ static void put_set(GByteArray *out, const FixedRamIndexSet *set)
     end_section(out, at);
 }
 
+static void put_options(GByteArray *out, const FixedRamIndexOptions *options)
+{
+    guint at = begin_section(out, SECTION_OPTIONS, 0);
+
+    fixed_ram_index_options_encode(options, out);
+    end_section(out, at);
+}
+
 static void put_clean(GByteArray *out)
 {
     end_section(out, begin_section(out, SECTION_CLEAN, 0));
@@ -191,7 +201,8 @@ GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
     IndexHeader header = {
         .version = cpu_to_le32(INDEX_VERSION),
         .sections = cpu_to_le32(2 + index->has_machine + index->has_sums +
-                                index->has_set + index->clean),
+                                index->has_set + index->clean +
+                                !!index->options),
     };
 
     memcpy(header.magic, INDEX_MAGIC, sizeof(header.magic));
@@ -210,6 +221,9 @@ GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
     }
     if (index->clean) {
         put_clean(out);
+    }
+    if (index->options) {
+        put_options(out, index->options);
     }
     return out;
 }

@@ -74,6 +74,20 @@ typedef struct FixedRamIndexSet {
     uint64_t pack_length;       /* bytes */
 } FixedRamIndexSet;
 
+/* An option that the machine was started with.  All strings are UTF-8. */
+typedef struct FixedRamIndexOption {
+    char *name;                 /* without the dash; empty: a disk image */
+    char *argument;             /* NULL: it has none */
+} FixedRamIndexOption;
+
+/* The section OPTIONS; index-options.h has its functions. */
+typedef struct FixedRamIndexOptions {
+    char *program;              /* qemu-system-x86_64 */
+    GPtrArray *list;            /* of FixedRamIndexOption, in their order */
+    bool changed;               /* devices came or went after the start */
+    bool left_out;              /* some options, or parts of them, are not in */
+} FixedRamIndexOptions;
+
 /* A range of the file that belongs to the snapshot; see space.h. */
 typedef struct FixedRamIndexSpace {
     uint64_t offset;            /* in the file */
@@ -84,6 +98,7 @@ typedef struct FixedRamIndex {
     uint8_t id[FIXED_RAM_ID_BYTES];
     bool has_machine;
     FixedRamIndexMachine machine;
+    FixedRamIndexOptions *options;      /* NULL: not in the index */
     GArray *blocks;             /* of FixedRamIndexBlock, as in the stream */
     FixedRamIndexPart head;     /* from the start to the first bitmap */
     FixedRamIndexPart tail;     /* from the last page to the stream's end */

@@ -81,6 +81,7 @@ typedef enum SectionType {
     SECTION_ENCRYPTION,         /* reserved */
     SECTION_SPACE,
     SECTION_CLEAN,              /* has no fields */
+    SECTION_OPTIONS,
     SECTION_TYPES,
 } SectionType;
 
@@ -189,6 +190,17 @@ typedef struct QEMU_PACKED SpaceFields {
 } SpaceFields;
 
 QEMU_BUILD_BUG_ON(sizeof(SpaceFields) != 24);
+
+/*
+ * Of all options: le32 number of options, le32 flags, and the program's name;
+ * of each: le32 flags, the name, and perhaps the argument.  All texts are le32
+ * length, bytes.
+ */
+#define OPTIONS_MAX         4096
+#define OPTION_STRING_MAX   (128 * 1024)    /* as Linux limits arguments */
+#define OPTIONS_CHANGED     1
+#define OPTIONS_LEFT_OUT    2
+#define OPTION_ARGUMENT     1
 
 /* The CRC-32C of iSCSI: that of "123456789" is 0xe3069283. */
 static inline uint32_t fixed_ram_layout_crc32c(const void *buf, size_t length)

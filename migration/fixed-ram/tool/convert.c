@@ -9,6 +9,7 @@
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/qemu-progress.h"
+#include "../format/index-options.h"
 #include "../save/metadata.h"
 #include "command.h"
 #include "copy.h"
@@ -106,6 +107,7 @@ static void copy_machine(FixedRamIndex *to, const FixedRamIndex *from)
         to->machine.version = g_strdup(from->machine.version);
         to->machine.name = g_strdup(from->machine.name);
     }
+    to->options = from ? fixed_ram_index_options_copy(from->options) : NULL;
 }
 
 static bool same_places(const Convert *c)

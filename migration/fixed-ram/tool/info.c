@@ -14,6 +14,7 @@
 #include "qobject/qlist.h"
 #include "qemu/error-report.h"
 #include "../format/sums.h"
+#include "command-line.h"
 #include "command.h"
 #include "description.h"
 #include "file.h"
@@ -204,6 +205,8 @@ FixedRamFileInfo *tool_info_file(const ToolFile *file)
     info->has_capabilities = true;
     info->capabilities = capabilities_info(file);
     info->machine = machine_info(file);
+    info->command_line = tool_command_line(file);
+    info->has_command_line = info->command_line;
     info->blocks = blocks_info(file);
     info->has_blocks = info->blocks;
     info->devices = devices_info(file);
@@ -411,22 +414,31 @@ static void print_info(const FixedRamFileInfo *info)
     }
 }
 
+enum { OPT_COMMAND_LINE = TOOL_OPT_OWN };
+
 static int run_info(const ToolCommand *command, int argc, char **argv)
 {
     static const struct option options[] = {
-        TOOL_OPTION_HELP, TOOL_OPTION_OUTPUT, TOOL_OPTION_OFFSET, { },
+        TOOL_OPTION_HELP, TOOL_OPTION_OUTPUT, TOOL_OPTION_OFFSET,
+        { "command-line", no_argument, NULL, OPT_COMMAND_LINE }, { },
     };
     g_autoptr(FixedRamFileInfo) info = NULL;
     g_autoptr(ToolFile) file = NULL;
     ToolCommon common = { };
+    bool command_line = false;
     Error *err = NULL;
 
-    tool_getopt(command, argc, argv, "h", options, &common);
+    while (tool_getopt(command, argc, argv, "h", options, &common) >= 0) {
+        command_line = true;
+    }
     tool_expect_args(command, argc, 1);
     file = tool_file_open(argv[optind], common.offset, &err);
-    if (!file) {
+    if (!file || (command_line && !tool_command_line_print(file, &err))) {
         error_report_err(err);
         return EXIT_FAILURE;
+    }
+    if (command_line) {
+        return EXIT_SUCCESS;
     }
     info = tool_info_file(file);
     if (common.json) {
@@ -440,9 +452,11 @@ static int run_info(const ToolCommand *command, int argc, char **argv)
 const ToolCommand tool_info = {
     .name = "info",
     .summary = "Show what a file holds",
-    .syntax = "[--output=human|json] [--offset=N] FILE",
+    .syntax = "[--output=human|json] [--command-line] [--offset=N] FILE",
     .help =
 TOOL_HELP_OUTPUT
+"  --command-line\n"
+"     print only a command that starts QEMU and loads FILE\n"
 TOOL_HELP_OFFSET
 "  FILE\n"
 "     the file that a VM was saved to\n"

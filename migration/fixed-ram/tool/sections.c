@@ -14,7 +14,7 @@ static const char *section_name(uint32_t type)
 {
     static const char *const names[] = {
         NULL, "machine", "blocks", "stream", "checksums", "base",
-        "working set", "encryption", "space", "clean",
+        "working set", "encryption", "space", "clean", "options",
     };
 
     return type < ARRAY_SIZE(names) ? names[type] : NULL;

@@ -17,7 +17,7 @@
 
 enum {
     MACHINE = 1, BLOCKS, STREAM, SUMS, WORKING_SET = 6, SPACE = 8, CLEAN,
-    SECTIONS
+    OPTIONS, SECTIONS
 };
 
 typedef struct Section {
@@ -124,7 +124,7 @@ static void check_header(const FixedRamSuperblock *sb, const Decoded *d)
 static bool known(uint32_t type)
 {
     return (type >= MACHINE && type <= SUMS) || type == WORKING_SET ||
-           type == SPACE || type == CLEAN;
+           type == SPACE || type == CLEAN || type == OPTIONS;
 }
 
 static void find_sections(const FixedRamSuperblock *sb, const Decoded *d,
@@ -261,6 +261,37 @@ static void check_space(const FixedRamIndexSpace *space,
     g_assert_cmpuint(space->length, <=, d->in->size - space->offset);
 }
 
+/* Returns the offset of the next one. */
+static uint64_t check_text(const Decoded *d, uint64_t at, const char *text)
+{
+    uint64_t length = decoded_le(d, at, 4);
+    g_autofree uint8_t *bytes = decoded_bytes(d, at + 4, length);
+
+    g_assert_cmpuint(length, <=, 131072);
+    g_assert_cmpuint(strlen(text), ==, length);
+    g_assert(!memcmp(bytes, text, length));
+    return at + 4 + length;
+}
+
+static void check_options(const FixedRamIndexOptions *options, const Decoded *d,
+                          const Section *section)
+{
+    uint64_t at = check_text(d, section->at + 8, options->program);
+
+    g_assert_cmpuint(decoded_le(d, section->at, 4), ==, options->list->len);
+    g_assert_cmpuint(decoded_le(d, section->at + 4, 4), ==,
+                     options->changed + 2 * options->left_out);
+    for (size_t i = 0; i < options->list->len; i++) {
+        const FixedRamIndexOption *option =
+            g_ptr_array_index(options->list, i);
+
+        g_assert_cmpuint(decoded_le(d, at, 4), ==, !!option->argument);
+        at = check_text(d, at + 4, option->name);
+        at = option->argument ? check_text(d, at, option->argument) : at;
+    }
+    g_assert_cmpuint(at, ==, section->at + section->length);
+}
+
 void check_index(const FixedRamIndex *index, const FixedRamSuperblock *sb,
                  const Decoded *d)
 {
@@ -293,6 +324,10 @@ void check_index(const FixedRamIndex *index, const FixedRamSuperblock *sb,
                           sections[WORKING_SET].length);
     }
     check_space(&index->space, sb, d, &sections[SPACE]);
+    g_assert_cmpint(!!index->options, ==, !!sections[OPTIONS].at);
+    if (index->options) {
+        check_options(index->options, d, &sections[OPTIONS]);
+    }
 }
 
 /*

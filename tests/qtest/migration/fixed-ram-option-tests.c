@@ -248,6 +248,21 @@ static void test_working_set_hmp(void)
     qtest_quit(qts);
 }
 
+static void test_describe(void)
+{
+    QTestState *qts = qtest_init(NO_MACHINE);
+
+    frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-describe: on");
+    migrate_set_parameter_bool(qts, "fixed-ram-describe", false);
+    frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-describe: off");
+    frt_hmp_silent(qts, "migrate_set_parameter fixed-ram-describe on");
+    frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-describe: on");
+    qtest_quit(qts);
+    qts = qtest_init(NO_MACHINE "-global migration.fixed-ram-describe=off");
+    frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-describe: off");
+    qtest_quit(qts);
+}
+
 static void test_working_set_global(void)
 {
     QTestState *qts = qtest_init(
@@ -510,6 +525,7 @@ static const FixedRamCase cases[] = {
     { "working-set/qmp", test_working_set },
     { "working-set/hmp", test_working_set_hmp },
     { "working-set/global", test_working_set_global, true },
+    { "describe", test_describe },
     { "refused/xbzrle", test_xbzrle },
     { "refused/x-colo", test_colo, true },
     { "refused/x-ignore-shared", test_ignore_shared },
