@@ -32,7 +32,7 @@ typedef struct FixedRamIncoming {
      */
     bool on_demand;
     bool mapped;                /* RAM becomes a mapping: there is no engine */
-    char *name;                 /* the file's path */
+    char *name;                 /* the file's name in messages */
     FixedRamMap *map;
     FixedRamSumTable *sums;     /* NULL: pages are not verified */
     FixedRamWorkingSet *set;    /* what comes first; NULL: nothing */

@@ -193,7 +193,11 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
                           Error **errp)
 {
     in->snapshot = open_file(args, errp);
-    if (!in->snapshot || !check_machine(in->snapshot, errp) ||
+    if (!in->snapshot) {
+        return false;
+    }
+    in->name = g_strdup(in->snapshot->source->name);
+    if (!check_machine(in->snapshot, errp) ||
         !incoming_check_record(in, errp) ||
         !incoming_verify_stream(in, errp) ||
         !fixed_ram_snapshot_identify(in->snapshot, errp)) {
@@ -276,7 +280,6 @@ FixedRamIncoming *fixed_ram_preflight_open(const FileMigrationArgs *args,
     object_ref(OBJECT(in->ms));
     in->on_demand = mode == FIXED_RAM_LOAD_MODE_ON_DEMAND;
     in->mapped = mode == FIXED_RAM_LOAD_MODE_MAPPED;
-    in->name = g_strdup(args->filename);
     in->record = (FixedRamRecorderConfig) {
         .seconds = in->ms->parameters.fixed_ram_record,
         .pack = in->ms->parameters.fixed_ram_record_pack,

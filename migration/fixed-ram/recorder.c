@@ -94,7 +94,7 @@ static void job_report(const WriteJob *job)
         warn_report("The working set of snapshot '%s' was recorded, but not "
                     "written: %s", job->source->name, error);
     }
-    qapi_event_send_fixed_ram_working_set(job->source->name, result->pages,
+    qapi_event_send_fixed_ram_working_set(job->source->path, result->pages,
                                           result->data_pages,
                                           result->pack_length, error);
 }

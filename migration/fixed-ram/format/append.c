@@ -26,7 +26,7 @@ static bool open_file(FixedRamAppend *a, const FixedRamSnapshot *s,
 {
     const char *name = s->source->name;
 
-    a->fd = qemu_open(name, O_RDWR | O_NONBLOCK, errp);
+    a->fd = qemu_open(s->source->path, O_RDWR | O_NONBLOCK, errp);
     if (a->fd < 0) {
         error_prepend(errp, "snapshot '%s' cannot be changed: ", name);
         return false;

@@ -193,7 +193,7 @@ static void check_content(FixedRamReader *r, const FixedRamLibvirt *image)
 
     if (c && !r->error) {
         const char *program = fixed_ram_libvirt_format_name(c->format);
-        g_autofree char *file = g_shell_quote(r->source->name);
+        g_autofree char *file = g_shell_quote(r->source->path);
 
         r->prefix = "";
         fixed_ram_reader_fail_unknown(

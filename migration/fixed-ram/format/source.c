@@ -223,7 +223,7 @@ static const FixedRamSourceOps file_ops = {
 /* Errors about a set do not name it. */
 static int open_named(FileSource *file, int flags, Error **errp)
 {
-    int fd = qemu_open(file->parent.name, flags, errp);
+    int fd = qemu_open(file->parent.path, flags, errp);
 
     if (fd < 0 && !file->owns_position) {
         error_prepend(errp, "snapshot '%s': ", file->parent.name);
@@ -279,12 +279,30 @@ static void file_open_to_choose(FileSource *file)
     }
 }
 
+/*
+ * Users know files, not descriptors: messages say which file a set holds.  The
+ * kernel adds "(deleted)" to the path of a file that was unlinked.
+ */
+static void name_file_of_set(FileSource *file)
+{
+    g_autofree char *link = g_strdup_printf("/proc/self/fd/%d", file->fd);
+    g_autofree char *path = g_file_read_link(link, NULL);
+
+    if (path) {
+        g_free(file->parent.name);
+        file->parent.name = g_strdup_printf("%s (%s)", file->parent.path, path);
+    }
+}
+
 static bool file_open(FileSource *file, OnOffAuto direct, Error **errp)
 {
     /* O_NONBLOCK: a FIFO is refused at once.  Regular files ignore it. */
     file->fd = open_named(file, O_RDONLY | O_NONBLOCK, errp);
     if (file->fd < 0) {
         return false;
+    }
+    if (!file->owns_position) {
+        name_file_of_set(file);
     }
     file->locked = fixed_ram_lock_shared(file->fd, file->start,
                                          file->parent.name, errp);
@@ -332,7 +350,8 @@ void fixed_ram_source_init(FixedRamSource *source, const FixedRamSourceOps *ops,
                            const char *name, uint64_t size)
 {
     *source = (FixedRamSource) {
-        .ops = ops, .name = g_strdup(name), .size = size, .refs = 1,
+        .ops = ops, .name = g_strdup(name), .path = g_strdup(name),
+        .size = size, .refs = 1,
     };
 }
 
@@ -347,6 +366,7 @@ void fixed_ram_source_unref(FixedRamSource *source)
     if (source && qatomic_fetch_dec(&source->refs) == 1) {
         trace_fixed_ram_source_close(source->name);
         g_free(source->name);
+        g_free(source->path);
         source->ops->close(source);
     }
 }

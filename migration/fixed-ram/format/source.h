@@ -53,10 +53,11 @@ typedef struct FixedRamSourceOps {
     void (*close)(FixedRamSource *source);
 } FixedRamSourceOps;
 
-/* Nothing but @refs and @size changes after fixed_ram_source_init(). */
+/* Nothing but @refs and @size changes once the source is open. */
 struct FixedRamSource {
     const FixedRamSourceOps *ops;
-    char *name;                 /* for messages: the file's path */
+    char *name;                 /* for messages: the path, and a set's file */
+    char *path;                 /* by which the file can be opened again */
     uint64_t size;              /* in bytes; see fixed_ram_source_measure() */
     unsigned refs;              /* atomic */
 };

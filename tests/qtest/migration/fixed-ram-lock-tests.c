@@ -239,15 +239,19 @@ static void test_refused_fdset(void)
     };
     g_autofree char *set = NULL;
     g_autofree char *uri = NULL;
+    g_autofree char *path = frt_path(FILE_TEST_FILENAME);
+    g_autofree char *says = NULL;
 
     if (!prepare(&args)) {
         return;
     }
     set = add_set(args.to, FILE_TEST_FILENAME);
     uri = g_strdup_printf("file:%s", set);
+    /* The message names the file, too. */
+    says = g_strdup_printf("%s (%s)", set, path);
     /* The set has no descriptor with O_DIRECT. */
     frt_set_mode(args.to, FR_DEMAND | FR_DIRECT);
-    frt_assert_refused(args.to, set, "{ 'execute': 'migrate-incoming', "
+    frt_assert_refused(args.to, says, "{ 'execute': 'migrate-incoming', "
                        "'arguments': { 'uri': %s } }", uri);
     g_assert_cmpint(held(FILE_TEST_FILENAME, 0), ==, NOT_HELD);
     migrate_set_parameter_bool(args.to, "direct-io", false);
