@@ -44,6 +44,7 @@
 #include "mapped-pause.h"
 #include "preflight.h"
 #include "ramblocks.h"
+#include "rollback.h"
 #include "trace.h"
 
 /* So many loaders keep a disk busy while some of them place pages. */
@@ -248,6 +249,9 @@ static bool incoming_map(FixedRamIncoming *in, Error **errp)
     in->ram_mapped = fixed_ram_mapped_map(in->snapshot, in->map, in->sums,
                                           g_steal_pointer(&in->mapping),
                                           g_steal_pointer(&in->set), errp);
+    if (in->ram_mapped) {
+        fixed_ram_rollback_keep(in->snapshot);
+    }
     return in->ram_mapped;
 }
 

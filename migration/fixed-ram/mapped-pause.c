@@ -171,6 +171,16 @@ const FixedRamSnapshot *fixed_ram_mapped_pause_snapshot(void)
     return qatomic_read(&snapshot);
 }
 
+bool fixed_ram_mapped_pause_waiting(void)
+{
+    return fixed_ram_repair_waiting();
+}
+
+GArray *fixed_ram_mapped_pause_take_replaced(void)
+{
+    return fixed_ram_repair_take_replaced();
+}
+
 bool fixed_ram_mapped_pause_begin(Error **errp)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();

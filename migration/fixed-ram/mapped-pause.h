@@ -38,6 +38,12 @@ void fixed_ram_mapped_pause_forget(const void *host);
  */
 const FixedRamSnapshot *fixed_ram_mapped_pause_snapshot(void);
 
+/** fixed_ram_mapped_pause_waiting(): does a thread wait for a bad page? */
+bool fixed_ram_mapped_pause_waiting(void);
+
+/** fixed_ram_mapped_pause_take_replaced(): see engine/repair.h */
+GArray *fixed_ram_mapped_pause_take_replaced(void);
+
 /**
  * fixed_ram_mapped_pause_begin(): a recovery begins
  *

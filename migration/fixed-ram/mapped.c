@@ -24,6 +24,7 @@
 #include "engine/warm.h"
 #include "mapped.h"
 #include "mapped-pause.h"
+#include "ramblocks.h"
 #include "trace.h"
 
 /* The kernel verifies each page of such a file; not in all C libraries. */
@@ -238,4 +239,70 @@ bool fixed_ram_discard(void *host, size_t length, int *ret)
     }
     *ret = fixed_ram_mapping_discard(mapping, host, length);
     return true;
+}
+
+/*
+ * Back to the snapshot
+ */
+
+static bool check_same_blocks(Error **errp)
+{
+    const char *gone = fixed_ram_mapping_unplugged(mapping);
+    RAMBlock *rb;
+
+    if (gone) {
+        error_setg(errp, "RAM block '%s' was unplugged since the load", gone);
+        return false;
+    }
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH_MIGRATABLE(rb) {
+        uint64_t length = fixed_ram_mapping_length(mapping, rb->idstr,
+                                                   rb->host);
+
+        if (!length) {
+            error_setg(errp, "RAM block '%s' was plugged since the load",
+                       rb->idstr);
+            return false;
+        }
+        if (length != qemu_ram_get_used_length(rb)) {
+            error_setg(errp, "RAM block '%s' has 0x%" PRIx64 " bytes, it had "
+                       "0x%" PRIx64 " after the load", rb->idstr,
+                       (uint64_t)qemu_ram_get_used_length(rb), length);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool fixed_ram_mapped_check_restore(Error **errp)
+{
+    if (!mapping) {
+        error_setg(errp, "the guest's RAM is no mapping of a snapshot "
+                   "(fixed-ram-load-mode)");
+        return false;
+    }
+    if (fixed_ram_mapped_pause_waiting()) {
+        error_setg(errp, "a page of the guest's RAM cannot be read, "
+                   "migrate-recover comes first");
+        return false;
+    }
+    return check_same_blocks(errp) && fixed_ram_mapped_check(errp);
+}
+
+/* Pages from a recovery's copy look like any page that was written to. */
+static void note_replaced_pages(void)
+{
+    g_autoptr(GArray) pages = fixed_ram_mapped_pause_take_replaced();
+
+    for (size_t i = 0; pages && i < pages->len; i++) {
+        fixed_ram_mapping_replaced(mapping, g_array_index(pages, void *, i),
+                                   qemu_real_host_page_size());
+    }
+}
+
+bool fixed_ram_mapped_restore(Error **errp)
+{
+    note_replaced_pages();
+    return fixed_ram_mapping_restore(mapping, fixed_ram_ramblocks_changed,
+                                     errp);
 }

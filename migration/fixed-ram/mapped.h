@@ -50,6 +50,22 @@ bool fixed_ram_mapped_map(FixedRamSnapshot *s, const FixedRamMap *map,
                           FixedRamSumTable *sums, FixedRamMapping *mapping,
                           FixedRamWorkingSet *set, Error **errp);
 
+/**
+ * fixed_ram_mapped_check_restore(): can RAM become again what was mapped?
+ *
+ * Fails if no RAM is mapped, if blocks have come, gone or changed their length
+ * since, or if a thread or a device prevents it; the error names the block.
+ */
+bool fixed_ram_mapped_check_restore(Error **errp);
+
+/**
+ * fixed_ram_mapped_restore(): have RAM hold what the snapshot has
+ *
+ * The vCPUs are stopped, and devices do not use RAM.  If this fails a part of
+ * RAM has been restored.
+ */
+bool fixed_ram_mapped_restore(Error **errp);
+
 /** fixed_ram_mapped_verified(): does the kernel verify each page it reads? */
 bool fixed_ram_mapped_verified(const FixedRamSnapshot *s);
 

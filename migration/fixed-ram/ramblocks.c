@@ -11,6 +11,7 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
+#include "exec/exec-all.h"
 #include "exec/memory.h"
 #include "exec/ram_addr.h"
 #include "exec/ramblock.h"
@@ -350,6 +351,30 @@ bool fixed_ram_ramblocks_check_room(const FixedRamMap *map,
         }
     }
     return true;
+}
+
+/*
+ * Only pages whose bit for code is clean have been translated.  Writes of the
+ * guest and of devices find translated code in the same way.
+ */
+void fixed_ram_ramblocks_changed(const char *name, uint64_t offset,
+                                 uint64_t length)
+{
+    uint8_t clients;
+    ram_addr_t start;
+    RAMBlock *rb;
+
+    RCU_READ_LOCK_GUARD();
+    rb = qemu_ram_block_by_name(name);
+    start = rb->offset + offset;
+    clients = memory_region_get_dirty_log_mask(rb->mr);
+    if (clients & (1 << DIRTY_MEMORY_CODE)) {
+        if (!cpu_physical_memory_all_dirty(start, length, DIRTY_MEMORY_CODE)) {
+            tb_invalidate_phys_range(start, start + length - 1);
+        }
+        clients &= ~(1 << DIRTY_MEMORY_CODE);
+    }
+    cpu_physical_memory_set_dirty_range(start, length, clients);
 }
 
 void fixed_ram_ramblocks_relock(void)

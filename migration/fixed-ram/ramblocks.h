@@ -80,6 +80,17 @@ bool fixed_ram_ramblocks_discard(Error **errp);
 bool fixed_ram_ramblocks_zero(const FixedRamMap *map, Error **errp);
 
 /**
+ * fixed_ram_ramblocks_changed(): memory of block @name has another content
+ *
+ * @offset, @length: in bytes
+ *
+ * Drops what TCG has translated there, and marks the pages dirty for displays
+ * and for saves.  The vCPUs are stopped.
+ */
+void fixed_ram_ramblocks_changed(const char *name, uint64_t offset,
+                                 uint64_t length);
+
+/**
  * fixed_ram_ramblocks_relock(): lock guest memory again, if the user wants that
  *
  * postcopy_ram_supported_by_host() has unlocked it.

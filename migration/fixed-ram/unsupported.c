@@ -165,6 +165,12 @@ bool fixed_ram_wait_for_bad_page(void)
     return false;
 }
 
+void qmp_fixed_ram_rollback(bool has_disks, FixedRamRollbackDisks disks,
+                            Error **errp)
+{
+    error_setg(errp, "The guest's RAM is no mapping of a snapshot");
+}
+
 bool fixed_ram_discard(void *host, size_t length, int *ret)
 {
     return false;

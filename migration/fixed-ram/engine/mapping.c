@@ -6,7 +6,9 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/bitmap.h"
 #include "qemu/madvise.h"
+#include "copies.h"
 #include "mapping.h"
 #include "numa.h"
 #include "../trace.h"
@@ -21,6 +23,13 @@
 #define MAPPINGS_A_COVER    2
 #define SHARE_FOR_COVERS    2
 
+/*
+ * The kernel cannot always join a piece that is mapped again with what is
+ * beside it, so that mappings become more.  After so many the whole block is
+ * mapped again.
+ */
+#define PIECES_MAX          512
+
 typedef struct MappedBlock {
     char *name;
     uint64_t length;            /* bytes */
@@ -31,6 +40,12 @@ typedef struct MappedBlock {
     bool reserve;
     FixedRamMappingAdvice advice;
     void *policy;               /* a page with the memory's NUMA policy */
+    /*
+     * A bit a page of the host: it was discarded or replaced, so it may not be
+     * the file's any more.  NULL: no page was.
+     */
+    unsigned long *replaced;
+    unsigned pieces;            /* mapped again since the whole block was */
 } MappedBlock;
 
 struct FixedRamMapping {
@@ -327,13 +342,35 @@ bool fixed_ram_mapping_has(const FixedRamMapping *mapping, const void *host,
     return find_block(mapping, host, length);
 }
 
+static void set_replaced(MappedBlock *block, const uint8_t *host,
+                         size_t length)
+{
+    size_t page = qemu_real_host_page_size();
+
+    if (!block->replaced) {
+        block->replaced = bitmap_new(block->length / page);
+    }
+    bitmap_set(block->replaced, (host - block->host) / page, length / page);
+}
+
+void fixed_ram_mapping_replaced(FixedRamMapping *mapping, const void *host,
+                                size_t length)
+{
+    MappedBlock *block = find_block(mapping, host, length);
+
+    if (block) {
+        set_replaced(block, host, length);
+    }
+}
+
 int fixed_ram_mapping_discard(FixedRamMapping *mapping, void *host,
                               size_t length)
 {
-    const MappedBlock *block = find_block(mapping, host, length);
+    MappedBlock *block = find_block(mapping, host, length);
     int ret = cover(block, host, length);
 
     if (!ret) {
+        set_replaced(block, host, length);
         advise(block, host, length);
     } else if (ret == -ENOMEM) {
         memset(host, 0, length);
@@ -341,6 +378,189 @@ int fixed_ram_mapping_discard(FixedRamMapping *mapping, void *host,
     trace_fixed_ram_mapping_discard(block->name, (uint8_t *)host - block->host,
                                     length, -ret);
     return ret == -ENOMEM ? 0 : ret;
+}
+
+uint64_t fixed_ram_mapping_length(const FixedRamMapping *mapping,
+                                  const char *name, const void *host)
+{
+    const MappedBlock *block = find_block(mapping, host, 1);
+
+    return block && block->host == host && g_str_equal(block->name, name)
+           ? block->length : 0;
+}
+
+const char *fixed_ram_mapping_unplugged(const FixedRamMapping *mapping)
+{
+    for (size_t i = 0; i < mapping->count; i++) {
+        if (!mapping->blocks[i].host) {
+            return mapping->blocks[i].name;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Back to the file
+ */
+
+typedef struct Restore {
+    const FixedRamMapping *mapping;
+    MappedBlock *block;
+    int pagemap;                /* see copies.h */
+    FixedRamMappingChanged *changed;
+} Restore;
+
+static int map_piece(const Restore *r, uint64_t from, uint64_t to)
+{
+    const MappedBlock *block = r->block;
+    uint8_t *at = block->host + from;
+    int ret;
+
+    if (from >= to) {
+        return 0;
+    }
+    ret = map_range(block, at, to - from,
+                    fixed_ram_source_map_fd(r->mapping->source),
+                    block->pages_offset + from);
+    if (!ret) {
+        qemu_madvise(at, to - from, MADV_RANDOM);
+        advise(block, at, to - from);
+        r->changed(block->name, from, to - from);
+    }
+    return ret;
+}
+
+/*
+ * @cover: number of the first cover that may reach into the range; moved on.
+ * Covers stay what they are, anonymous memory.
+ */
+static int map_between_covers(const Restore *r, uint64_t from, uint64_t to,
+                              size_t *cover)
+{
+    const GArray *covers = r->block->covers;
+
+    for (; *cover < covers->len; (*cover)++) {
+        const FixedRamRun *run = &g_array_index(covers, FixedRamRun, *cover);
+        int ret;
+
+        if (run->offset >= to) {
+            break;
+        }
+        ret = map_piece(r, from, run->offset);
+        if (ret) {
+            return ret;
+        }
+        from = MAX(from, run->offset + run->length);
+        if (from > to) {
+            /* It may reach into the next range, too. */
+            return 0;
+        }
+    }
+    return map_piece(r, from, to);
+}
+
+static int map_all(const Restore *r)
+{
+    MappedBlock *block = r->block;
+    int ret = map_block(block, fixed_ram_source_map_fd(r->mapping->source));
+
+    if (!ret) {
+        advise(block, block->host, block->length);
+        block->pieces = 0;
+        r->changed(block->name, 0, block->length);
+    }
+    return ret;
+}
+
+static int map_replaced(const Restore *r)
+{
+    MappedBlock *block = r->block;
+    size_t size = qemu_real_host_page_size();
+    uint64_t pages = block->replaced ? block->length / size : 0;
+    uint64_t page = find_next_bit(block->replaced, pages, 0);
+    size_t cover = 0;
+    int ret = 0;
+
+    while (!ret && page < pages) {
+        uint64_t end = find_next_zero_bit(block->replaced, pages, page);
+
+        if (++block->pieces > PIECES_MAX) {
+            return map_all(r);
+        }
+        ret = map_between_covers(r, page * size, end * size, &cover);
+        page = find_next_bit(block->replaced, pages, end);
+    }
+    return ret;
+}
+
+static int drop(const Restore *r, uint8_t *start, uint8_t *end)
+{
+    if (qemu_madvise(start, end - start, QEMU_MADV_DONTNEED)) {
+        return -errno;
+    }
+    r->changed(r->block->name, start - r->block->host, end - start);
+    return 0;
+}
+
+static int drop_copies(const Restore *r)
+{
+    uint8_t *at = r->block->host, *end = at + r->block->length;
+    FixedRamCopies copies[64];
+
+    while (at < end) {
+        ssize_t n = fixed_ram_copies_find(r->pagemap, &at, end, copies,
+                                          ARRAY_SIZE(copies));
+
+        if (n < 0) {
+            /* Clean pages go, too; they are read again. */
+            return drop(r, at, end);
+        }
+        for (ssize_t i = 0; i < n; i++) {
+            int ret = drop(r, copies[i].start, copies[i].end);
+
+            if (ret) {
+                return ret;
+            }
+        }
+    }
+    return 0;
+}
+
+static bool restore_block(const Restore *r, MappedBlock *block, Error **errp)
+{
+    int ret = map_replaced(r);
+
+    if (!ret) {
+        g_free(g_steal_pointer(&block->replaced));
+        ret = drop_copies(r);
+    }
+    if (ret) {
+        error_setg_errno(errp, -ret, "snapshot '%s': block '%s' cannot be "
+                         "restored", r->mapping->source->name, block->name);
+    }
+    return !ret;
+}
+
+bool fixed_ram_mapping_restore(FixedRamMapping *mapping,
+                               FixedRamMappingChanged *changed, Error **errp)
+{
+    Restore r = {
+        .mapping = mapping,
+        .pagemap = fixed_ram_copies_open(),
+        .changed = changed,
+    };
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < mapping->count; i++) {
+        MappedBlock *block = &mapping->blocks[i];
+
+        r.block = block;
+        ok = !block->host || restore_block(&r, block, errp);
+    }
+    if (r.pagemap >= 0) {
+        close(r.pagemap);
+    }
+    return ok;
 }
 
 static void drop_policy(MappedBlock *block)
@@ -358,6 +578,7 @@ void fixed_ram_mapping_forget(FixedRamMapping *mapping, const void *host)
     if (block) {
         block->host = NULL;
         drop_policy(block);
+        g_free(g_steal_pointer(&block->replaced));
     }
 }
 
@@ -370,6 +591,7 @@ void fixed_ram_mapping_free(FixedRamMapping *mapping)
         g_free(mapping->blocks[i].name);
         g_array_unref(mapping->blocks[i].covers);
         drop_policy(&mapping->blocks[i]);
+        g_free(mapping->blocks[i].replaced);
     }
     fixed_ram_source_unref(mapping->source);
     g_free(mapping->blocks);

@@ -32,6 +32,13 @@ typedef struct FixedRamMappingAdvice {
     bool merge;                 /* KSM may merge equal pages */
 } FixedRamMappingAdvice;
 
+/*
+ * Called with memory that has another content now: @length bytes at @offset of
+ * block @name
+ */
+typedef void FixedRamMappingChanged(const char *name, uint64_t offset,
+                                    uint64_t length);
+
 /** fixed_ram_mapping_limit(): how many covers this host allows */
 size_t fixed_ram_mapping_limit(void);
 
@@ -92,6 +99,44 @@ bool fixed_ram_mapping_has(const FixedRamMapping *mapping, const void *host,
  */
 int fixed_ram_mapping_discard(FixedRamMapping *mapping, void *host,
                               size_t length);
+
+/**
+ * fixed_ram_mapping_replaced(): memory is no mapping of the file any more
+ *
+ * @host, @length: whole pages of the host, that another part of QEMU has put
+ *                 other memory in the place of
+ */
+void fixed_ram_mapping_replaced(FixedRamMapping *mapping, const void *host,
+                                size_t length);
+
+/**
+ * fixed_ram_mapping_length(): the length of block @name in bytes
+ *
+ * @host: where the block is, if it was mapped
+ *
+ * Returns 0 if no block at @host has this name.
+ */
+uint64_t fixed_ram_mapping_length(const FixedRamMapping *mapping,
+                                  const char *name, const void *host);
+
+/**
+ * fixed_ram_mapping_unplugged(): the name of a block that was forgotten
+ *
+ * Returns NULL if there is none.
+ */
+const char *fixed_ram_mapping_unplugged(const FixedRamMapping *mapping);
+
+/**
+ * fixed_ram_mapping_restore(): have the memory hold what the file has again
+ *
+ * @changed: called for all memory that may have changed
+ *
+ * Drops the pages that were written to, and maps again what was discarded or
+ * replaced.  No other thread may use the memory meanwhile.  If this fails, some
+ * of it has been restored; it can be tried again.
+ */
+bool fixed_ram_mapping_restore(FixedRamMapping *mapping,
+                               FixedRamMappingChanged *changed, Error **errp);
 
 /**
  * fixed_ram_mapping_forget(): the memory at @host is about to be unmapped

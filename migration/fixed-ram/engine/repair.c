@@ -52,7 +52,9 @@ static struct {
     Slot slots[SLOTS];
 
     QemuMutex lock;
-    FixedRamSource *copy;       /* guarded by @lock; or NULL */
+    /* Guarded by @lock */
+    FixedRamSource *copy;       /* or NULL */
+    GArray *replaced;           /* addresses of pages from a copy; or NULL */
 
     /* The repair thread's. */
     bool failing;               /* see failed() */
@@ -185,6 +187,15 @@ static bool read_copy(FixedRamSource *copy, const FixedRamBlock *block,
     return true;
 }
 
+static void note_replaced(uint8_t *page)
+{
+    QEMU_LOCK_GUARD(&repair.lock);
+    if (!repair.replaced) {
+        repair.replaced = g_array_new(false, false, sizeof(page));
+    }
+    g_array_append_val(repair.replaced, page);
+}
+
 /* What the file does not give, for the reason in *@errp, the copy may. */
 static bool take_from_copy(const FixedRamBlock *block, uint64_t offset,
                            uint8_t *page, Error **errp)
@@ -204,7 +215,9 @@ static bool take_from_copy(const FixedRamBlock *block, uint64_t offset,
         error_free(*errp);
         *errp = err;
     }
-    if (bytes && !ok) {
+    if (ok) {
+        note_replaced(page);
+    } else if (bytes) {
         munmap(bytes, repair.page_size);
     }
     return ok;
@@ -426,6 +439,15 @@ bool fixed_ram_repair_waiting(void)
         }
     }
     return false;
+}
+
+GArray *fixed_ram_repair_take_replaced(void)
+{
+    if (!repair.source) {
+        return NULL;
+    }
+    QEMU_LOCK_GUARD(&repair.lock);
+    return g_steal_pointer(&repair.replaced);
 }
 
 void fixed_ram_repair_forget(const void *host)

@@ -88,6 +88,14 @@ bool fixed_ram_repair_wait_for_bad(void);
 bool fixed_ram_repair_waiting(void);
 
 /**
+ * fixed_ram_repair_take_replaced(): pages that are a copy's, not the file's
+ *
+ * Returns an array of the addresses of those that were put in place since the
+ * last call, which the caller frees, or NULL.  Any thread.
+ */
+GArray *fixed_ram_repair_take_replaced(void);
+
+/**
  * fixed_ram_repair_forget(): the memory at @host is about to be unmapped
  *
  * Main thread.

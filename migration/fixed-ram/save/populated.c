@@ -6,41 +6,12 @@
 
 #include "qemu/osdep.h"
 #include <linux/magic.h>
-#include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "populated.h"
+#include "../util/pagemap.h"
 #include "../util/sparse.h"
-
-#ifndef PAGEMAP_SCAN            /* Linux 6.7 */
-#define PAGE_IS_PRESENT         (1 << 3)
-#define PAGE_IS_SWAPPED         (1 << 4)
-#define PAGE_IS_PFNZERO         (1 << 5)
-
-struct page_region {
-    uint64_t start;
-    uint64_t end;
-    uint64_t categories;
-};
-
-struct pm_scan_arg {
-    uint64_t size;
-    uint64_t flags;
-    uint64_t start;
-    uint64_t end;
-    uint64_t walk_end;
-    uint64_t vec;
-    uint64_t vec_len;
-    uint64_t max_pages;
-    uint64_t category_inverted;
-    uint64_t category_mask;
-    uint64_t category_anyof_mask;
-    uint64_t return_mask;
-};
-
-#define PAGEMAP_SCAN            _IOWR('f', 16, struct pm_scan_arg)
-#endif
 
 /* /proc/self/pagemap has a word for each page of the host. */
 #define PAGEMAP_SWAPPED         (1ULL << 62)
@@ -330,7 +301,7 @@ FixedRamPopulated *fixed_ram_populated_new(const FixedRamMemory *mem,
     p->page_size = page_size;
     p->pagemap = -1;
     if (!getenv(FIXED_RAM_NO_PAGEMAP)) {
-        p->pagemap = qemu_open("/proc/self/pagemap", O_RDONLY, NULL);
+        p->pagemap = qemu_open(FIXED_RAM_PAGEMAP, O_RDONLY, NULL);
     }
     p->scan = p->pagemap >= 0 && can_scan(p);
     choose(p);

@@ -26,13 +26,6 @@ typedef struct FixedRamMemory {
 
 typedef struct FixedRamPopulated FixedRamPopulated;
 
-/*
- * Environment variables for tests of other kernels: without PAGEMAP_SCAN, and
- * without /proc/self/pagemap.
- */
-#define FIXED_RAM_NO_PAGEMAP_SCAN   "QEMU_FIXED_RAM_NO_PAGEMAP_SCAN"
-#define FIXED_RAM_NO_PAGEMAP        "QEMU_FIXED_RAM_NO_PAGEMAP"
-
 /**
  * fixed_ram_populated_new(): find out how the kernel can tell about @mem
  *

@@ -119,6 +119,38 @@ static void test_guid_mapped(void)
     test_guid("mapped");
 }
 
+/* Each rollback is like the load: the command line's GUID, and the event. */
+static void test_guid_rollback(void)
+{
+    FixedRamTest args = {
+        .start.opts_source = "-device vmgenid,guid=" OLD_GUID,
+        .start.opts_target = "-device vmgenid,guid=" NEW_GUID,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+    };
+    uint64_t address;
+
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    address = find_guid(&args, OLD_GUID);
+    frt_load(&args);
+    qtest_memset(args.to, address, 0, sizeof(QemuUUID));
+    if (is_pc()) {
+        /* The guest has seen the event. */
+        qtest_outb(args.to, PC_GPE0_STATUS, BIT(VMGENID_GPE_BIT));
+        g_assert_false(guest_is_told(args.to));
+    }
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'fixed-ram-rollback', "
+                             "'arguments': { 'disks': 'keep' } }");
+    assert_guid(args.to, address, NEW_GUID);
+    if (is_pc()) {
+        g_assert_true(guest_is_told(args.to));
+    }
+    frt_end(&args);
+}
+
 /*
  * vmclock: a guest that compares the marker sees that its clock has jumped
  */
@@ -294,6 +326,7 @@ static const FixedRamCase cases[] = {
     { "guid-eager", test_guid_eager },
     { "guid-on-demand", test_guid_demand },
     { "guid-mapped", test_guid_mapped },
+    { "guid-rollback", test_guid_rollback },
     { "clock-eager", test_clock_eager },
     { "clock-on-demand", test_clock_demand },
     { "clock-mapped", test_clock_mapped },

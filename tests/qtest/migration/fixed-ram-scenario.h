@@ -205,6 +205,7 @@ void frt_add_vhost_tests(const MigrationTestEnv *env);
 void frt_add_load_mode_tests(const MigrationTestEnv *env);
 void frt_add_mapped_tests(const MigrationTestEnv *env);
 void frt_add_clone_tests(const MigrationTestEnv *env);
+void frt_add_rollback_tests(const MigrationTestEnv *env);
 void frt_add_mapped_error_tests(const MigrationTestEnv *env);
 void frt_add_lock_tests(const MigrationTestEnv *env);
 void frt_add_management_tests(const MigrationTestEnv *env);

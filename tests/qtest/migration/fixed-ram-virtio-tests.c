@@ -131,6 +131,40 @@ static void test_balloon_mapped(void)
     frt_end(&args);
 }
 
+/* Pages that were given back are the snapshot's again after a rollback. */
+static void test_balloon_rollback(void)
+{
+    FixedRamTest args = {
+        .start.opts_source = BALLOON,
+        .start.opts_target = BALLOON,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+    };
+    FixedRamDriver d;
+
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    frt_load(&args);
+    for (int i = 0; i < 3; i++) {
+        frt_driver_start(&d, args.to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+        for (uint64_t pos = 0; pos < MiB / 2; pos += 3 * SNAPSHOT_PAGE_SIZE) {
+            balloon_pfn(&d, INFLATE, INFLATED + pos);
+        }
+        balloon_report(&d, REPORTED);
+        qtest_writel(args.to, REPORTED, 0x12345678);
+        g_assert_true(page_is_zero(args.to, INFLATED));
+        frt_driver_end(&d);
+        qtest_qmp_assert_success(args.to,
+                                 "{ 'execute': 'fixed-ram-rollback', "
+                             "'arguments': { 'disks': 'keep' } }");
+        g_assert_false(page_is_zero(args.to, INFLATED));
+    }
+    frt_compare_ram(&args);
+    frt_end(&args);
+}
+
 /*
  * Virtio-mem
  */
@@ -300,6 +334,7 @@ static void test_mem_mapped(void)
 static const FixedRamCase cases[] = {
     { "balloon", test_balloon },
     { "balloon-mapped", test_balloon_mapped },
+    { "balloon-rollback", test_balloon_rollback },
     { "mem", test_mem_plain },
     { "mem-prealloc", test_mem_prealloc },
     { "mem-mapped", test_mem_mapped },

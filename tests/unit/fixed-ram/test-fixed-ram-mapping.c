@@ -11,6 +11,7 @@
 #include "qemu/units.h"
 #include "blocks.h"
 #include "migration/fixed-ram/engine/mapping.h"
+#include "migration/fixed-ram/util/pagemap.h"
 
 #define PAGES           2048ULL         /* of the block; four extents */
 #define LENGTH          (PAGES * PAGE)
@@ -376,6 +377,142 @@ static void test_discard_limit(void)
     teardown(&f);
 }
 
+/*
+ * Back to the file
+ */
+
+static unsigned long *changed;  /* a bit a page, while a test asks */
+
+static void note_changed(const char *name, uint64_t offset, uint64_t length)
+{
+    g_assert_cmpstr(name, ==, "ram");
+    bitmap_set(changed, offset / PAGE, length / PAGE);
+}
+
+static void restore(Fixture *f)
+{
+    changed = bitmap_new(PAGES);
+    g_assert_true(fixed_ram_mapping_restore(f->mapping, note_changed,
+                                            &error_abort));
+    check_memory(f, f->host);
+}
+
+/* More pieces than the mapping leaves apart, and what it does leave apart. */
+#define ROUNDS          60
+#define MORE_MAPPINGS   1100
+
+static unsigned count_mappings(void)
+{
+    g_autofree char *text = NULL;
+    unsigned lines = 0;
+
+    g_assert_true(g_file_get_contents("/proc/self/maps", &text, NULL, NULL));
+    for (const char *at = text; (at = strchr(at, '\n')); at++) {
+        lines++;
+    }
+    return lines;
+}
+
+/* Random writes and discards, and what restore() says about them. */
+static void check_restore(bool (*holds)(uint64_t page), bool old, bool exact)
+{
+    GRand *rand = g_rand_new_with_seed(35);
+    unsigned mappings;
+    Fixture f;
+
+    setup(&f, holds, old);
+    map_memory(&f, !old, MANY);
+    mappings = count_mappings();
+    for (int round = 0; round < ROUNDS; round++) {
+        g_autofree unsigned long *touched = bitmap_new(PAGES);
+
+        for (int i = 0; i < 60; i++) {
+            uint64_t page = g_rand_int_range(rand, 0, PAGES);
+            uint64_t n = MIN(g_rand_int_range(rand, 1, 40), PAGES - page);
+
+            if (i % 3) {
+                memset(f.host + page * PAGE, g_rand_int(rand), n * PAGE);
+            } else {
+                g_assert_cmpint(fixed_ram_mapping_discard(
+                                    f.mapping, f.host + page * PAGE,
+                                    n * PAGE), ==, 0);
+            }
+            bitmap_set(touched, page, n);
+        }
+        restore(&f);
+        /* What it did not tell of was not touched, or is zero as before. */
+        for (uint64_t page = 0; exact && page < PAGES; page++) {
+            g_assert_false(test_bit(page, touched) &&
+                           !test_bit(page, changed) &&
+                           test_bit(page, f.block->data));
+        }
+        g_free(changed);
+        g_assert_cmpuint(count_mappings(), <=, mappings + MORE_MAPPINGS);
+    }
+    g_rand_free(rand);
+    teardown(&f);
+}
+
+static void test_restore(void)
+{
+    for (int old = 0; old <= 1; old++) {
+        check_restore(every_third, old, true);
+        check_restore(all, old, true);
+        check_restore(none, old, true);
+        check_restore(ends, old, true);
+    }
+}
+
+/* The kernel does not tell which pages were copied. */
+static void test_restore_no_scan(void)
+{
+    g_setenv(FIXED_RAM_NO_PAGEMAP_SCAN, "1", true);
+    check_restore(every_third, true, true);
+    check_restore(ends, false, true);
+    g_unsetenv(FIXED_RAM_NO_PAGEMAP_SCAN);
+}
+
+/* Another part of QEMU has put a page of its own into the mapping. */
+static void test_restore_replaced(void)
+{
+    uint8_t *at;
+    Fixture f;
+
+    setup(&f, all, false);
+    map_memory(&f, true, MANY);
+    at = f.host + 77 * PAGE;
+    g_assert_true(mmap(at, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+                       MAP_FIXED | MAP_ANONYMOUS, -1, 0) == at);
+    at[5] = 9;
+    fixed_ram_mapping_replaced(f.mapping, at, PAGE);
+    restore(&f);
+    g_assert_true(test_bit(77, changed));
+    g_free(changed);
+    teardown(&f);
+}
+
+/* Blocks that are unplugged, or have another name, are known. */
+static void test_same(void)
+{
+    Fixture f;
+
+    setup(&f, all, false);
+    map_memory(&f, true, MANY);
+    g_assert_cmpuint(fixed_ram_mapping_length(f.mapping, "ram", f.host), ==,
+                     LENGTH);
+    g_assert_cmpuint(fixed_ram_mapping_length(f.mapping, "rom", f.host), ==, 0);
+    g_assert_cmpuint(fixed_ram_mapping_length(f.mapping, "ram",
+                                              f.host + PAGE), ==, 0);
+    g_assert_null(fixed_ram_mapping_unplugged(f.mapping));
+    fixed_ram_mapping_forget(f.mapping, f.host);
+    g_assert_cmpstr(fixed_ram_mapping_unplugged(f.mapping), ==, "ram");
+    f.host[0] ^= 1;
+    g_assert_true(fixed_ram_mapping_restore(f.mapping, note_changed,
+                                            &error_abort));
+    g_assert_cmpint(f.host[0], ==, content_of(0) ^ 1);
+    teardown(&f);
+}
+
 /* A block that is unplugged leaves its addresses to other memory. */
 static void test_forget(void)
 {
@@ -402,5 +539,11 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/mapping/discard", test_discard);
     g_test_add_func("/fixed-ram/mapping/discard-limit", test_discard_limit);
     g_test_add_func("/fixed-ram/mapping/forget", test_forget);
+    g_test_add_func("/fixed-ram/mapping/restore", test_restore);
+    g_test_add_func("/fixed-ram/mapping/restore-no-scan",
+                    test_restore_no_scan);
+    g_test_add_func("/fixed-ram/mapping/restore-replaced",
+                    test_restore_replaced);
+    g_test_add_func("/fixed-ram/mapping/same", test_same);
     return g_test_run();
 }

@@ -11,6 +11,7 @@
 #include "qemu/memfd.h"
 #include "qemu/units.h"
 #include "migration/fixed-ram/save/populated.h"
+#include "migration/fixed-ram/util/pagemap.h"
 #include "migration/fixed-ram/util/sparse.h"
 
 #define PAGES   1024

@@ -12,6 +12,7 @@
 #include "migration/fixed-ram/format/sums.h"
 #include "migration/fixed-ram/save/bulk.h"
 #include "migration/fixed-ram/save/table.h"
+#include "migration/fixed-ram/util/pagemap.h"
 #include "migration/fixed-ram/util/sparse.h"
 
 #define PAGE        4096ULL
