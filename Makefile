@@ -2,12 +2,13 @@
 #
 # The front door.  Each target does all of its own set-up; the work is in scripts/.
 
-BUILD   = build
+# BASE=10.2 builds over that QEMU, QEMU_SOURCE=DIR over one of yours; for refresh see
+# scripts/refresh.
+BUILD   = build$(if $(filter-out 10.0,$(BASE)),-$(BASE))
 JOBS    = $(shell nproc)
+OVER    = $(if $(BASE),--base=$(BASE)) $(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE))
 
-# QEMU_SOURCE=DIR builds over that QEMU 10.0.x; for refresh see scripts/refresh.
-CONFIGURE = ./configure --if-needed --build-dir=$(BUILD) \
-	$(if $(TARGETS),--targets=$(TARGETS)) $(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE))
+CONFIGURE = ./configure --if-needed --build-dir=$(BUILD) $(if $(TARGETS),--targets=$(TARGETS)) $(OVER)
 NINJA = scripts/build $(BUILD) -j$(JOBS)
 PYTHON = /usr/bin/python3
 # A build folder of its own for a QEMU with sanitizers.
@@ -41,7 +42,8 @@ help:
 	@echo "make clean          remove what was compiled, and logs"
 	@echo "make distclean      remove build/ and build-source/, and those of SANITIZE=1"
 	@echo
-	@echo "TARGETS=LIST  QEMU targets   QEMU_SOURCE=DIR  a QEMU 10.0.x of yours   JOBS=N"
+	@echo "BASE=10.2  over that QEMU, in build-10.2   QEMU_SOURCE=DIR  over a QEMU of yours"
+	@echo "TARGETS=LIST  QEMU targets   JOBS=N"
 
 configure:
 	@scripts/setup
@@ -53,7 +55,7 @@ apply: configure
 # For what needs the source but no build.
 source:
 	@scripts/setup
-	@scripts/apply --build-dir=$(BUILD) $(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE))
+	@scripts/apply --build-dir=$(BUILD) $(OVER)
 
 build: apply
 	@$(NINJA)
@@ -88,7 +90,7 @@ tsan: apply
 
 soak-asan:
 	@scripts/setup
-	@./configure --if-needed --build-dir=$(ASAN) $(if $(QEMU_SOURCE),--qemu-source=$(QEMU_SOURCE)) \
+	@./configure --if-needed --build-dir=$(ASAN) $(OVER) \
 		-- --enable-asan --enable-ubsan
 	@scripts/apply --build-dir=$(ASAN)
 

@@ -53,20 +53,59 @@ src_git() {
             -c core.autocrlf=false -c gc.auto=0 -c commit.gpgSign=false "$@"
 }
 
-# The names in patches/series, in order.
+# ---- the hooks, and the bases they are made for ----
+
+# The first is the default.
+BASES=(10.0 10.2 11)
+# The base in $SRC; empty: the default one.
+BASE_NAME=
+
+# base_name QEMU-VERSION: prints which base that is, or fails.  11.1.50 is 11.
+base_name() {
+    local b
+    for b in "${BASES[@]}"; do
+        if [[ $1 == "$b".* ]]; then echo "$b"; return; fi
+    done
+    return 1
+}
+
+# Where this base's hooks lie: first those that it does not share with an older base.
+hook_folders() {
+    local b folders=("$TOP/patches")
+    for b in "${BASES[@]:1}"; do
+        [[ ${folders[0]} != "$TOP/patches/$BASE_NAME" ]] || break
+        folders=("$TOP/patches/$b" "${folders[@]}")
+    done
+    [[ ${BASE_NAME:-${BASES[0]}} != "${BASES[0]}" ]] || folders=("$TOP/patches")
+    printf '%s\n' "${folders[@]}"
+}
+
+# hook_file NAME [FOLDERS-TO-SKIP]: a hook (or the series) for this base.
+hook_file() {
+    local folder
+    while IFS= read -r folder; do
+        if [[ -f $folder/$1 ]]; then echo "$folder/$1"; return; fi
+    done < <(hook_folders | tail -n "+$((${2:-0} + 1))")
+    echo "$TOP/patches/$1"
+}
+
+# The names of the series, in order.
 series_names() {
-    [[ -f $TOP/patches/series ]] || return 0
-    sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$TOP/patches/series"
+    local series
+    series=$(hook_file series)
+    [[ -f $series ]] || return 0
+    sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$series"
 }
 
 # One hash over the series and its patches.
 patches_id() {
-    local n
+    local n f
     {
         series_names
         while IFS= read -r n; do
-            [[ -f $TOP/patches/$n ]] || die "patches/series names $n, which is not there"
-            cat "$TOP/patches/$n"
+            f=$(hook_file "$n")
+            [[ -f $f ]] || die "patches/series names $n, which is not there"
+            cat "$f"
         done < <(series_names)
     } | sha256sum | cut -d' ' -f1
 }

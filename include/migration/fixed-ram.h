@@ -81,7 +81,7 @@ bool fixed_ram_params_check(const MigrationParameters *params, Error **errp);
  * Remembers which of those have been set for which "not set" is a value of its
  * own.
  */
-void fixed_ram_params_applied(const MigrateSetParameters *params);
+void fixed_ram_params_applied(bool max_bandwidth, bool direct_io);
 
 /*
  * What other commands and devices may do.  Each returns false with an error
@@ -288,10 +288,11 @@ int coroutine_mixed_fn fixed_ram_incoming_wait_share(void);
  * fixed_ram_incoming_loaded(): the stream has been read to its end
  *
  * @ret: the result, 0 or a negative errno; 0 may become an errno
+ * @why: the base's reason of a failure, NULL if it has printed it or has none
  *
  * Returns true in a load on demand: the guest starts as after precopy.
  */
-bool fixed_ram_incoming_loaded(int *ret);
+bool fixed_ram_incoming_loaded(int *ret, const Error *why);
 
 /**
  * fixed_ram_incoming_running(): the guest has started, or waits for cont

@@ -16,6 +16,7 @@
 #include "qemu/rcu.h"
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
+#include "compat.h"
 #include "incoming-state.h"
 
 /* How long a failed device_add waits for its device to go. */
@@ -213,7 +214,8 @@ bool fixed_ram_check_vmstate(Error **errp)
     if (!fixed_ram_check_idle(errp)) {
         return false;
     }
-    if (caps[MIGRATION_CAPABILITY_MAPPED_RAM]) {
+    if (caps[MIGRATION_CAPABILITY_FIXED_RAM] ||
+        (caps[MIGRATION_CAPABILITY_MAPPED_RAM] && !fixed_ram_vmstate_seeks())) {
         error_setg(errp, "Capability '%s' is for files: clear it first, a disk "
                    "image has no fixed places for pages",
                    caps[MIGRATION_CAPABILITY_FIXED_RAM] ? "fixed-ram"

@@ -24,8 +24,6 @@
 #include "qemu/osdep.h"
 #include "block/aio.h"
 #include "block/block.h"
-#include "exec/memory.h"
-#include "exec/ramblock.h"
 #include "migration/blocker.h"
 #include "migration/fixed-ram.h"
 #include "migration/misc.h"
@@ -38,6 +36,7 @@
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
 #include "../savevm.h"
+#include "compat.h"
 #include "engine/collapse.h"
 #include "incoming.h"
 #include "incoming-state.h"
@@ -146,13 +145,13 @@ static void engine_wait_begin(void *opaque, uintptr_t addr,
     RCU_READ_LOCK_GUARD();
     rb = qemu_ram_block_from_host((void *)addr, false, &offset);
     if (rb) {
-        mark_postcopy_blocktime_begin(addr, thread_id, rb);
+        fixed_ram_blocktime_begin(addr, thread_id, rb);
     }
 }
 
 static void engine_wait_end(void *opaque, uintptr_t addr)
 {
-    mark_postcopy_blocktime_end(addr);
+    fixed_ram_blocktime_end(addr);
 }
 
 static void engine_pack_failed(void *opaque, Error *err)
@@ -212,6 +211,7 @@ static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
 
     if (in->on_demand) {
         postcopy_state_set(POSTCOPY_INCOMING_ADVISE);
+        fixed_ram_blocktime_start(migration_incoming_get_current());
     }
     if (!fixed_ram_ramblocks_resize(in->snapshot->ram, errp)) {
         return false;
@@ -371,21 +371,22 @@ static void incoming_set_running(FixedRamIncoming *in)
 
 /*
  * The engine's error comes first: migrate_set_error() keeps the first one.
- * QEMU's own code has printed messages about the devices' state.
+ * @why is QEMU's about the devices' state; 10.0 has printed it instead.
  */
-static void incoming_report_failure(FixedRamIncoming *in, int ret)
+static void incoming_report_failure(FixedRamIncoming *in, int ret,
+                                    const Error *why)
 {
     Error *err = NULL;
 
     if (in->load) {
         incoming_set_error(in, fixed_ram_load_error(in->load));
     }
-    error_setg_errno(&err, -ret, "snapshot '%s': the devices' state could not "
-                     "be loaded", in->name);
+    error_setg(&err, "snapshot '%s': the devices' state could not be loaded: "
+               "%s", in->name, why ? error_get_pretty(why) : strerror(-ret));
     incoming_set_error(in, err);
 }
 
-bool fixed_ram_incoming_loaded(int *ret)
+bool fixed_ram_incoming_loaded(int *ret, const Error *why)
 {
     FixedRamIncoming *in = fixed_ram_incoming_current();
 
@@ -400,7 +401,7 @@ bool fixed_ram_incoming_loaded(int *ret)
         *ret = -EIO;
     }
     if (*ret < 0) {
-        incoming_report_failure(in, *ret);
+        incoming_report_failure(in, *ret, why);
     } else if (in->on_demand) {
         incoming_set_running(in);
     }

@@ -5,13 +5,13 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/target_page.h"
 #include "migration/fixed-ram.h"
 #include "monitor/monitor.h"
 #include "qapi/error.h"
 #include "qemu/timer.h"
 #include "../migration.h"
 #include "../postcopy-ram.h"
+#include "compat.h"
 #include "incoming.h"
 
 static double ns_to_us(uint64_t ns)

@@ -7,10 +7,6 @@
 #include "qemu/osdep.h"
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include "exec/memory.h"
-#include "exec/ramblock.h"
-#include "exec/ramlist.h"
-#include "hw/boards.h"
 #include "migration/fixed-ram.h"
 #include "migration/misc.h"
 #include "qapi/error.h"
@@ -21,6 +17,7 @@
 #include "system/xen.h"
 #include "../postcopy-ram.h"
 #include "../ram.h"
+#include "compat.h"
 #include "engine/warm.h"
 #include "mapped.h"
 #include "mapped-pause.h"

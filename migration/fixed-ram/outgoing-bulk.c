@@ -5,9 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/memory.h"
-#include "exec/ramblock.h"
-#include "exec/target_page.h"
 #include "migration/fixed-ram.h"
 #include "block/aio.h"
 #include "qapi/error.h"
@@ -19,6 +16,7 @@
 #include "../options.h"
 #include "../qemu-file.h"
 #include "../ram.h"
+#include "compat.h"
 #include "mapped.h"
 #include "save/bulk.h"
 #include "outgoing-bulk.h"

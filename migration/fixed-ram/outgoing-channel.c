@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/module.h"
 #include "../migration.h"
+#include "compat.h"
 #include "outgoing-channel.h"
 #include "format/sums.h"
 #include "util/io.h"
@@ -166,7 +167,8 @@ static void channel_finalize(Object *obj)
     g_free(ioc->name);
 }
 
-static void channel_class_init(ObjectClass *klass, void *class_data)
+static void channel_class_init(ObjectClass *klass,
+                               FixedRamClassData *class_data)
 {
     QIOChannelClass *ioc_klass = QIO_CHANNEL_CLASS(klass);
 

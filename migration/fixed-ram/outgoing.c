@@ -6,9 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "crypto/random.h"
-#include "exec/ramblock.h"
-#include "exec/target_page.h"
-#include "hw/boards.h"
 #include "migration/fixed-ram.h"
 #include "migration/misc.h"
 #include "qapi/error.h"
@@ -23,6 +20,7 @@
 #include "system/system.h"
 #include "../options.h"
 #include "../qemu-file.h"
+#include "compat.h"
 #include "format/lock.h"
 #include "machine-options.h"
 #include "outgoing-bulk.h"
@@ -80,10 +78,14 @@ static int precopy_event(NotifierWithReturn *notifier, void *data, Error **errp)
 
 static NotifierWithReturn precopy_notifier = { .notify = precopy_event };
 
-static int forget_sums(RAMBlock *block, void *opaque)
+static void forget_sums(void)
 {
-    block->page_sums = NULL;
-    return 0;
+    RAMBlock *block;
+
+    RCU_READ_LOCK_GUARD();
+    RAMBLOCK_FOREACH_MIGRATABLE(block) {
+        block->page_sums = NULL;
+    }
 }
 
 static void outgoing_free(void)
@@ -94,7 +96,7 @@ static void outgoing_free(void)
         return;
     }
     precopy_remove_notifier(&precopy_notifier);
-    qemu_ram_foreach_block(forget_sums, NULL);
+    forget_sums();
     /*
      * Descriptors of one fdset share an open file description, so closing ours
      * does not drop the lock.

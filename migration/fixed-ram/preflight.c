@@ -5,9 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/memory.h"
-#include "exec/target_page.h"
-#include "hw/boards.h"
 #include "io/channel-file.h"
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
@@ -16,6 +13,7 @@
 #include "../options.h"
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
+#include "compat.h"
 #include "machine-options.h"
 #include "preflight.h"
 #include "ramblocks.h"

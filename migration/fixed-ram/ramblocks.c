@@ -11,17 +11,12 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/rcu.h"
-#include "exec/exec-all.h"
-#include "exec/memory.h"
-#include "exec/ram_addr.h"
-#include "exec/ramblock.h"
-#include "exec/target_page.h"
-#include "exec/ramlist.h"
 #include "migration/misc.h"
 #include "system/system.h"
 #include "../migration.h"
 #include "../postcopy-ram.h"
 #include "../ram.h"
+#include "compat.h"
 #include "ramblocks.h"
 #include "trace.h"
 #include "util/memory.h"
@@ -370,7 +365,7 @@ void fixed_ram_ramblocks_changed(const char *name, uint64_t offset,
     clients = memory_region_get_dirty_log_mask(rb->mr);
     if (clients & (1 << DIRTY_MEMORY_CODE)) {
         if (!cpu_physical_memory_all_dirty(start, length, DIRTY_MEMORY_CODE)) {
-            tb_invalidate_phys_range(start, start + length - 1);
+            fixed_ram_drop_code(start, start + length - 1);
         }
         clients &= ~(1 << DIRTY_MEMORY_CODE);
     }

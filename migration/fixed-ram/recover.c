@@ -21,7 +21,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/target_page.h"
 #include "migration/fixed-ram.h"
 #include "migration/misc.h"
 #include "qapi/error.h"
@@ -29,6 +28,7 @@
 #include "qapi/qapi-visit-migration.h"
 #include "qemu/error-report.h"
 #include "../postcopy-ram.h"
+#include "compat.h"
 #include "util/thread.h"
 #include "incoming-state.h"
 #include "mapped-pause.h"

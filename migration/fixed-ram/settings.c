@@ -5,10 +5,10 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/qdev-properties.h"
 #include "migration/fixed-ram.h"
 #include "qemu/atomic.h"
 #include "../migration.h"
+#include "compat.h"
 #include "settings.h"
 
 /*
@@ -20,12 +20,12 @@ static struct {
     bool max_bandwidth;
 } set_by_client;
 
-void fixed_ram_params_applied(const MigrateSetParameters *params)
+void fixed_ram_params_applied(bool max_bandwidth, bool direct_io)
 {
-    if (params->has_direct_io) {
+    if (direct_io) {
         qatomic_set(&set_by_client.direct_io, true);
     }
-    if (params->has_max_bandwidth) {
+    if (max_bandwidth) {
         qatomic_set(&set_by_client.max_bandwidth, true);
     }
 }

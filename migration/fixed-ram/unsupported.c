@@ -10,6 +10,7 @@
 #include "qapi/qapi-commands-fixed-ram.h"
 #include "qemu/rcu.h"
 #include "../migration.h"
+#include "compat.h"
 
 bool fixed_ram_check_host(Error **errp)
 {
@@ -97,7 +98,8 @@ bool fixed_ram_check_idle(Error **errp)
 /* With a fixed layout QEMU can save nothing to a disk image, here neither. */
 bool fixed_ram_check_vmstate(Error **errp)
 {
-    if (migrate_get_current()->capabilities[MIGRATION_CAPABILITY_MAPPED_RAM]) {
+    if (migrate_get_current()->capabilities[MIGRATION_CAPABILITY_MAPPED_RAM] &&
+        !fixed_ram_vmstate_seeks()) {
         error_setg(errp, "Capability 'mapped-ram' is for files: clear it "
                    "first, a disk image has no fixed places for pages");
         return false;
@@ -130,7 +132,7 @@ int coroutine_mixed_fn fixed_ram_incoming_wait_share(void)
     return 0;
 }
 
-bool fixed_ram_incoming_loaded(int *ret)
+bool fixed_ram_incoming_loaded(int *ret, const Error *why)
 {
     return false;
 }

@@ -55,7 +55,7 @@ def find(top, files):
     """A finding for each change that none of this allows."""
     for f in files:
         name = os.path.basename(f)
-        if not re.match(r'patches/[0123]\d\d-.*\.patch$', f):
+        if not re.match(r'patches/([\d.]+/)?[0123]\d\d-.*\.patch$', f):
             continue
         with open(os.path.join(top, f), encoding='utf-8') as patch:
             text = patch.read()

@@ -272,7 +272,7 @@ static Error *repair_page(uint8_t *page)
 static void finish_slot(Slot *slot)
 {
     qatomic_store_release(&slot->state, SLOT_DONE);
-    qemu_futex_wake(&slot->state, INT_MAX);
+    qemu_futex(&slot->state, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* Returns the last error, or NULL if no thread waits any longer. */

@@ -87,9 +87,13 @@ static void test_save(void)
     }
 }
 
-/* The capabilities stay set after a load, and do not suit a disk image. */
+/*
+ * The capabilities stay set after a load, and do not suit a disk image.  But
+ * since 10.2 QEMU saves to an image in mapped-ram's layout, too.
+ */
 static void test_vmstate(unsigned load)
 {
+    bool seeks;
     g_autofree char *disk = frt_path("disk");
     g_autofree char *opts = g_strdup_printf(
         "-drive if=none,node-name=disk0,format=qcow2,file=%s", disk);
@@ -111,15 +115,18 @@ static void test_vmstate(unsigned load)
     }
     frt_load(&args);
     wait_for_serial("dest_serial");
-    assert_vmstate_refused(args.to, "is for files: clear it first");
-
+    seeks = !(load & FR_FIXED) && frt_base_is(args.to, 10, 2);
+    if (!seeks) {
+        assert_vmstate_refused(args.to, "is for files: clear it first");
+        migrate_set_capability(args.to, load & FR_FIXED ? "fixed-ram"
+                                                        : "mapped-ram", false);
+    }
     migrate_set_capability(args.to, "postcopy-ram", false);
-    migrate_set_capability(args.to, load & FR_FIXED ? "fixed-ram"
-                                                    : "mapped-ram", false);
     migrate_set_capability(args.to, "multifd", false);
     frt_snapshot_job(args.to, "snapshot-save", NULL);
     qtest_memset(args.to, PATTERN_START, 0x5a, MiB);
     frt_snapshot_job(args.to, "snapshot-load", NULL);
+    migrate_set_capability(args.to, "mapped-ram", false);
     /* The capabilities are off, and query-migrate has no figures of a load. */
     args.load = 0;
     frt_check(&args);

@@ -109,6 +109,18 @@ bool frt_running(QTestState *qts)
     return running;
 }
 
+bool frt_base_is(QTestState *qts, int major, int minor)
+{
+    QDict *rsp = qtest_qmp_assert_success_ref(
+        qts, "{ 'execute': 'query-version' }");
+    QDict *version = qdict_get_qdict(rsp, "qemu");
+    int64_t found = qdict_get_int(version, "major") * 100 +
+                    qdict_get_int(version, "minor");
+
+    qobject_unref(rsp);
+    return found >= major * 100 + minor;
+}
+
 void frt_assert_refused(QTestState *qts, const char *what,
                         const char *fmt, ...)
 {
@@ -252,6 +264,8 @@ static int start_guests(FixedRamTest *t, const char *uri, const char *opts)
 
     start.opts_source = source;
     start.opts_target = target;
+    /* RAM is one block, "pc.ram", whatever the base's own tests use. */
+    start.memory_backend = start.memory_backend ?: "-m %s";
     if (use_stock) {
         g_setenv(var, stock, true);
     }

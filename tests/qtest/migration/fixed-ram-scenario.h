@@ -177,6 +177,8 @@ void frt_hmp_silent(QTestState *qts, const char *command);
 
 /* Returns whether the guest runs. */
 bool frt_running(QTestState *qts);
+/* Is QEMU this version or newer? */
+bool frt_base_is(QTestState *qts, int major, int minor);
 
 typedef struct FixedRamCase {
     const char *name;

@@ -1,0 +1,134 @@
+/*
+ * fixed-ram: what differs between the QEMUs that it is built over
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Other files have no conditions on the version.  They include this header for
+ * QEMU's headers that have moved.  Hooks that differ are in patches/VERSION.
+ */
+
+#ifndef FIXED_RAM_COMPAT_H
+#define FIXED_RAM_COMPAT_H
+
+#include "exec/target_page.h"
+#include "qemu/lockable.h"
+
+/* Whether the base is this version or newer; QEMU's configure defines it. */
+#define FIXED_RAM_BASE(major, minor) \
+    (QEMU_VERSION_MAJOR > (major) || \
+     (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
+
+#if FIXED_RAM_BASE(10, 2)
+#include "system/memory.h"
+#include "system/ram_addr.h"
+#include "system/ramblock.h"
+#ifdef COMPILING_PER_TARGET
+#include "exec/translation-block.h"
+#endif
+#else
+#include "exec/memory.h"
+#include "exec/ramblock.h"
+#ifdef COMPILING_PER_TARGET
+#include "exec/exec-all.h"
+#include "exec/ram_addr.h"
+#endif
+#endif
+
+#if FIXED_RAM_BASE(11, 0)
+#include "hw/core/boards.h"
+#include "hw/core/qdev-properties.h"
+#include "system/ramlist.h"
+#else
+#include "exec/ramlist.h"
+#include "hw/boards.h"
+#include "hw/qdev-properties.h"
+#endif
+
+#include "../migration.h"
+#include "../postcopy-ram.h"
+#include "../ram.h"
+
+#if FIXED_RAM_BASE(10, 2)
+#define ramblock_is_pmem(rb) ram_block_is_pmem(rb)
+#endif
+
+/* The data of a class's initializer: constant since 10.1. */
+#if FIXED_RAM_BASE(10, 1)
+typedef const void FixedRamClassData;
+#else
+typedef void FixedRamClassData;
+#endif
+
+/** fixed_ram_blocktime_start(): vCPUs' waits will be counted.  With the BQL. */
+static inline void fixed_ram_blocktime_start(MigrationIncomingState *mis)
+{
+#if FIXED_RAM_BASE(10, 2)
+    /* Older QEMUs begin when they look at what userfaultfd can do. */
+    postcopy_blocktime_start(mis);
+#endif
+}
+
+/**
+ * fixed_ram_blocktime_begin(): a thread begins to wait for a page
+ *
+ * @addr: host address, as later in fixed_ram_blocktime_end()
+ * @thread_id: of the thread that waits
+ * @rb: the page's RAM block
+ *
+ * Any thread.  10.2 keeps the waits in a hash table that a lock guards, and
+ * asserts that the page is missing.
+ */
+static inline void fixed_ram_blocktime_begin(uintptr_t addr,
+                                             uint32_t thread_id, RAMBlock *rb)
+{
+#if FIXED_RAM_BASE(10, 2)
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    QEMU_LOCK_GUARD(&mis->page_request_mutex);
+    if (ramblock_recv_bitmap_test(rb, (void *)addr)) {
+        return;
+    }
+#endif
+    mark_postcopy_blocktime_begin(addr, thread_id, rb);
+}
+
+/** fixed_ram_blocktime_end(): the page at @addr has come.  Any thread. */
+static inline void fixed_ram_blocktime_end(uintptr_t addr)
+{
+#if FIXED_RAM_BASE(10, 2)
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    QEMU_LOCK_GUARD(&mis->page_request_mutex);
+#endif
+    mark_postcopy_blocktime_end(addr);
+}
+
+#ifdef COMPILING_PER_TARGET
+/**
+ * fixed_ram_drop_code(): what TCG has translated there is no longer right
+ *
+ * @start, @last: RAM addresses of the first and the last byte
+ *
+ * The vCPUs are stopped.
+ */
+static inline void fixed_ram_drop_code(ram_addr_t start, ram_addr_t last)
+{
+#if FIXED_RAM_BASE(10, 2)
+    tb_invalidate_phys_range(NULL, start, last);
+#else
+    tb_invalidate_phys_range(start, last);
+#endif
+}
+#endif
+
+/**
+ * fixed_ram_vmstate_seeks(): can savevm use mapped-ram's layout?
+ *
+ * Since 10.2 it can: pages have fixed places in the image's VM state.
+ */
+static inline bool fixed_ram_vmstate_seeks(void)
+{
+    return FIXED_RAM_BASE(10, 2);
+}
+
+#endif
