@@ -16,6 +16,7 @@ from fixed_ram.pagecache import drop_from_page_cache
 from .load import Watched, load
 from .modes import CLONES_AT_WORK, HERDS, MODES
 from .recording import with_set
+from .rollback import rollbacks
 from .snapshot import snapshot
 from .turns import alternate
 from .workload import load_at_work
@@ -143,4 +144,5 @@ def at_work(plan):
 
 def clones(plan):
     return {"sizes": sizes(plan), "herd": {"modes": herd(plan)},
-            "work": {"modes": at_work(plan)}}
+            "work": {"modes": at_work(plan)},
+            "rollback": {"modes": rollbacks(plan)}}

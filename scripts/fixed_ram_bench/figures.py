@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from .engine import HOLES
 from .engine import MODES as ENGINE_MODES
-from .modes import (CLONES_AT_WORK, FILLINGS, GROWTH, HERDS, LIGHT,
+from .modes import (BACK, CLONES_AT_WORK, FILLINGS, GROWTH, HERDS, LIGHT,
                     LOAD_CHOICES, MODES, SAVE_CHOICE, SAVES, SETS,
                     SPARSE_SAVES, STORMS, WORK, is_on_demand)
 from .stats import is_figure
@@ -27,6 +27,10 @@ def is_touched(mode):
 
 def has_set(mode):
     return MODES[mode].has_set
+
+
+def is_rollback(mode):
+    return mode == "rollback"
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,9 @@ HERD_FIGURES = (
     Figure("further_mib", "further", digits=1),
     Figure("written_mib", "written", digits=1),
     Figure("own_mib", "QEMU"), Figure("pss_mib", "PSS"), Figure("clones"))
+BACK_FIGURES = (Figure("back_ms", "back", digits=1),
+                Figure("written_mib", "written", digits=1,
+                       of=is_rollback))
 RATE_FIGURES = (Figure("mib_s"),)
 LATENCY_FIGURES = (Figure("p50_us"), Figure("p99_us"))
 TOUCH_FIGURES = (Figure("pages_per_s"), *LATENCY_FIGURES, Figure("touch_s"))
@@ -189,7 +196,8 @@ def clones(section):
         yield Measured(f"{size} MiB", inner(sizes, size), (RUNNING, OUTPUT))
     for part, names, figures in (("herd", HERDS, HERD_FIGURES),
                                  ("work", CLONES_AT_WORK,
-                                  CLONE_WORK_FIGURES)):
+                                  CLONE_WORK_FIGURES),
+                                 ("rollback", BACK, BACK_FIGURES)):
         for name in names:
             yield Measured(f"{part} {name}",
                            inner(section, part, "modes", name), figures,

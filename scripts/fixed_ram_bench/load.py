@@ -141,12 +141,15 @@ def touch_figures(guest, mark):
 
 
 @contextmanager
-def loading(plan, snapshot, mode):
-    """A guest whose load has just begun: (guest, Watched)"""
+def loading(plan, snapshot, mode, extra=()):
+    """A guest whose load has just begun: (guest, Watched)
+
+    extra: further options of its QEMU
+    """
     set_cache(mode, snapshot, plan)
     pages = without_huge_pages if mode.small_pages else nullcontext
     with pages(), Guest(plan.qemu, plan.kernel, plan.initrd, snapshot.memory,
-                        plan.accel, ("-incoming", "defer")) as guest:
+                        plan.accel, ("-incoming", "defer", *extra)) as guest:
         prepare(guest, mode)
         watched = Watched(guest, snapshot.memory)
         watched.go(snapshot.path)

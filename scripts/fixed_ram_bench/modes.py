@@ -73,6 +73,8 @@ HERDS = {
     "on-demand": ("on-demand", {}),
     "eager": ("eager", {}),
 }
+# back to the snapshot that was loaded
+BACK = ("rollback", "loadvm")
 
 
 class Choice(NamedTuple):
@@ -148,6 +150,8 @@ ACTIVITIES = {
     "work": Activity("work", "256", r"^work (\d+) t=(\d+) stall=(\d+)", 20),
     # a first output that hardly depends on when in its period it was saved
     "growth": Activity("tick", "2", r"^tick (\d+) t=(\d+)", 50),
+    # nothing that goes on by itself
+    "idle": Activity("tick", "0", r"^tick off$", 1),
     # with locality, as "work"; and without any
     "local": Activity("touch-local", "256", ROUND_LINE, 200),
     "random": Activity("touch-random", "", ROUND_LINE, on_resume=True),

@@ -46,6 +46,7 @@ class Scale(NamedTuple):
     clones: int             # started together
     clone_memory: int       # of each of these
     clone_fill: int
+    rollbacks: int          # and as many times loadvm
 
 
 FULL = Scale(memory=8192, fill=7, rounds=5,
@@ -55,7 +56,7 @@ FULL = Scale(memory=8192, fill=7, rounds=5,
              fio_mib=4096, write_mib=2048, cold_mib=4096, warm_mib=1024,
              cold_touches=2000, warm_touches=20000, touchers=(1, 2, 4, 8),
              clone_sizes=(1024, 8192, 16384), clones=16, clone_memory=1024,
-             clone_fill=700)
+             clone_fill=700, rollbacks=20)
 QUICK = Scale(memory=768, fill=4, rounds=1,
               growth=(512, 1024), growth_fill=128,
               sparse=2048, sparse_fill=64, watch_s=1, work_fillings=1,
@@ -63,7 +64,7 @@ QUICK = Scale(memory=768, fill=4, rounds=1,
               fio_mib=256, write_mib=128, cold_mib=256, warm_mib=128,
               cold_touches=300, warm_touches=3000, touchers=(1, 2, 4, 8),
               clone_sizes=(256, 512), clones=3, clone_memory=512,
-              clone_fill=200)
+              clone_fill=200, rollbacks=3)
 
 
 @dataclass
@@ -94,6 +95,10 @@ class Plan:
     @property
     def qemu(self):
         return self.build / "qemu-system-x86_64"
+
+    @property
+    def qemu_img(self):
+        return self.build / "qemu-img"
 
     @property
     def initrd(self):

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The report for people: tables on the terminal and in Markdown."""
 
-from .figures import (CLONE_WORK_FIGURES, HERD_FIGURES, LIGHT_FIGURES, OUTPUT,
-                      ROUND_FIGURES, RUNNING, SAVE_FIGURES, SETTINGS_FIGURES,
-                      TOUCH_FIGURES, WORK_FIGURES)
+from .figures import (BACK_FIGURES, CLONE_WORK_FIGURES, HERD_FIGURES,
+                      LIGHT_FIGURES, OUTPUT, ROUND_FIGURES, RUNNING,
+                      SAVE_FIGURES, SETTINGS_FIGURES, TOUCH_FIGURES,
+                      WORK_FIGURES)
 from .modes import FILLINGS
 from .targets import skipped
 
@@ -21,7 +22,8 @@ UNITS = ("Medians. Times in ms, since migrate-incoming; p50, p99, max: faults, "
 CLONE_UNITS = (
     "Medians. Times in ms, of the last clone; the rest in MiB: read and touched "
     "by all clones;\n  RAM of a further clone, and what of it was written; "
-    "QEMU's own; all memory of a clone.")
+    "QEMU's own; all memory of a clone.\n  back: from the command until the "
+    "guest runs as in the snapshot; written: what it had\n  written to before.")
 ACTIVITIES = (("light", "light", LIGHT_FIGURES),
               ("work", "work", WORK_FIGURES),
               ("storms", "random", ROUND_FIGURES),
@@ -91,7 +93,8 @@ def clone_tables(report):
         for size, each in data["sizes"].items())
     for part, title, figures in (
             ("herd", "clones started together", HERD_FIGURES),
-            ("work", "random guest", CLONE_WORK_FIGURES)):
+            ("work", "random guest", CLONE_WORK_FIGURES),
+            ("rollback", "back to the snapshot", BACK_FIGURES)):
         yield ""
         yield f"  {title}"
         yield from mode_table(data[part]["modes"], figures)

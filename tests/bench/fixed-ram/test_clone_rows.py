@@ -20,7 +20,8 @@ sys.path[:0] = [str(TOP / "scripts"), str(TOP / "tests" / "fixed-ram-tool")]
 from fixed_ram import hugepages, pagemap, procfs            # noqa: E402
 from fixed_ram_bench import (figures, tables, targets,      # noqa: E402
                              whichmode)
-from fixed_ram_bench.modes import CLONES_AT_WORK, HERDS     # noqa: E402
+from fixed_ram_bench.modes import (BACK, CLONES_AT_WORK,    # noqa: E402
+                                   HERDS)
 from tap import run_main_module                             # noqa: E402
 
 PAGE = pagemap.PAGE
@@ -48,7 +49,10 @@ def section(**changes):
             "fixed-ram-direct": measured(full_rate=1000, full_ms=1000),
             "fixed-ram-small-pages": measured(full_rate=800),
             "mapped-warm": measured(full_rate=900),
-            "mapped-set": measured(full_ms=200)}}}
+            "mapped-set": measured(full_ms=200)}},
+        "rollback": {"modes": {
+            "rollback": measured(back_ms=10),
+            "loadvm": measured(back_ms=200)}}}
     for path, values in changes.items():
         part, name = path.split("__")
         modes = data[part].get("modes", data[part])
@@ -66,9 +70,10 @@ class Rows(unittest.TestCase):
         rows = targets.evaluate({})
         self.assertIn("mapped load to RESUME", rows[29]["what"])
         self.assertIn("with a set, cold", rows[33]["what"])
+        self.assertIn("rollback", rows[34]["what"])
 
     def test_at_their_targets(self):
-        for number in range(30, 35):
+        for number in range(30, 36):
             self.assertIs(row_of(number, section())["holds"], True, number)
 
     def test_just_beyond(self):
@@ -81,7 +86,10 @@ class Rows(unittest.TestCase):
                 (32, {"herd__on_demand": {"pss_mib": 399}}),
                 (33, {"work__mapped_warm": {"full_rate": 899}}),
                 (34, {"work__mapped_set": {"full_ms": 201}}),
-                (34, {"work__mapped_set": {"full_ms": None}})):
+                (34, {"work__mapped_set": {"full_ms": None}}),
+                (35, {"rollback__rollback": {"back_ms": 10.1},
+                      "rollback__loadvm": {"back_ms": 300}}),
+                (35, {"rollback__loadvm": {"back_ms": 199}})):
             row = row_of(number, section(**changes))
             self.assertIs(row["holds"], False, (number, changes))
 
@@ -92,9 +100,11 @@ class Rows(unittest.TestCase):
                       row_of(33, section())["text"])
         never = section(work__mapped_set={"full_ms": None})
         self.assertIn("never", row_of(34, never)["text"])
+        self.assertEqual("10.0 ms, 20 times sooner",
+                         row_of(35, section())["text"])
 
     def test_not_measured(self):
-        for number in range(30, 35):
+        for number in range(30, 36):
             self.assertIsNone(row_of(number, {}))
             self.assertIsNone(row_of(number, section(), "fragmented"))
 
@@ -112,7 +122,9 @@ class Figures(unittest.TestCase):
             "herd": {"modes": {name: of(figures.HERD_FIGURES)
                                for name in HERDS}},
             "work": {"modes": {name: of(figures.CLONE_WORK_FIGURES)
-                               for name in CLONES_AT_WORK}}}}
+                               for name in CLONES_AT_WORK}},
+            "rollback": {"modes": {name: of(figures.BACK_FIGURES)
+                                   for name in BACK}}}}
 
     def test_missing(self):
         report = self.whole()
