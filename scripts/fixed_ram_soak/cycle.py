@@ -148,7 +148,9 @@ class CycleRun:
         verify(vm, self.lineage)
         if cycle.plan in ("save", "kill a saver") and run.settled:
             self.lineage.devices = run.devices.copy()
-            self._save(vm, cycle.save)
+            # the file that is mapped stays locked
+            over = cycle.save.over and not run.mapped
+            self._save(vm, replace(cycle.save, over=over))
         if vm.status is None:
             self.say(cycle.end)
             end(vm, cycle.end)

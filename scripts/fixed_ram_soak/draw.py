@@ -17,6 +17,7 @@ PAUSES = set(pauses.KINDS)
 PAUSED = actions.names(actions.PAUSED)
 DURING = actions.names(actions.DURING) + (
     ("pause", 9), ("truncate", 6), ("disk-error", 8), ("disk-hang", 3))
+MAPPED_PART = 0.6       # of the loads that are not on demand
 FILLINGS = ("contiguous", "fragmented")
 ENDS = (("sigterm", 5), ("sigint", 3), ("quit", 4))
 # what comes after a load, and how often
@@ -71,9 +72,11 @@ class Load:
     broken: str             # what is tried to be loaded first, or None
     touch: int              # pages that the guest touches, seen to at once
     actions: tuple
+    mapped: bool = False    # the snapshot becomes RAM, where that can be
 
     def __str__(self):
-        words = [self.capability, "on demand" if self.demand else "eager"]
+        words = [self.capability, "on demand" if self.demand else
+                 "mapped" if self.mapped else "eager"]
         words += [f"{self.percent} %"] if self.percent else []
         words += ["hurried"] if self.hurry is not None else []
         words += [f"multifd {self.channels}"] if self.channels else []
@@ -165,6 +168,10 @@ def draw_cycle(seed, number, config):
     fresh = rng.random() < 0.3
     machine = draw_machine(rng, config.max_memory, config.locked)
     load = draw_load(rng)
+    if not load.demand:
+        # by itself, so that it does not change what else a seed stands for
+        load = replace(load, mapped=Random(f"{seed}/{number}/mapped").random()
+                       < MAPPED_PART)
     plan = weighted(rng, PLANS)
     end = weighted(rng, ENDS)
     if plan == "interrupt":

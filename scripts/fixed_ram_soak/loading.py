@@ -7,6 +7,7 @@ import time
 
 from . import actions, devices, disk, pauses, sets
 from .ending import SIGNALS, Ended, end
+from .machine import can_be_mapped
 from .vm import SHORT_S, GuestLost
 
 ENDS = {*SIGNALS, "quit"}
@@ -25,6 +26,7 @@ class LoadRun:
         self.world = vm.world
         self.lineage = lineage
         self.load = load
+        self.mapped = load.mapped and can_be_mapped(vm.machine)
         self.about_sets = about_sets
         self.reading = lineage.path
         self.spare = None       # its copy, where one will be needed
@@ -126,7 +128,8 @@ class LoadRun:
         vm.order("migrate-set-parameters", {
             "multifd-channels": load.channels or 2, "direct-io": load.direct,
             "max-postcopy-bandwidth": self._bandwidth(),
-            "fixed-ram-precopy-percent": load.percent})
+            "fixed-ram-precopy-percent": load.percent,
+            "fixed-ram-load-mode": "mapped" if self.mapped else "auto"})
         if self.about_sets:
             sets.prepare(self, self.about_sets)
         if any(action.name == "truncate" for action in load.actions):
@@ -217,7 +220,8 @@ class LoadRun:
             return self.vm.loaded()
         self.vm.wait_for(over, "end of the load")
         self.world.count("loads", f"on demand, {self.load.capability}"
-                         if self.load.demand else "eager")
+                         if self.load.demand else
+                         "mapped" if self.mapped else "eager")
 
     def _end(self, name):
         paused = self.paused

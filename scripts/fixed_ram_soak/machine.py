@@ -52,6 +52,11 @@ def draw_machine(rng, most, may_lock):
                    fill=max(32, int(room * rng.uniform(0.3, 0.85))))
 
 
+def can_be_mapped(machine):
+    """Whether its RAM can be a mapping of a snapshot"""
+    return not machine.locked and not machine.kind.startswith("shared")
+
+
 def backend(name, size, kind):
     options = {"shared": "memory-backend-memfd,share=on",
                "prealloc": "memory-backend-ram,prealloc=on"}
