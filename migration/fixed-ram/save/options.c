@@ -148,7 +148,9 @@ static GString *keep_json(const char *argument, bool *removed)
 
     if (object) {
         *removed = remove_secrets(object);
-        json = *removed ? qobject_to_json(object) : NULL;
+        /* A snapshot's options have one line each. */
+        json = *removed || strpbrk(argument, "\n\r\t")
+               ? qobject_to_json(object) : NULL;
         out = g_string_new(json ? json->str : argument);
     }
     qobject_unref(object);
@@ -273,6 +275,9 @@ static bool is_wanted(const char *name, const char *argument)
     if (g_str_equal(name, "global")) {
         return !is_migration_global(argument);
     }
+    if (g_str_equal(name, "display")) {
+        return g_str_equal(argument, "none");
+    }
     return is_port(name) || g_str_equal(name, "chardev") ||
            in_list(name, machine_options, ARRAY_SIZE(machine_options));
 }
@@ -287,7 +292,9 @@ static char *described_argument(const char *name, const char *argument,
         *removed = g_strcmp0(out, argument) != 0;
         return out;
     }
-    return without_secrets(argument, removed);
+    /* The guest's system has its own syntax there. */
+    return g_str_equal(name, "append") ? g_strdup(argument)
+                                       : without_secrets(argument, removed);
 }
 
 void fixed_ram_options_describe(FixedRamIndexOptions *to, const char *name,

@@ -19,6 +19,10 @@ typedef struct Row {
 static const Row rows[] = {
     { "smp", "2", "2" },
     { "device", "{\"driver\": \"e1000\"}", "{\"driver\": \"e1000\"}" },
+    { "device", "{\n\"driver\":\t\"e1000\"}", "{\"driver\": \"e1000\"}" },
+    { "append", "password=a b=c,,d=e", "password=a b=c,,d=e" },
+    { "display", "none", "none" },
+    { "display", "gtk", NULL },
     { "blockdev", "driver=luks,key-secret=s,node-name=a,,b",
       "driver=luks,node-name=a,,b", true },
     { "blockdev", "{\"a\": [{\"password\": \"x\"}]}", "{\"a\": [{}]}", true },
