@@ -40,6 +40,7 @@
 #include "engine/collapse.h"
 #include "incoming.h"
 #include "incoming-state.h"
+#include "machine-options.h"
 #include "mapped-pause.h"
 #include "preflight.h"
 #include "ramblocks.h"
@@ -376,6 +377,7 @@ static void incoming_set_running(FixedRamIncoming *in)
 static void incoming_report_failure(FixedRamIncoming *in, int ret,
                                     const Error *why)
 {
+    const FixedRamIndex *index = in->snapshot->index;
     Error *err = NULL;
 
     if (in->load) {
@@ -383,6 +385,7 @@ static void incoming_report_failure(FixedRamIncoming *in, int ret,
     }
     error_setg(&err, "snapshot '%s': the devices' state could not be loaded: "
                "%s", in->name, why ? error_get_pretty(why) : strerror(-ret));
+    fixed_ram_machine_options_explain(index ? index->options : NULL, &err);
     incoming_set_error(in, err);
 }
 

@@ -23,6 +23,7 @@ static bool is_compared(const char *name)
     static const char *const others[] = {
         "name", "L", "accel", "enable-kvm", "action", "overcommit", "audiodev",
         "chardev", "snapshot", "no-reboot", "no-shutdown", "mem-prealloc",
+        "display", "nographic",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(others); i++) {

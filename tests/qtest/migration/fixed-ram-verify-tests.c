@@ -183,6 +183,33 @@ static void test_machine(void)
     frt_end(&args);
 }
 
+/* What fails in the devices' state may be explained by the options, too. */
+static void test_devices(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .start.opts_source = "-smp 2",
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+    };
+    static const char *completed[] = { "completed", NULL };
+    QDict *info;
+
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    frt_set_mode(args.to, args.load);
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s, "
+                             "'exit-on-error': false } }", args.uri);
+    wait_for_migration_status(args.to, "failed", completed);
+    info = migrate_query(args.to);
+    g_assert_nonnull(strstr(qdict_get_str(info, "error-desc"),
+                            "it was saved with -smp 2, this QEMU has no -smp"));
+    qobject_unref(info);
+    frt_end(&args);
+}
+
 static const FixedRamCase cases[] = {
     { "parameter", test_parameter },
     { "on", test_on },
@@ -192,6 +219,7 @@ static const FixedRamCase cases[] = {
     { "mapped", test_mapped },
     { "spoiled", test_spoiled },
     { "machine", test_machine, true },
+    { "devices", test_devices, true },
 };
 
 void frt_add_verify_tests(const MigrationTestEnv *env)
