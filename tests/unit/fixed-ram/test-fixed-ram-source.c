@@ -501,6 +501,7 @@ static void test_holes(void)
         g_assert_cmpuint(bytes_read, ==, ends[i][1] - ends[i][0]);
     }
     g_free(solid.parent.name);
+    g_free(solid.parent.path);
     g_assert_cmpint(unlink(name), ==, 0);
 }
 
