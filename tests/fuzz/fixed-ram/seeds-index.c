@@ -177,6 +177,28 @@ static void put_clean(SeedWriter *w)
 {
 }
 
+static void put_text(SeedWriter *w, const char *text)
+{
+    seed_put_le(w, 4, strlen(text));
+    seed_put(w, text, strlen(text));
+}
+
+/* An option with an argument, one without, and a disk image. */
+static void put_options(SeedWriter *w)
+{
+    seed_put_le(w, 4, 3);
+    seed_put_le(w, 4, 1);
+    put_text(w, "qemu-system-x86_64");
+    seed_put_le(w, 4, 1);
+    put_text(w, "smp");
+    put_text(w, "2");
+    seed_put_le(w, 4, 0);
+    put_text(w, "nodefaults");
+    seed_put_le(w, 4, 1);
+    put_text(w, "");
+    put_text(w, "gr\xc3\xbcn \x1b.img");
+}
+
 /* Are pages whose bit is clear zero in the file, too? */
 static bool is_clean(const SeedWriter *w)
 {
@@ -221,7 +243,7 @@ static uint64_t put_index(SeedWriter *w, uint64_t at)
 
     seed_put(w, "QFXRINDX", 8);
     seed_put_le(w, 4, 1);
-    seed_put_le(w, 4, 2 + has_machine + w->has_sums + later + clean +
+    seed_put_le(w, 4, 2 + 2 * has_machine + w->has_sums + later + clean +
                       2 * !!w->set);
     seed_put(w, "the seed's own id", 16);
     seed_end_part(w, header);
@@ -242,6 +264,9 @@ static uint64_t put_index(SeedWriter *w, uint64_t at)
     }
     if (clean) {
         put_section(w, 9, 0, put_clean);
+    }
+    if (has_machine) {
+        put_section(w, 10, 0, put_options);
     }
     return seed_here(w) - at;
 }
