@@ -118,10 +118,12 @@ static void test_vmstate(unsigned load)
     seeks = !(load & FR_FIXED) && frt_base_is(args.to, 10, 2);
     if (!seeks) {
         assert_vmstate_refused(args.to, "is for files: clear it first");
+    }
+    migrate_set_capability(args.to, "postcopy-ram", false);
+    if (!seeks) {
         migrate_set_capability(args.to, load & FR_FIXED ? "fixed-ram"
                                                         : "mapped-ram", false);
     }
-    migrate_set_capability(args.to, "postcopy-ram", false);
     migrate_set_capability(args.to, "multifd", false);
     frt_snapshot_job(args.to, "snapshot-save", NULL);
     qtest_memset(args.to, PATTERN_START, 0x5a, MiB);
