@@ -302,7 +302,7 @@ void frt_wait_paused(FixedRamTest *t, const char *what)
 
     frt_wait_status(t->to, "postcopy-paused");
     frt_wait_event(t, "postcopy-paused");
-    info = migrate_query(t->to);
+    info = frt_query_reason(t->to);
     desc = qdict_get_try_str(info, "error-desc");
     for (size_t i = 0; parts[i]; i++) {
         if (!desc || !strstr(desc, parts[i])) {

@@ -49,7 +49,7 @@ void frt_assert_recovery_fails(FixedRamTest *t, const char *name,
     frt_wait_event(t, "postcopy-paused");
     g_assert_cmpstr(t->events->str, ==,
                     "postcopy-recover-setup postcopy-paused");
-    info = migrate_query(t->to);
+    info = frt_query_reason(t->to);
     desc = qdict_get_str(info, "error-desc");
     for (size_t i = 0; parts[i]; i++) {
         if (!strstr(desc, parts[i])) {

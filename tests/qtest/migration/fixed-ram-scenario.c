@@ -77,6 +77,20 @@ static bool record_event(QTestState *qts, const char *name, QDict *event,
     return true;
 }
 
+QDict *frt_query_reason(QTestState *qts)
+{
+    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+    QDict *info = migrate_query(qts);
+
+    while (!qdict_haskey(info, "error-desc")) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        qobject_unref(info);
+        g_usleep(1000);
+        info = migrate_query(qts);
+    }
+    return info;
+}
+
 void frt_wait_event(FixedRamTest *t, const char *event)
 {
     gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;

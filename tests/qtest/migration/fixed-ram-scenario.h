@@ -153,6 +153,9 @@ void frt_copy_file(const char *from, const char *to);
 /* A checksum of every byte; the caller frees it. */
 char *frt_file_sum(const char *name);
 
+/* query-migrate, as soon as it tells a reason; the caller unrefs it. */
+QDict *frt_query_reason(QTestState *qts);
+
 /* From query-migrate; a missing member ends the test. */
 int64_t frt_figure(QTestState *qts, const char *name);
 int64_t frt_ram_figure(QTestState *qts, const char *name);
