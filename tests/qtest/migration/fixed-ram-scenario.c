@@ -15,168 +15,6 @@
 
 #define MULTIFD_CHANNELS        4
 #define FDSET                   1
-#define WAIT_SECONDS            240
-
-/*
- * Asking and telling QEMU
- */
-
-/* Member @name of query-migrate's member @group. */
-static int64_t figure_of(QTestState *qts, const char *group, const char *name)
-{
-    QDict *info = migrate_query(qts);
-    int64_t value;
-
-    g_assert(qdict_haskey(info, group));
-    value = qdict_get_int(qdict_get_qdict(info, group), name);
-    qobject_unref(info);
-    return value;
-}
-
-int64_t frt_figure(QTestState *qts, const char *name)
-{
-    return figure_of(qts, "fixed-ram", name);
-}
-
-int64_t frt_ram_figure(QTestState *qts, const char *name)
-{
-    return figure_of(qts, "ram", name);
-}
-
-void frt_wait_status(QTestState *qts, const char *status)
-{
-    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
-
-    while (true) {
-        QDict *info = migrate_query_not_failed(qts);
-        const char *now = qdict_get_try_str(info, "status");
-        bool there = !g_strcmp0(now, status);
-        bool completed = !g_strcmp0(now, "completed");
-
-        qobject_unref(info);
-        if (there) {
-            return;
-        }
-        g_assert_false(completed);
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        g_usleep(1000);
-    }
-}
-
-static bool record_event(QTestState *qts, const char *name, QDict *event,
-                         void *opaque)
-{
-    GString *events = opaque;
-
-    if (g_str_equal(name, "MIGRATION")) {
-        name = qdict_get_str(qdict_get_qdict(event, "data"), "status");
-    } else if (!g_str_equal(name, "STOP") && !g_str_equal(name, "RESUME")) {
-        return false;
-    }
-    g_string_append_printf(events, "%s%s", events->len ? " " : "", name);
-    return true;
-}
-
-QDict *frt_query_reason(QTestState *qts)
-{
-    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
-    QDict *info = migrate_query(qts);
-
-    while (!qdict_haskey(info, "error-desc")) {
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        qobject_unref(info);
-        g_usleep(1000);
-        info = migrate_query(qts);
-    }
-    return info;
-}
-
-void frt_wait_event(FixedRamTest *t, const char *event)
-{
-    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
-
-    while (!strstr(t->events->str, event)) {
-        qobject_unref(migrate_query_not_failed(t->to));
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        g_usleep(1000);
-    }
-}
-
-void frt_wait_told(FixedRamTest *t, const char *event)
-{
-    while (!strstr(t->events->str, event)) {
-        QDict *told = qtest_qmp_receive_dict(t->to);
-
-        g_assert_true(qdict_haskey(told, "event"));
-        record_event(t->to, qdict_get_str(told, "event"), told, t->events);
-        qobject_unref(told);
-    }
-}
-
-bool frt_running(QTestState *qts)
-{
-    QDict *status = qtest_qmp_assert_success_ref(
-        qts, "{ 'execute': 'query-status' }");
-    bool running = qdict_get_bool(status, "running");
-
-    qobject_unref(status);
-    return running;
-}
-
-bool frt_base_is(QTestState *qts, int major, int minor)
-{
-    QDict *rsp = qtest_qmp_assert_success_ref(
-        qts, "{ 'execute': 'query-version' }");
-    QDict *version = qdict_get_qdict(rsp, "qemu");
-    int64_t found = qdict_get_int(version, "major") * 100 +
-                    qdict_get_int(version, "minor");
-
-    qobject_unref(rsp);
-    return found >= major * 100 + minor;
-}
-
-void frt_assert_refused(QTestState *qts, const char *what,
-                        const char *fmt, ...)
-{
-    g_auto(GStrv) parts = g_strsplit(what, "|", -1);
-    va_list ap;
-    QDict *rsp, *err;
-
-    va_start(ap, fmt);
-    rsp = qtest_vqmp(qts, fmt, ap);
-    va_end(ap);
-    if (!qdict_haskey(rsp, "error")) {
-        g_test_message("not refused, though it should: %s", what);
-        g_assert_not_reached();
-    }
-    err = qdict_get_qdict(rsp, "error");
-    for (size_t i = 0; parts[i]; i++) {
-        if (!strstr(qdict_get_str(err, "desc"), parts[i])) {
-            g_test_message("\"%s\" does not say \"%s\"",
-                           qdict_get_str(err, "desc"), parts[i]);
-            g_assert_not_reached();
-        }
-    }
-    qobject_unref(rsp);
-}
-
-void frt_hmp_says(QTestState *qts, const char *command,
-                  const char *what)
-{
-    g_autofree char *text = qtest_hmp(qts, "%s", command);
-
-    if (!strstr(text, what)) {
-        g_test_message("%s does not say \"%s\": %s", command, what, text);
-        g_assert_not_reached();
-    }
-}
-
-void frt_hmp_silent(QTestState *qts, const char *command)
-{
-    g_autofree char *text = qtest_hmp(qts, "%s", command);
-
-    g_assert_cmpstr(text, ==, "");
-}
 
 static const struct {
     unsigned bit;
@@ -289,7 +127,7 @@ static int start_guests(FixedRamTest *t, const char *uri, const char *opts)
     }
     if (!ret) {
         g_string_truncate(t->events, 0);
-        qtest_qmp_set_event_callback(t->to, record_event, t->events);
+        qtest_qmp_set_event_callback(t->to, frt_record_event, t->events);
     }
     return ret;
 }
@@ -353,7 +191,7 @@ static void hand_over_fds(FixedRamTest *t, QTestState *qts, int flags)
 
 void frt_wait_saved(QTestState *qts)
 {
-    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+    gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
     bool over = false;
 
     wait_for_migration_complete(qts);
@@ -371,7 +209,7 @@ void frt_wait_saved(QTestState *qts)
 /* Let a live save write all memory once, then make some of it zero. */
 static void wipe_while_saving(FixedRamTest *t)
 {
-    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+    gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
 
     while (get_migration_pass(t->from) < 2) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
@@ -605,7 +443,7 @@ void frt_save_begin(FixedRamTest *t, const char *uri)
 
 void frt_wait_rounds(QTestState *qts, uint64_t rounds)
 {
-    gint64 end = g_get_monotonic_time() + WAIT_SECONDS * G_USEC_PER_SEC;
+    gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
 
     while (get_migration_pass(qts) < rounds) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);

@@ -23,6 +23,9 @@
 /* Usual ones. */
 #define FR_DEMAND       (FR_FIXED | FR_POSTCOPY)
 
+/* So long a test waits for what must come. */
+#define FRT_WAIT_SECONDS    240
+
 typedef struct FixedRamTest {
     /* Optional: more about the guests */
     MigrateStart start;
@@ -153,8 +156,8 @@ void frt_copy_file(const char *from, const char *to);
 /* A checksum of every byte; the caller frees it. */
 char *frt_file_sum(const char *name);
 
-/* query-migrate, as soon as it tells a reason; the caller unrefs it. */
-QDict *frt_query_reason(QTestState *qts);
+/* query-migrate tells a reason that says all of @what: "this|that". */
+void frt_assert_reason(QTestState *qts, const char *what);
 
 /* From query-migrate; a missing member ends the test. */
 int64_t frt_figure(QTestState *qts, const char *name);
@@ -165,6 +168,14 @@ void frt_wait_status(QTestState *qts, const char *status);
 void frt_wait_event(FixedRamTest *t, const char *event);
 /* The same without a query: the main loop may not answer. */
 void frt_wait_told(FixedRamTest *t, const char *event);
+
+/* Add an event to the string at @opaque, if tests wait for such events. */
+bool frt_record_event(QTestState *qts, const char *name, QDict *event,
+                      void *opaque);
+
+/* @text must have all parts of @what: "this|that". */
+void frt_assert_says(const char *text, const char *what);
+
 /*
  * The command must fail; its error must have all parts of @what: "this|that".
  */
