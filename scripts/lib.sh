@@ -20,6 +20,63 @@ cache_dir() {
     printf '%s/fixed-ram\n' "${XDG_CACHE_HOME:-$HOME/.cache}"
 }
 
+# ---- what takes a while ----
+
+# duration SECONDS: as exact as an estimate can be.
+duration() { if (($1 < 100)); then echo "$1 s"; else echo "$((($1 + 30) / 60)) min"; fi; }
+
+# Where apt-get says how much it has installed, while it does.
+APT_STATUS=
+
+# usual_by_apt SPENT USUAL: the seconds that apt-get takes in all, as its percentage says.
+usual_by_apt() {
+    awk -F: -v spent="$1" -v usual="$2" '
+        $1 == "pmstatus" { percent = $3 }
+        END { print percent < 5 ? usual : int(spent * 100 / percent) }' "$APT_STATUS"
+}
+
+# Says how long it goes on and how long is left of USUAL seconds, until it is killed: on a
+# terminal in one line that is rewritten, else each 30 seconds.
+tick() {
+    local usual=$1 start=$SECONDS spent text
+    # Our caller may be killed, and then no longer ends us.
+    while sleep 1 > /dev/null 2>&1 && kill -0 $$ 2> /dev/null; do
+        spent=$((SECONDS - start))
+        [[ ! -s $APT_STATUS ]] || usual=$(usual_by_apt "$spent" "$usual")
+        text="... $(duration "$spent")"
+        ((spent >= usual)) || text+=", about $(duration $((usual - spent))) left"
+        if [[ -t 2 ]]; then
+            printf '\r\033[K  %-8s %s' "$PROG" "$text" >&2
+        elif ((spent && spent % 30 == 0)); then
+            say "$text"
+        fi
+    done
+}
+
+# patiently KEY SECONDS TEXT COMMAND...: says TEXT and runs the command, and meanwhile
+# how long is left.  The cache has under KEY how long it took last time; SECONDS is for
+# the first time.
+patiently() {
+    local kept usual=$2 start=$SECONDS status ticker
+    kept=$(cache_dir)/times/$1
+    [[ ! -s $kept ]] || usual=$(< "$kept")
+    say "$3"
+    shift 3
+    tick "$usual" &
+    ticker=$!
+    # No "||" here: inside the command a failure shall still end the script.
+    "$@"
+    status=$?
+    kill "$ticker" 2> /dev/null || true
+    wait "$ticker" 2> /dev/null || true
+    [[ ! -t 2 ]] || printf '\r\033[K' >&2
+    if ((!status)); then
+        mkdir -p "${kept%/*}"
+        echo $((SECONDS - start)) > "$kept"
+    fi
+    return "$status"
+}
+
 # The folders of the repository that lie over the base.
 OVERLAY_DIRS=(migration include qapi tests docs)
 
