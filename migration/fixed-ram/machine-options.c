@@ -103,11 +103,14 @@ void fixed_ram_machine_options_explain(const FixedRamIndexOptions *saved,
                                        Error **errp)
 {
     ERRP_GUARD();
-    g_autoptr(FixedRamIndexOptions) own = fixed_ram_machine_options();
-    g_autofree char *text = saved ? fixed_ram_options_compare(saved, own)
-                                  : NULL;
-    g_autofree char *problem = NULL;
+    g_autoptr(FixedRamIndexOptions) own = NULL;
+    g_autofree char *text = NULL, *problem = NULL;
 
+    if (!saved) {
+        return;
+    }
+    own = fixed_ram_machine_options();
+    text = fixed_ram_options_compare(saved, own);
     if (text) {
         problem = g_strdup(error_get_pretty(*errp));
         error_free(*errp);

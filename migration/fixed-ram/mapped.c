@@ -18,6 +18,7 @@
 #include "../postcopy-ram.h"
 #include "../ram.h"
 #include "compat.h"
+#include "engine/restore.h"
 #include "engine/warm.h"
 #include "mapped.h"
 #include "mapped-pause.h"

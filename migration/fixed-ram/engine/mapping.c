@@ -7,10 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
-#include "qemu/madvise.h"
-#include "copies.h"
-#include "mapping.h"
-#include "numa.h"
+#include "mapped-block.h"
 #include "../trace.h"
 
 /* Linux's default for the mappings of a process. */
@@ -22,37 +19,6 @@
  */
 #define MAPPINGS_A_COVER    2
 #define SHARE_FOR_COVERS    2
-
-/*
- * The kernel cannot always join a piece that is mapped again with what is
- * beside it, so that mappings become more.  After so many the whole block is
- * mapped again.
- */
-#define PIECES_MAX          512
-
-typedef struct MappedBlock {
-    char *name;
-    uint64_t length;            /* bytes */
-    uint64_t pages_offset;      /* in the file */
-    GArray *covers;             /* of FixedRamRun */
-    /* Set when it is mapped. */
-    uint8_t *host;              /* NULL: not mapped, or unplugged since */
-    bool reserve;
-    FixedRamMappingAdvice advice;
-    void *policy;               /* a page with the memory's NUMA policy */
-    /*
-     * A bit a page of the host: it was discarded or replaced, so it may not be
-     * the file's any more.  NULL: no page was.
-     */
-    unsigned long *replaced;
-    unsigned pieces;            /* mapped again since the whole block was */
-} MappedBlock;
-
-struct FixedRamMapping {
-    FixedRamSource *source;
-    size_t count;
-    MappedBlock *blocks;        /* as in the map */
-};
 
 size_t fixed_ram_mapping_limit(void)
 {
@@ -79,7 +45,7 @@ static bool is_hole(FixedRamSource *source, uint64_t offset, uint64_t length)
  * Cover runs of zero pages that are longer than @gap, and shorter ones unless
  * the file is zero there, too.  Returns false if there are more than @left.
  */
-static bool plan_covers(const FixedRamBlock *block, MappedBlock *mapped,
+static bool plan_covers(const FixedRamBlock *block, FixedRamMappedBlock *mapped,
                         FixedRamSource *source, bool clean, uint64_t gap,
                         size_t left)
 {
@@ -110,7 +76,7 @@ static bool plan_covers(const FixedRamBlock *block, MappedBlock *mapped,
 static bool plan_block(FixedRamMapping *mapping, const FixedRamBlock *block,
                        bool clean, uint64_t gap, size_t left)
 {
-    MappedBlock *mapped = &mapping->blocks[block->number];
+    FixedRamMappedBlock *mapped = &mapping->blocks[block->number];
 
     mapped->length = block->length;
     mapped->pages_offset = block->pages_offset;
@@ -192,7 +158,7 @@ FixedRamMapping *fixed_ram_mapping_new(const FixedRamMap *map,
 
     mapping->source = fixed_ram_source_ref(source);
     mapping->count = map->blocks->len;
-    mapping->blocks = g_new0(MappedBlock, mapping->count);
+    mapping->blocks = g_new0(FixedRamMappedBlock, mapping->count);
     for (size_t i = 0; i < mapping->count; i++) {
         const FixedRamBlock *block = fixed_ram_map_block(map, i);
 
@@ -216,92 +182,19 @@ FixedRamMapping *fixed_ram_mapping_new(const FixedRamMap *map,
  * Memory
  */
 
-/* Returns 0 or a negative errno.  @fd is -1 for anonymous memory. */
-static int map_range(const MappedBlock *block, uint8_t *at, uint64_t length,
-                     int fd, uint64_t offset)
-{
-    int flags = MAP_PRIVATE | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS : 0) |
-                (block->reserve ? 0 : MAP_NORESERVE);
-
-    return mmap(at, length, PROT_READ | PROT_WRITE, flags, fd,
-                offset) == MAP_FAILED ? -errno : 0;
-}
-
-/* Advice is only advice: QEMU ignores failures of it elsewhere, too. */
-static void advise(const MappedBlock *block, uint8_t *at, uint64_t length)
-{
-    if (!block->advice.fork) {
-        qemu_madvise(at, length, QEMU_MADV_DONTFORK);
-    }
-    if (!block->advice.dump) {
-        qemu_madvise(at, length, QEMU_MADV_DONTDUMP);
-    }
-    if (block->advice.merge) {
-        qemu_madvise(at, length, QEMU_MADV_MERGEABLE);
-    }
-    if (block->policy) {
-        fixed_ram_numa_follow(at, length, block->policy);
-    }
-}
-
-static int cover(const MappedBlock *block, uint8_t *at, uint64_t length)
-{
-    int ret = map_range(block, at, length, -1, 0);
-
-    if (!ret) {
-        qemu_madvise(at, length, QEMU_MADV_HUGEPAGE);
-    }
-    return ret;
-}
-
-/* The policy belongs to the old mapping: remember it in a page of its own. */
-static void keep_policy(MappedBlock *block)
-{
-    size_t size = qemu_real_host_page_size();
-    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-    if (page != MAP_FAILED) {
-        fixed_ram_numa_follow(page, size, block->host);
-        block->policy = page;
-    }
-}
-
-/* A guest touches memory at random, and clones wait for each other. */
-static void expect(const MappedBlock *block, bool in_order)
-{
-    qemu_madvise(block->host, block->length,
-                 in_order ? MADV_SEQUENTIAL : MADV_RANDOM);
-}
-
-static int map_block(const MappedBlock *block, int fd)
-{
-    int ret = map_range(block, block->host, block->length, fd,
-                        block->pages_offset);
-
-    if (!ret) {
-        expect(block, false);
-    }
-    for (size_t i = 0; !ret && i < block->covers->len; i++) {
-        const FixedRamRun *run = &g_array_index(block->covers, FixedRamRun, i);
-
-        ret = cover(block, block->host + run->offset, run->length);
-    }
-    return ret;
-}
-
 bool fixed_ram_mapping_apply(FixedRamMapping *mapping, size_t i, void *host,
                              bool reserve, const FixedRamMappingAdvice *advice,
                              Error **errp)
 {
-    MappedBlock *block = &mapping->blocks[i];
+    FixedRamMappedBlock *block = &mapping->blocks[i];
     int ret;
 
     block->host = host;
     block->reserve = reserve;
     block->advice = *advice;
-    keep_policy(block);
-    ret = map_block(block, fixed_ram_source_map_fd(mapping->source));
+    fixed_ram_mapped_block_keep_policy(block);
+    ret = fixed_ram_mapped_block_map(block,
+                                     fixed_ram_source_map_fd(mapping->source));
     if (ret) {
         error_setg_errno(errp, -ret, "snapshot '%s': block '%s': cannot map "
                          "0x%" PRIx64 " bytes at offset 0x%" PRIx64,
@@ -309,7 +202,7 @@ bool fixed_ram_mapping_apply(FixedRamMapping *mapping, size_t i, void *host,
                          block->pages_offset);
         return false;
     }
-    advise(block, block->host, block->length);
+    fixed_ram_mapped_block_advise(block, block->host, block->length);
     return true;
 }
 
@@ -317,16 +210,16 @@ void fixed_ram_mapping_expect(const FixedRamMapping *mapping, bool in_order)
 {
     for (size_t i = 0; i < mapping->count; i++) {
         if (mapping->blocks[i].host) {
-            expect(&mapping->blocks[i], in_order);
+            fixed_ram_mapped_block_expect(&mapping->blocks[i], in_order);
         }
     }
 }
 
-static MappedBlock *find_block(const FixedRamMapping *mapping,
+static FixedRamMappedBlock *find_block(const FixedRamMapping *mapping,
                                const uint8_t *host, size_t length)
 {
     for (size_t i = 0; i < mapping->count; i++) {
-        MappedBlock *block = &mapping->blocks[i];
+        FixedRamMappedBlock *block = &mapping->blocks[i];
 
         if (block->host && host < block->host + block->length &&
             host + length > block->host) {
@@ -342,7 +235,7 @@ bool fixed_ram_mapping_has(const FixedRamMapping *mapping, const void *host,
     return find_block(mapping, host, length);
 }
 
-static void set_replaced(MappedBlock *block, const uint8_t *host,
+static void set_replaced(FixedRamMappedBlock *block, const uint8_t *host,
                          size_t length)
 {
     size_t page = qemu_real_host_page_size();
@@ -356,7 +249,7 @@ static void set_replaced(MappedBlock *block, const uint8_t *host,
 void fixed_ram_mapping_replaced(FixedRamMapping *mapping, const void *host,
                                 size_t length)
 {
-    MappedBlock *block = find_block(mapping, host, length);
+    FixedRamMappedBlock *block = find_block(mapping, host, length);
 
     if (block) {
         set_replaced(block, host, length);
@@ -366,12 +259,12 @@ void fixed_ram_mapping_replaced(FixedRamMapping *mapping, const void *host,
 int fixed_ram_mapping_discard(FixedRamMapping *mapping, void *host,
                               size_t length)
 {
-    MappedBlock *block = find_block(mapping, host, length);
-    int ret = cover(block, host, length);
+    FixedRamMappedBlock *block = find_block(mapping, host, length);
+    int ret = fixed_ram_mapped_block_cover(block, host, length);
 
     if (!ret) {
         set_replaced(block, host, length);
-        advise(block, host, length);
+        fixed_ram_mapped_block_advise(block, host, length);
     } else if (ret == -ENOMEM) {
         memset(host, 0, length);
     }
@@ -383,7 +276,7 @@ int fixed_ram_mapping_discard(FixedRamMapping *mapping, void *host,
 uint64_t fixed_ram_mapping_length(const FixedRamMapping *mapping,
                                   const char *name, const void *host)
 {
-    const MappedBlock *block = find_block(mapping, host, 1);
+    const FixedRamMappedBlock *block = find_block(mapping, host, 1);
 
     return block && block->host == host && g_str_equal(block->name, name)
            ? block->length : 0;
@@ -399,185 +292,13 @@ const char *fixed_ram_mapping_unplugged(const FixedRamMapping *mapping)
     return NULL;
 }
 
-/*
- * Back to the file
- */
-
-typedef struct Restore {
-    const FixedRamMapping *mapping;
-    MappedBlock *block;
-    int pagemap;                /* see copies.h */
-    FixedRamMappingChanged *changed;
-} Restore;
-
-static int map_piece(const Restore *r, uint64_t from, uint64_t to)
-{
-    const MappedBlock *block = r->block;
-    uint8_t *at = block->host + from;
-    int ret;
-
-    if (from >= to) {
-        return 0;
-    }
-    ret = map_range(block, at, to - from,
-                    fixed_ram_source_map_fd(r->mapping->source),
-                    block->pages_offset + from);
-    if (!ret) {
-        qemu_madvise(at, to - from, MADV_RANDOM);
-        advise(block, at, to - from);
-        r->changed(block->name, from, to - from);
-    }
-    return ret;
-}
-
-/*
- * @cover: number of the first cover that may reach into the range; moved on.
- * Covers stay what they are, anonymous memory.
- */
-static int map_between_covers(const Restore *r, uint64_t from, uint64_t to,
-                              size_t *cover)
-{
-    const GArray *covers = r->block->covers;
-
-    for (; *cover < covers->len; (*cover)++) {
-        const FixedRamRun *run = &g_array_index(covers, FixedRamRun, *cover);
-        int ret;
-
-        if (run->offset >= to) {
-            break;
-        }
-        ret = map_piece(r, from, run->offset);
-        if (ret) {
-            return ret;
-        }
-        from = MAX(from, run->offset + run->length);
-        if (from > to) {
-            /* It may reach into the next range, too. */
-            return 0;
-        }
-    }
-    return map_piece(r, from, to);
-}
-
-static int map_all(const Restore *r)
-{
-    MappedBlock *block = r->block;
-    int ret = map_block(block, fixed_ram_source_map_fd(r->mapping->source));
-
-    if (!ret) {
-        advise(block, block->host, block->length);
-        block->pieces = 0;
-        r->changed(block->name, 0, block->length);
-    }
-    return ret;
-}
-
-static int map_replaced(const Restore *r)
-{
-    MappedBlock *block = r->block;
-    size_t size = qemu_real_host_page_size();
-    uint64_t pages = block->replaced ? block->length / size : 0;
-    uint64_t page = find_next_bit(block->replaced, pages, 0);
-    size_t cover = 0;
-    int ret = 0;
-
-    while (!ret && page < pages) {
-        uint64_t end = find_next_zero_bit(block->replaced, pages, page);
-
-        if (++block->pieces > PIECES_MAX) {
-            return map_all(r);
-        }
-        ret = map_between_covers(r, page * size, end * size, &cover);
-        page = find_next_bit(block->replaced, pages, end);
-    }
-    return ret;
-}
-
-static int drop(const Restore *r, uint8_t *start, uint8_t *end)
-{
-    if (qemu_madvise(start, end - start, QEMU_MADV_DONTNEED)) {
-        return -errno;
-    }
-    r->changed(r->block->name, start - r->block->host, end - start);
-    return 0;
-}
-
-static int drop_copies(const Restore *r)
-{
-    uint8_t *at = r->block->host, *end = at + r->block->length;
-    FixedRamCopies copies[64];
-
-    while (at < end) {
-        ssize_t n = fixed_ram_copies_find(r->pagemap, &at, end, copies,
-                                          ARRAY_SIZE(copies));
-
-        if (n < 0) {
-            /* Clean pages go, too; they are read again. */
-            return drop(r, at, end);
-        }
-        for (ssize_t i = 0; i < n; i++) {
-            int ret = drop(r, copies[i].start, copies[i].end);
-
-            if (ret) {
-                return ret;
-            }
-        }
-    }
-    return 0;
-}
-
-static bool restore_block(const Restore *r, MappedBlock *block, Error **errp)
-{
-    int ret = map_replaced(r);
-
-    if (!ret) {
-        g_free(g_steal_pointer(&block->replaced));
-        ret = drop_copies(r);
-    }
-    if (ret) {
-        error_setg_errno(errp, -ret, "snapshot '%s': block '%s' cannot be "
-                         "restored", r->mapping->source->name, block->name);
-    }
-    return !ret;
-}
-
-bool fixed_ram_mapping_restore(FixedRamMapping *mapping,
-                               FixedRamMappingChanged *changed, Error **errp)
-{
-    Restore r = {
-        .mapping = mapping,
-        .pagemap = fixed_ram_copies_open(),
-        .changed = changed,
-    };
-    bool ok = true;
-
-    for (size_t i = 0; ok && i < mapping->count; i++) {
-        MappedBlock *block = &mapping->blocks[i];
-
-        r.block = block;
-        ok = !block->host || restore_block(&r, block, errp);
-    }
-    if (r.pagemap >= 0) {
-        close(r.pagemap);
-    }
-    return ok;
-}
-
-static void drop_policy(MappedBlock *block)
-{
-    if (block->policy) {
-        munmap(block->policy, qemu_real_host_page_size());
-        block->policy = NULL;
-    }
-}
-
 void fixed_ram_mapping_forget(FixedRamMapping *mapping, const void *host)
 {
-    MappedBlock *block = find_block(mapping, host, 1);
+    FixedRamMappedBlock *block = find_block(mapping, host, 1);
 
     if (block) {
         block->host = NULL;
-        drop_policy(block);
+        fixed_ram_mapped_block_drop_policy(block);
         g_free(g_steal_pointer(&block->replaced));
     }
 }
@@ -590,7 +311,7 @@ void fixed_ram_mapping_free(FixedRamMapping *mapping)
     for (size_t i = 0; i < mapping->count; i++) {
         g_free(mapping->blocks[i].name);
         g_array_unref(mapping->blocks[i].covers);
-        drop_policy(&mapping->blocks[i]);
+        fixed_ram_mapped_block_drop_policy(&mapping->blocks[i]);
         g_free(mapping->blocks[i].replaced);
     }
     fixed_ram_source_unref(mapping->source);

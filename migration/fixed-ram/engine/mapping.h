@@ -32,13 +32,6 @@ typedef struct FixedRamMappingAdvice {
     bool merge;                 /* KSM may merge equal pages */
 } FixedRamMappingAdvice;
 
-/*
- * Called with memory that has another content now: @length bytes at @offset of
- * block @name
- */
-typedef void FixedRamMappingChanged(const char *name, uint64_t offset,
-                                    uint64_t length);
-
 /** fixed_ram_mapping_limit(): how many covers this host allows */
 size_t fixed_ram_mapping_limit(void);
 
@@ -125,18 +118,6 @@ uint64_t fixed_ram_mapping_length(const FixedRamMapping *mapping,
  * Returns NULL if there is none.
  */
 const char *fixed_ram_mapping_unplugged(const FixedRamMapping *mapping);
-
-/**
- * fixed_ram_mapping_restore(): have the memory hold what the file has again
- *
- * @changed: called for all memory that may have changed
- *
- * Drops the pages that were written to, and maps again what was discarded or
- * replaced.  No other thread may use the memory meanwhile.  If this fails, some
- * of it has been restored; it can be tried again.
- */
-bool fixed_ram_mapping_restore(FixedRamMapping *mapping,
-                               FixedRamMappingChanged *changed, Error **errp);
 
 /**
  * fixed_ram_mapping_forget(): the memory at @host is about to be unmapped

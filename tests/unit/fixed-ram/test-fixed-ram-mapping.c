@@ -11,6 +11,7 @@
 #include "qemu/units.h"
 #include "blocks.h"
 #include "migration/fixed-ram/engine/mapping.h"
+#include "migration/fixed-ram/engine/restore.h"
 #include "migration/fixed-ram/util/pagemap.h"
 
 #define PAGES           2048ULL         /* of the block; four extents */
