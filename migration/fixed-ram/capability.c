@@ -53,11 +53,6 @@ bool migrate_fixed_ram(void)
     return migrate_get_current()->capabilities[MIGRATION_CAPABILITY_FIXED_RAM];
 }
 
-bool migrate_fixed_ram_verify(void)
-{
-    return migrate_get_current()->parameters.fixed_ram_verify;
-}
-
 bool fixed_ram_incoming_wanted(void)
 {
     const MigrationState *s = migrate_get_current();

@@ -35,6 +35,7 @@ typedef struct FixedRamIncoming {
     char *name;                 /* the file's name in messages */
     FixedRamMap *map;
     FixedRamSumTable *sums;     /* NULL: pages are not verified */
+    bool verified_first;        /* all pages were, before the load began */
     FixedRamWorkingSet *set;    /* what comes first; NULL: nothing */
     FixedRamRecorderConfig record; /* @seconds is 0: no record */
     MigrationState *ms;         /* a reference, for parameters and errors */

@@ -492,7 +492,8 @@ static void take_figures(const FixedRamIncoming *in,
     figures->valid = true;
     figures->on_demand = in->on_demand;
     figures->mapped = in->mapped;
-    figures->verified = in->mapped ? fixed_ram_mapped_verified(in->snapshot)
+    figures->verified = in->mapped ? in->verified_first ||
+                                     fixed_ram_mapped_verified(in->snapshot)
                                    : in->sums != NULL;
     figures->total = in->map->total;
     figures->wanted = in->map->wanted;

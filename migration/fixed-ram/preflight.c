@@ -19,7 +19,11 @@
 #include "ramblocks.h"
 #include "settings.h"
 #include "engine/uffd.h"
+#include "engine/verify-all.h"
 #include "util/text.h"
+
+/* So many threads keep a disk busy while some of them compute checksums. */
+#define VERIFY_THREADS  4
 
 /* QEMUFile reads the stream, by a descriptor of its own. */
 static bool incoming_open_stream(FixedRamIncoming *in,
@@ -63,7 +67,7 @@ static bool incoming_verify_stream(const FixedRamIncoming *in, Error **errp)
 {
     const FixedRamSnapshot *s = in->snapshot;
 
-    return !s->index || !in->ms->parameters.fixed_ram_verify ||
+    return !s->index || !migrate_fixed_ram_verify() ||
            fixed_ram_index_verify_stream(s->index, s->source, errp);
 }
 
@@ -75,7 +79,7 @@ static void incoming_verify(FixedRamIncoming *in)
 {
     const FixedRamSnapshot *s = in->snapshot;
 
-    if (!s->index || !in->ms->parameters.fixed_ram_verify) {
+    if (!s->index || !migrate_fixed_ram_verify()) {
         return;
     }
     in->sums = fixed_ram_sumtable_new(s->index);
@@ -83,9 +87,28 @@ static void incoming_verify(FixedRamIncoming *in)
         fixed_ram_map_block(in->map, i)->first_cluster =
             fixed_ram_index_block(s->index, i)->first_cluster;
     }
-    if (in->sums && !in->mapped) {
+    if (in->sums && (!in->mapped || fixed_ram_settings_verify_first())) {
         fixed_ram_sumtable_expect(in->sums, s->source);
     }
+}
+
+/*
+ * The main thread answers no command meanwhile.  But as long as nothing has
+ * been changed, another file can be tried.
+ */
+static bool incoming_verify_first(FixedRamIncoming *in, Error **errp)
+{
+    if (!fixed_ram_settings_verify_first()) {
+        return true;
+    }
+    if (!in->sums) {
+        error_setg(errp, "snapshot '%s' has no checksums to verify it by, and "
+                   "fixed-ram-verify is full", in->name);
+        return false;
+    }
+    in->verified_first = fixed_ram_verify_all(in->map, in->snapshot->source,
+                                              in->sums, VERIFY_THREADS, errp);
+    return in->verified_first;
 }
 
 static bool incoming_check_record(FixedRamIncoming *in, Error **errp)
@@ -208,7 +231,8 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
     }
     incoming_verify(in);
     incoming_read_set(in);
-    return incoming_open_stream(in, args, errp);
+    return incoming_open_stream(in, args, errp) &&
+           incoming_verify_first(in, errp);
 }
 
 bool fixed_ram_check_host(Error **errp)

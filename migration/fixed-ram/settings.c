@@ -69,6 +69,18 @@ FixedRamLoadMode fixed_ram_settings_mode_now(void)
                                    s->parameters.fixed_ram_load_mode);
 }
 
+bool migrate_fixed_ram_verify(void)
+{
+    return migrate_get_current()->parameters.fixed_ram_verify !=
+           FIXED_RAM_VERIFY_OFF;
+}
+
+bool fixed_ram_settings_verify_first(void)
+{
+    return migrate_get_current()->parameters.fixed_ram_verify ==
+           FIXED_RAM_VERIFY_FULL;
+}
+
 bool fixed_ram_settings_working_set(void)
 {
     return migrate_get_current()->parameters.fixed_ram_working_set;

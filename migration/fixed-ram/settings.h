@@ -46,6 +46,13 @@ FixedRamLoadMode fixed_ram_settings_mode_now(void);
 /** fixed_ram_settings_working_set(): the parameter fixed-ram-working-set */
 bool fixed_ram_settings_working_set(void);
 
+/**
+ * fixed_ram_settings_verify_first(): shall a load verify the whole file first?
+ *
+ * The parameter fixed-ram-verify is "full".
+ */
+bool fixed_ram_settings_verify_first(void);
+
 /** fixed_ram_settings_describe(): the parameter fixed-ram-describe */
 bool fixed_ram_settings_describe(void);
 

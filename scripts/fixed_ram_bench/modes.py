@@ -23,7 +23,7 @@ DIRECT = {"direct-io": True}
 BUFFERED = {"direct-io": False}
 PERCENT = {**DIRECT, "fixed-ram-precopy-percent": 10}
 CHANNELS = {**DIRECT, "multifd-channels": 4}
-UNVERIFIED = {"fixed-ram-verify": False}
+UNVERIFIED = {"fixed-ram-verify": "off"}
 MAPPED = {"fixed-ram-load-mode": "mapped"}
 
 # without a parameter: as it is for a user that sets none
@@ -102,12 +102,12 @@ class Save(NamedTuple):
     @property
     def has_sums(self):
         return (self.capabilities[0] == "fixed-ram"
-                and (self.parameters or {}).get("fixed-ram-verify", True))
+                and (self.parameters or {}).get("fixed-ram-verify", "on") != "off")
 
 
 # for each save, unless its mode says something else; 0: no limit
 SAVE_DEFAULTS = {"max-bandwidth": 0, "multifd-channels": 4,
-                 "direct-io": False, "fixed-ram-verify": True}
+                 "direct-io": False, "fixed-ram-verify": "on"}
 
 SAVES = {
     "base-plain": Save(BASE),

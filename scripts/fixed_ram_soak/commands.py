@@ -81,7 +81,7 @@ def parameters(rng, _where):
         {"max-postcopy-bandwidth": rng.choice((0, 1 << 20, 1 << 30))},
         {"direct-io": rng.random() < 0.5},
         {"fixed-ram-precopy-percent": rng.randint(0, 100)},
-        {"fixed-ram-verify": rng.random() < 0.5},
+        {"fixed-ram-verify": rng.choice(["off", "on", "full"])},
         {"downtime-limit": rng.randint(0, 1000)}))
 
 

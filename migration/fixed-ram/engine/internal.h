@@ -19,6 +19,7 @@
  *   read place              a claim: from the source to the guest's memory
  *   worker                  a thread's buffer, claim, and read under way
  *   state                   errors, stalls and notifications
+ *   verify-all            all pages, before a load
  *   verify ranges collapse
  *   order record            working sets
  *   pace                    uses effort and depth

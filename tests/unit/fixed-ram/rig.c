@@ -267,7 +267,7 @@ Rig *rig_new(const RigOptions *o)
     soil_memory(rig);
     rig->load = fixed_ram_load_new(rig->map, rig_source(rig, o->good_reads),
                                    &config, &error_abort);
-    fixed_ram_sumtable_unref(config.sums);
+    rig->sums = config.sums;
     if (o->on_demand && !register_memory(rig)) {
         rig_free(rig);
         return NULL;
@@ -328,6 +328,7 @@ void rig_free(Rig *rig)
     disk_wait_closed(&rig->disk);
     disk_free(&rig->disk);
     fixed_ram_working_set_free(rig->set);
+    fixed_ram_sumtable_unref(rig->sums);
     g_array_unref(rig->placed);
     error_free(rig->pack_error);
     qemu_cond_destroy(&rig->cond);

@@ -64,6 +64,7 @@ typedef struct Rig {
     FixedRamMap *map;
     FixedRamLoad *load;
     FixedRamWorkingSet *set;
+    FixedRamSumTable *sums;     /* NULL: nothing is verified */
     uint64_t bandwidth;         /* what loaders are told; atomic */
     unsigned begins;            /* calls of wait_begin(); atomic */
     unsigned *begun[RIG_BLOCKS]; /* of these, for each unit; atomic */

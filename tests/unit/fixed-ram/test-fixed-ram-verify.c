@@ -10,6 +10,7 @@
 #include "migration/fixed-ram/format/sums.h"
 #include "migration/fixed-ram/engine/uffd.h"
 #include "migration/fixed-ram/engine/verify.h"
+#include "migration/fixed-ram/engine/verify-all.h"
 #include "rig.h"
 
 #define CLUSTER_PAGES   (FIXED_RAM_CLUSTER_BYTES / RIG_PAGE)
@@ -373,6 +374,79 @@ static void test_wants(void)
     }
 }
 
+/*
+ * The pass before a load
+ */
+
+/* Returns what is wrong, or NULL; the caller frees it. */
+static Error *verify_all(Rig *rig, int64_t good)
+{
+    g_autoptr(FixedRamSource) source = rig_source(rig, good);
+    Error *err = NULL;
+
+    g_assert_cmpint(fixed_ram_verify_all(rig->map, source, rig->sums, 3, &err),
+                    ==, !err);
+    return err;
+}
+
+static void assert_all_right(Rig *rig)
+{
+    g_assert_null(verify_all(rig, DISK_GOOD));
+}
+
+static void assert_names(Error *err, const FixedRamBlock *block, uint64_t page)
+{
+    g_autofree char *where = g_strdup_printf(
+        "block '%s' offset 0x%" PRIx64 " ", block->name,
+        (uint64_t)(ROUND_DOWN(page, CLUSTER_PAGES) * RIG_PAGE));
+
+    g_assert_nonnull(err);
+    g_assert_nonnull(strstr(error_get_pretty(err), where));
+    error_free(err);
+}
+
+/* Any page may be spoiled; what the file holds of zero pages does not count. */
+static void test_all(void)
+{
+    RigOptions o = { .more = 4, .sums = true };
+    Rig *rig = rig_new_verified(&o);
+
+    if (!rig) {
+        return;
+    }
+    assert_all_right(rig);
+    for (unsigned i = 0; i < RIG_BLOCKS; i++) {
+        FixedRamBlock *block = rig_block(rig, i);
+        uint64_t pages = block->length / RIG_PAGE;
+
+        for (uint64_t page = i; page < pages; page += 61) {
+            flip(rig, block, page, page);
+            if (test_bit(page, block->data)) {
+                assert_names(verify_all(rig, DISK_GOOD), block, page);
+            } else {
+                assert_all_right(rig);
+            }
+            flip(rig, block, page, page);
+        }
+    }
+    rig_free(rig);
+}
+
+static void test_all_unreadable(void)
+{
+    RigOptions o = { .sums = true };
+    Rig *rig = rig_new_verified(&o);
+    Error *err;
+
+    if (!rig) {
+        return;
+    }
+    err = verify_all(rig, 1);
+    g_assert_nonnull(err);
+    error_free(err);
+    rig_free(rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -386,5 +460,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/verify/lost", test_lost);
     g_test_add_func("/fixed-ram/verify/widen", test_widen);
     g_test_add_func("/fixed-ram/verify/wants", test_wants);
+    g_test_add_func("/fixed-ram/verify/all", test_all);
+    g_test_add_func("/fixed-ram/verify/all-unreadable", test_all_unreadable);
     return g_test_run();
 }
