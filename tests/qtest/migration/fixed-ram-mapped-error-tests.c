@@ -136,6 +136,30 @@ static void test_vcpu(void)
     frt_faults_end(&args);
 }
 
+/* A thread of a save waits, and the save goes on after the recovery. */
+static void test_saver(void)
+{
+    g_autofree char *path = frt_path("other"), *uri = frt_file_uri("other");
+    FixedRamTest args = { MAPPED };
+    g_autoptr(Snapshot) s = NULL, saved = NULL;
+
+    if (!frt_faults_begin_kernel(&args)) {
+        return;
+    }
+    frt_load(&args);
+    g_string_truncate(args.events, 0);
+    frt_faults_set_pages(&args, FIXED_RAM_FAULTS_ERROR, EIO);
+    migrate_qmp(args.to, NULL, uri, NULL, "{}");
+    frt_wait_event(&args, "postcopy-paused");
+    frt_faults_off(0);
+    migrate_recover(args.to, args.uri);
+    frt_wait_status(args.to, "completed");
+    s = frt_open_snapshot(&args);
+    saved = snapshot_open(path, 0);
+    snapshot_assert_same_ram(s, saved);
+    frt_faults_end(&args);
+}
+
 /* SIGTERM ends QEMU although the main thread waits. */
 static void test_exit(void)
 {
@@ -154,6 +178,7 @@ static const FixedRamCase cases[] = {
     { "again", test_again },
     { "copy", test_copy },
     { "vcpu", test_vcpu },
+    { "saver", test_saver },
     { "exit", test_exit },
 };
 

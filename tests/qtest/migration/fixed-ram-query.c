@@ -103,6 +103,11 @@ void frt_wait_told(FixedRamTest *t, const char *event)
     }
 }
 
+void frt_roll_back(FixedRamTest *t)
+{
+    qtest_qmp_assert_success(t->to, FRT_ROLLBACK);
+}
+
 bool frt_running(QTestState *qts)
 {
     QDict *status = qtest_qmp_assert_success_ref(

@@ -26,16 +26,9 @@
 /* Multiples of 16: then QEMU has just freed its old memory maps. */
 #define GROWTH_WARM     208
 #define GROWTH_ROUNDS   2000
+#define GROWTH_MANY     10000
 
-/* The guests of all tests have a disk that they do not write to. */
-#define ROLLBACK        "{ 'execute': 'fixed-ram-rollback', " \
-                        "'arguments': { 'disks': 'keep' } }"
 #define ROLLBACK_HMP    "fixed_ram_rollback -k"
-
-static void roll_back(FixedRamTest *t)
-{
-    qtest_qmp_assert_success(t->to, ROLLBACK);
-}
 
 static void assert_status(QTestState *qts, const char *status)
 {
@@ -134,10 +127,10 @@ static void check_rounds(FixedRamTest *t, unsigned rounds)
     fresh = save_fresh(t);
     snapshot_assert_same_ram(s, fresh);
     for (unsigned i = 0; i < rounds; i++) {
-        roll_back(t);
+        frt_roll_back(t);
         assert_status(t->to, "paused");
         work(t, rand);
-        roll_back(t);
+        frt_roll_back(t);
         check_against(fresh, t);
     }
     after = frt_file_sum(FILE_TEST_FILENAME);
@@ -211,7 +204,7 @@ static void test_stale(void)
     for (int i = 0; i < 3; i++) {
         scribble(args.to, rand);
         frt_write_pattern(args.to);
-        roll_back(&args);
+        frt_roll_back(&args);
         /* It was saved while it ran. */
         assert_status(args.to, "running");
     }
@@ -268,7 +261,7 @@ static void test_code(void)
         wait_letter(LETTER);
         qtest_writeb(args.to, LETTER_ADDRESS, OTHER);
         wait_letter(OTHER);
-        roll_back(&args);
+        frt_roll_back(&args);
         assert_status(args.to, "running");
     }
     wait_letter(LETTER);
@@ -307,7 +300,7 @@ static void test_recovered(void)
     frt_wait_status(args.to, "completed");
     frt_faults_off(0);
     frt_change_memory(args.to);
-    roll_back(&args);
+    frt_roll_back(&args);
     frt_compare_ram(&args);
     frt_faults_end(&args);
 }
@@ -326,150 +319,20 @@ static void test_states(void)
     frt_load(&args);
     /* Running, reset, and as a save leaves it: paused in the end. */
     qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
-    roll_back(&args);
+    frt_roll_back(&args);
     assert_status(args.to, "paused");
     qtest_qmp_assert_success(args.to, "{ 'execute': 'system_reset' }");
     qtest_qmp_eventwait(args.to, "RESET");
-    roll_back(&args);
+    frt_roll_back(&args);
     assert_status(args.to, "paused");
     frt_save_again(args.to, args.load, "other");
     assert_status(args.to, "postmigrate");
-    roll_back(&args);
+    frt_roll_back(&args);
     assert_status(args.to, "paused");
     qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
     g_assert_true(frt_running(args.to));
     frt_hmp_silent(args.to, ROLLBACK_HMP);
     frt_compare(&args);
-    frt_end(&args);
-}
-
-/*
- * What is refused, and changes nothing
- */
-
-#define CANARY          (112 * MiB)     /* behind the pattern */
-
-static void assert_refused(FixedRamTest *t, const char *words)
-{
-    qtest_writeq(t->to, CANARY, 0x1122334455667788);
-    frt_assert_refused(t->to, words, ROLLBACK);
-    g_assert_cmphex(qtest_readq(t->to, CANARY), ==, 0x1122334455667788);
-}
-
-static void test_refused_mode(void)
-{
-    FixedRamTest args = {
-        .save = FR_FIXED,
-        .load = FR_FIXED,
-        .load_mode = "eager",
-    };
-
-    if (!frt_prepare(&args)) {
-        return;
-    }
-    frt_assert_refused(args.to, "the load has not ended", ROLLBACK);
-    frt_load(&args);
-    assert_refused(&args, "no mapping of a snapshot");
-    frt_hmp_says(args.to, "fixed_ram_rollback", "no mapping of a snapshot");
-    frt_end(&args);
-}
-
-static void test_refused_disk(void)
-{
-    FixedRamTest args = { MAPPED };
-
-    if (!frt_prepare(&args)) {
-        return;
-    }
-    frt_load(&args);
-    frt_change_memory(args.to);
-    frt_assert_refused(args.to, "disk 'd0' is writable",
-                       "{ 'execute': 'fixed-ram-rollback' }");
-    frt_assert_refused(args.to, "disk 'd0' is writable",
-                       "{ 'execute': 'fixed-ram-rollback', "
-                       "'arguments': { 'disks': 'refuse' } }");
-    frt_hmp_says(args.to, "fixed_ram_rollback", "disk 'd0' is writable");
-    frt_hmp_silent(args.to, ROLLBACK_HMP);
-    frt_compare_ram(&args);
-    frt_end(&args);
-}
-
-static void plug_dimm(QTestState *qts)
-{
-    qtest_qmp_assert_success(qts, "{ 'execute': 'object-add', 'arguments': "
-                             "{ 'qom-type': 'memory-backend-ram', "
-                             "'id': 'mem1', 'size': %d } }", 16 << 20);
-    qtest_qmp_device_add(qts, "pc-dimm", "dimm1", "{ 'memdev': 'mem1' }");
-}
-
-/* Memory, a device, and a device that has come and gone. */
-static void test_refused_plugged(void)
-{
-    FixedRamTest args = {
-        MAPPED,
-        .start.memory_backend = "-m %s,slots=2,maxmem=1G",
-        .start.opts_source = "-device usb-ehci,id=bus0",
-        .start.opts_target = "-device usb-ehci,id=bus0",
-    };
-
-    if (!frt_prepare(&args)) {
-        return;
-    }
-    frt_load(&args);
-    qtest_qmp_device_add(args.to, "usb-tablet", "tablet0", "{}");
-    assert_refused(&args, "tablet0|was plugged since");
-    qtest_qmp_device_del(args.to, "tablet0");
-    roll_back(&args);
-    plug_dimm(args.to);
-    assert_refused(&args, "mem1|was plugged since");
-    frt_end(&args);
-}
-
-static void test_refused_unplugged(void)
-{
-    FixedRamTest args = {
-        MAPPED,
-        .start.opts_source = "-device usb-ehci,id=bus0 "
-                             "-device usb-tablet,id=tablet0",
-        .start.opts_target = "-device usb-ehci,id=bus0 "
-                             "-device usb-tablet,id=tablet0",
-    };
-
-    if (!frt_prepare(&args)) {
-        return;
-    }
-    frt_load(&args);
-    roll_back(&args);
-    qtest_qmp_device_del(args.to, "tablet0");
-    assert_refused(&args, "tablet0|was unplugged since");
-    qtest_qmp_device_add(args.to, "usb-tablet", "tablet0", "{}");
-    assert_refused(&args, "tablet0|was unplugged since");
-    frt_end(&args);
-}
-
-static void test_refused_busy(void)
-{
-    g_autofree char *uri = frt_file_uri("other");
-    FixedRamTest args = { MAPPED };
-
-    if (!frt_prepare(&args)) {
-        return;
-    }
-    frt_load(&args);
-    migrate_set_capability(args.to, "multifd", true);
-    migrate_set_capability(args.to, "fixed-ram", false);
-    migrate_set_capability(args.to, "mapped-ram", false);
-    assert_refused(&args, "'multifd' is set");
-    migrate_set_capability(args.to, "multifd", false);
-    frt_set_mode(args.to, args.load);
-    qtest_qmp_assert_success(args.to, "{ 'execute': 'cont' }");
-    migrate_ensure_non_converge(args.to);
-    migrate_qmp(args.to, NULL, uri, NULL, "{}");
-    wait_for_migration_status(args.to, "active", NULL);
-    assert_refused(&args, "is being migrated or saved");
-    migrate_cancel(args.to);
-    wait_for_migration_status(args.to, "cancelled", NULL);
-    roll_back(&args);
     frt_end(&args);
 }
 
@@ -514,11 +377,11 @@ static void roll_back_often(FixedRamTest *t, GRand *rand, unsigned times)
     for (unsigned i = 0; i < times; i++) {
         qtest_memset(t->to, (105 + g_rand_int_range(rand, 0, 40)) * MiB, 1,
                      64 * KiB);
-        roll_back(t);
+        frt_roll_back(t);
     }
 }
 
-static void test_growth(void)
+static void growth(unsigned rounds)
 {
     FixedRamTest args = { MAPPED };
     GRand *rand;
@@ -531,7 +394,7 @@ static void test_growth(void)
     rand = g_rand_new_with_seed(17);
     roll_back_often(&args, rand, GROWTH_WARM);
     before = measure(args.to);
-    roll_back_often(&args, rand, GROWTH_ROUNDS);
+    roll_back_often(&args, rand, rounds);
     after = measure(args.to);
     g_test_message("%u fds, %u mappings, %" PRIu64 " KiB; %u fds, %u "
                    "mappings, %" PRIu64 " KiB", before.fds, before.mappings,
@@ -545,6 +408,16 @@ static void test_growth(void)
     frt_end(&args);
 }
 
+static void test_growth(void)
+{
+    growth(GROWTH_ROUNDS);
+}
+
+static void test_growth_many(void)
+{
+    growth(GROWTH_MANY);
+}
+
 static const FixedRamCase cases[] = {
     { "oracle", test_oracle },
     { "oracle-many", test_oracle_many, true },
@@ -554,11 +427,7 @@ static const FixedRamCase cases[] = {
     { "code", test_code },
     { "recovered", test_recovered },
     { "states", test_states },
-    { "refused-mode", test_refused_mode },
-    { "refused-disk", test_refused_disk },
-    { "refused-plugged", test_refused_plugged },
-    { "refused-unplugged", test_refused_unplugged },
-    { "refused-busy", test_refused_busy },
+    { "growth-many", test_growth_many, true },
     { "growth", test_growth },
 };
 

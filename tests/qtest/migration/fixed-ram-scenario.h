@@ -189,6 +189,11 @@ void frt_hmp_says(QTestState *qts, const char *command,
 /* The HMP command must succeed: it prints nothing. */
 void frt_hmp_silent(QTestState *qts, const char *command);
 
+/* Back to the mapped snapshot; the guests have a disk, which stays as it is. */
+#define FRT_ROLLBACK    "{ 'execute': 'fixed-ram-rollback', " \
+                        "'arguments': { 'disks': 'keep' } }"
+void frt_roll_back(FixedRamTest *t);
+
 /* Returns whether the guest runs. */
 bool frt_running(QTestState *qts);
 /* Is QEMU this version or newer? */
@@ -221,6 +226,7 @@ void frt_add_vhost_tests(const MigrationTestEnv *env);
 void frt_add_load_mode_tests(const MigrationTestEnv *env);
 void frt_add_mapped_tests(const MigrationTestEnv *env);
 void frt_add_clone_tests(const MigrationTestEnv *env);
+void frt_add_rollback_refused_tests(const MigrationTestEnv *env);
 void frt_add_rollback_tests(const MigrationTestEnv *env);
 void frt_add_mapped_error_tests(const MigrationTestEnv *env);
 void frt_add_lock_tests(const MigrationTestEnv *env);

@@ -57,6 +57,7 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     frt_add_mapped_tests(env);
     frt_add_clone_tests(env);
     frt_add_rollback_tests(env);
+    frt_add_rollback_refused_tests(env);
     frt_add_mapped_error_tests(env);
     frt_add_lock_tests(env);
     frt_add_management_tests(env);

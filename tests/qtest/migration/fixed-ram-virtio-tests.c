@@ -9,6 +9,7 @@
 #include "qemu/cutils.h"
 #include "libqtest.h"
 #include "migration/fixed-ram-driver.h"
+#include "migration/fixed-ram-faults.h"
 #include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
 #include "standard-headers/linux/virtio_balloon.h"
@@ -131,7 +132,22 @@ static void test_balloon_mapped(void)
     frt_end(&args);
 }
 
-/* Pages that were given back are the snapshot's again after a rollback. */
+/* The guest gives pages back that are the snapshot's. */
+static void give_pages_back(QTestState *qts)
+{
+    FixedRamDriver d;
+
+    frt_driver_start(&d, qts, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+    for (uint64_t pos = 0; pos < MiB / 2; pos += 3 * SNAPSHOT_PAGE_SIZE) {
+        balloon_pfn(&d, INFLATE, INFLATED + pos);
+    }
+    balloon_report(&d, REPORTED);
+    qtest_writel(qts, REPORTED, 0x12345678);
+    g_assert_true(page_is_zero(qts, INFLATED));
+    frt_driver_end(&d);
+}
+
+/* They are the snapshot's again after a rollback. */
 static void test_balloon_rollback(void)
 {
     FixedRamTest args = {
@@ -141,28 +157,49 @@ static void test_balloon_rollback(void)
         .load = FR_FIXED,
         .load_mode = "mapped",
     };
-    FixedRamDriver d;
 
     if (!frt_prepare(&args)) {
         return;
     }
     frt_load(&args);
     for (int i = 0; i < 3; i++) {
-        frt_driver_start(&d, args.to, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
-        for (uint64_t pos = 0; pos < MiB / 2; pos += 3 * SNAPSHOT_PAGE_SIZE) {
-            balloon_pfn(&d, INFLATE, INFLATED + pos);
-        }
-        balloon_report(&d, REPORTED);
-        qtest_writel(args.to, REPORTED, 0x12345678);
-        g_assert_true(page_is_zero(args.to, INFLATED));
-        frt_driver_end(&d);
-        qtest_qmp_assert_success(args.to,
-                                 "{ 'execute': 'fixed-ram-rollback', "
-                             "'arguments': { 'disks': 'keep' } }");
+        give_pages_back(args.to);
+        frt_roll_back(&args);
         g_assert_false(page_is_zero(args.to, INFLATED));
     }
     frt_compare_ram(&args);
     frt_end(&args);
+}
+
+/* The host cannot map them again: the VM must not go on as it is. */
+static void test_balloon_rollback_fails(void)
+{
+    const FixedRamFaultsRule no_maps = {
+        .mode = FIXED_RAM_FAULTS_MAP_ERROR, .error = ENOMEM,
+    };
+    FixedRamTest args = {
+        .start.opts_source = BALLOON,
+        .start.opts_target = BALLOON,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+    };
+
+    if (!frt_faults_begin(&args)) {
+        return;
+    }
+    frt_load(&args);
+    give_pages_back(args.to);
+    frt_faults_set(0, &no_maps);
+    frt_assert_refused(args.to, "failed half-way|block 'pc.ram' cannot be "
+                       "restored|Cannot allocate memory", FRT_ROLLBACK);
+    frt_assert_refused(args.to, "Resetting the Virtual Machine is required",
+                       "{ 'execute': 'cont' }");
+    frt_faults_off(0);
+    frt_roll_back(&args);
+    frt_compare_ram(&args);
+    frt_faults_end(&args);
 }
 
 /*
@@ -335,6 +372,7 @@ static const FixedRamCase cases[] = {
     { "balloon", test_balloon },
     { "balloon-mapped", test_balloon_mapped },
     { "balloon-rollback", test_balloon_rollback },
+    { "balloon-rollback-fails", test_balloon_rollback_fails },
     { "mem", test_mem_plain },
     { "mem-prealloc", test_mem_prealloc },
     { "mem-mapped", test_mem_mapped },

@@ -30,12 +30,13 @@
 
 typedef FixedRamFaultsRule Rule;
 
-typedef enum Operation { READ, WRITE, SYNC } Operation;
+typedef enum Operation { READ, WRITE, SYNC, MAP } Operation;
 
 /* The operation that a rule with this mode concerns. */
 static Operation concerned(uint32_t mode)
 {
-    return mode >= FIXED_RAM_FAULTS_SYNC_ERROR ? SYNC :
+    return mode >= FIXED_RAM_FAULTS_MAP_ERROR ? MAP :
+           mode >= FIXED_RAM_FAULTS_SYNC_ERROR ? SYNC :
            mode >= FIXED_RAM_FAULTS_WRITE_ERROR ? WRITE : READ;
 }
 
@@ -147,6 +148,7 @@ static int judge(Operation op, const struct stat *file, size_t *length,
         case FIXED_RAM_FAULTS_ERROR:
         case FIXED_RAM_FAULTS_WRITE_ERROR:
         case FIXED_RAM_FAULTS_SYNC_ERROR:
+        case FIXED_RAM_FAULTS_MAP_ERROR:
             return get(rule->error);
         case FIXED_RAM_FAULTS_SHORT:
             *length = first > offset ? first - offset : 0;
@@ -327,4 +329,20 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
     return allow_sync(fd) ? NEXT(fdatasync)(fd) : -1;
+}
+
+#define ALLOWED_MAP(name)                                               \
+    (fd < 0 || allow(MAP, fd, &length, offset)                          \
+     ? NEXT(name)(at, length, protection, flags, fd, offset) : MAP_FAILED)
+
+void *mmap(void *at, size_t length, int protection, int flags, int fd,
+           off_t offset)
+{
+    return ALLOWED_MAP(mmap);
+}
+
+void *mmap64(void *at, size_t length, int protection, int flags, int fd,
+             off64_t offset)
+{
+    return ALLOWED_MAP(mmap64);
 }

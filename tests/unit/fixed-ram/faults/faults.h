@@ -17,9 +17,9 @@
  * library does nothing.  A process with AddressSanitizer also needs
  * verify_asan_link_order=0 in ASAN_OPTIONS.
  *
- * It changes read(), pread(), readv() and preadv(), the same for write, fsync()
- * and fdatasync(), and only for files that a rule names.  A rule has the file's
- * device and inode, so the file may be opened in any way, or be unlinked.
+ * It changes read(), pread(), readv(), preadv(), the same for write, fsync(),
+ * fdatasync() and mmap(), and only for files that a rule names.  A rule has the
+ * file's device and inode, so the file may be opened in any way, or be unlinked.
  */
 #define FIXED_RAM_FAULTS_ENV    "QEMU_FIXED_RAM_FAULTS"
 #define FIXED_RAM_FAULTS_BYTES  4096
@@ -35,6 +35,7 @@ enum {
     FIXED_RAM_FAULTS_WRITE_HANG,
     FIXED_RAM_FAULTS_SYNC_ERROR,    /* fsync() and fdatasync() do */
     FIXED_RAM_FAULTS_SYNC_HANG,
+    FIXED_RAM_FAULTS_MAP_ERROR, /* mmap() of the file fails with @error */
 };
 
 #define FIXED_RAM_FAULTS_ALWAYS UINT64_MAX
@@ -46,9 +47,9 @@ enum {
  * fail may change at any time.
  *
  * A rule concerns reads of its file that touch bytes from @first to before
- * @end, or writes, or any syncs of it.  Of those, the first @after ones pass,
- * and then each @every-th one fails, until @left have failed.  An operation
- * that has waited is judged once more, as if it were a new one.
+ * @end, or writes, or mappings, or any syncs of it.  Of those, the first @after
+ * ones pass, and then each @every-th one fails, until @left have failed.  An
+ * operation that has waited is judged once more, as if it were a new one.
  */
 typedef struct FixedRamFaultsRule {
     uint32_t mode;
