@@ -7,6 +7,7 @@ from dataclasses import replace
 from faults import LIBRARY, Faults
 from fixed_ram.qmp import Failure
 
+from .clones import clone_load, roll_back
 from .ending import Ended, end
 from .lineage import Lineage
 from .loading import LoadRun, verify
@@ -31,6 +32,12 @@ def faulty_disk(world):
     finally:
         faults.close()
         world.count("faults", "injected", faults.injected)
+
+
+@contextmanager
+def good_disk(_world):
+    """No faults to inject"""
+    yield None
 
 
 class CycleRun:
@@ -70,10 +77,10 @@ class CycleRun:
         return self.lineage
 
     @contextmanager
-    def _loading(self, load, about_sets=None):
+    def _loading(self, load, about_sets=None, disk=faulty_disk):
         """A QEMU that waits for a snapshot, on a disk that can fail"""
         world, lineage = self.world, self.lineage
-        with faulty_disk(world) as faults:
+        with disk(world) as faults:
             env = dict(world.env)
             if faults:
                 env = faults.environment(world.build, env)
@@ -146,6 +153,8 @@ class CycleRun:
             end(vm, cycle.end)
             return
         verify(vm, self.lineage)
+        if run.mapped and run.settled:
+            self._copies(vm)
         if cycle.plan in ("save", "kill a saver") and run.settled:
             self.lineage.devices = run.devices.copy()
             # the file that is mapped stays locked
@@ -154,6 +163,27 @@ class CycleRun:
         if vm.status is None:
             self.say(cycle.end)
             end(vm, cycle.end)
+
+    def _copies(self, vm):
+        """Clones beside this guest, and this guest once more"""
+        cycle, copies = self.cycle, self.cycle.copies
+        if str(copies):
+            self.say(copies)
+        # a disk is one guest's
+        if copies.clones and not vm.machine.disk:
+            self._clone(copies.clones)
+        roll_back(vm, self.lineage, cycle.save, copies)
+
+    def _clone(self, number):
+        """So many at once, which all have the snapshot's content"""
+        with self._loading(clone_load(self.cycle.load),
+                           disk=good_disk) as (vm, run):
+            run.run()
+            if number > 1:
+                self._clone(number - 1)
+            verify(vm, self.lineage)
+            vm.quit()
+        self.world.count("clones", "verified")
 
     # ------------------------------------------------------------ remains
 

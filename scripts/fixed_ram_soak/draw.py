@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from . import actions, pauses
+from .clones import Copies, draw_copies
 from .machine import draw_machine
 from .sets import Sets, draw_sets
 
@@ -97,6 +98,7 @@ class Cycle:
     plan: str               # one of PLANS
     save: Save              # afterwards
     sets: Sets              # what is done about working sets
+    copies: Copies          # of a snapshot that is mapped
     remains: Load           # of what a killed saver left
     end: str                # of QEMU: one of ENDS
 
@@ -184,6 +186,7 @@ def draw_cycle(seed, number, config):
     return Cycle(number=number, fresh=fresh or number == 1, machine=machine,
                  first=draw_save(rng), load=load, plan=plan, save=save,
                  sets=draw_sets(seed, number),
+                 copies=draw_copies(seed, number),
                  remains=replace(draw_load(rng), broken=None, touch=0,
                                 actions=()),
                  end=end)
