@@ -16,7 +16,7 @@ ASAN = $(BUILD)-asan
 SOAK_BUILD = $(if $(SANITIZE),$(ASAN),$(BUILD))
 export HOOK NEW MSG FILES
 
-.PHONY: help run check clones bench fuzz soak tsan build configure apply source docs series refresh refresh-check lint clean distclean soak-asan
+.PHONY: help run check clones libvirt bench fuzz soak tsan build configure apply source docs series refresh refresh-check lint clean distclean soak-asan
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
@@ -24,6 +24,7 @@ help:
 	@echo "make run            build, save a guest, load it eagerly and on demand, compare"
 	@echo "make check          lint, unit tests, our scenarios, QEMU's migration tests"
 	@echo "make clones         many clones of one snapshot: times and memory (CLONES=8)"
+	@echo "make libvirt        virsh restore of a guest, as always and on demand, compared"
 	@echo "make bench          the benchmarks, about two hours (BENCH_QUICK=1: some minutes)"
 	@echo "make fuzz           hostile snapshots for ten minutes (FUZZ_SECONDS=N)"
 	@echo "make soak           random commands, guests, loads and failures for MINUTES=3"
@@ -72,6 +73,10 @@ clones: apply
 	@scripts/clones --build-dir=$(BUILD) --mode=mapped,on-demand,eager \
 		$(if $(CLONES),--number=$(CLONES))
 
+libvirt: apply
+	@$(NINJA) qemu-system-x86_64
+	@scripts/libvirt --build-dir=$(BUILD)
+
 bench: build
 	@scripts/bench --build-dir=$(BUILD)
 
@@ -112,7 +117,7 @@ lint: source
 
 clean:
 	@test ! -e $(BUILD)/build.ninja || ninja -C $(BUILD) -t clean > /dev/null
-	@rm -rf $(BUILD)/bench $(BUILD)/check $(BUILD)/clones $(BUILD)/fuzz $(BUILD)/run $(BUILD)/series $(BUILD)/soak $(BUILD)/docs/html $(BUILD)/docs/doctrees
+	@rm -rf $(BUILD)/bench $(BUILD)/check $(BUILD)/clones $(BUILD)/fuzz $(BUILD)/libvirt $(BUILD)/run $(BUILD)/series $(BUILD)/soak $(BUILD)/docs/html $(BUILD)/docs/doctrees
 
 distclean:
 	@test ! -e $(BUILD)/source || scripts/apply --build-dir=$(BUILD) --check-saved

@@ -16,6 +16,7 @@ from .program import install_program
 HERE = Path(__file__).resolve().parent
 START_S = 60
 COMMAND_S = 300
+VIRSH = ["virsh", "-q", "-c", "qemu:///system"]
 # What cannot work, or is of no use, in a root without systemd and cgroups.
 QEMU_CONF = """
 cgroup_controllers = [ ]
@@ -130,15 +131,14 @@ class Libvirt:
     def inside(self, command):
         """A command line that runs a program in libvirt's root"""
         return ["nsenter", "--target", self._init, "--mount", "--pid",
-                "env", "LC_ALL=C", "chroot", str(self.folder / "root"), *map(str, command)]
+                "env", "LC_ALL=C", *map(str, command)]
 
     def run(self, command, timeout=COMMAND_S):
         """A program's exit status, output and errors"""
         return finish(self.inside(command), timeout)
 
     def _virsh(self, words, timeout):
-        return self.run(["virsh", "-q", "-c", "qemu:///system", *words],
-                        timeout)
+        return self.run(VIRSH + list(words), timeout)
 
     def virsh(self, *words, timeout=COMMAND_S):
         """What virsh prints; VirshFailure if it fails"""

@@ -8,7 +8,7 @@ import re
 TABLE = re.compile(r'`(tests/[^` ]*NAME[^` ]*)`(?:(?!\n\n)[^|])*:\n\n'
                    r'((?:\|.*\n)+)')
 ROW = re.compile(r'^\| `([^`]+)` \|', re.M)
-KINDS = 5               # tables that there must be
+KINDS = 6               # tables that there must be
 
 
 def names(pattern, files):
