@@ -9,6 +9,7 @@
 #include "monitor/monitor.h"
 #include "qapi/error.h"
 #include "qemu/timer.h"
+#include "qemu/units.h"
 #include "../migration.h"
 #include "../postcopy-ram.h"
 #include "compat.h"
@@ -143,6 +144,42 @@ static void print_working_set(Monitor *mon, const FixedRamStats *stats)
     }
 }
 
+static const char *load_mode(const FixedRamStats *stats)
+{
+    return stats->mapped ? "mapped" : stats->on_demand ? "on demand" : "eager";
+}
+
+static void print_time_left(Monitor *mon, const MigrationInfo *info)
+{
+    double rate = info->ram->mbps * 1000 * 1000 / 8;
+
+    if (postcopy_is_paused(info->status)) {
+        monitor_printf(mon, ", paused");
+    } else if (info->ram->remaining && rate >= 1) {
+        monitor_printf(mon, ", about %.0f s left",
+                       info->ram->remaining / rate + 0.5);
+    }
+}
+
+/* One line that tells how far the load is. */
+static void print_glance(Monitor *mon, const MigrationInfo *info)
+{
+    const MigrationStats *ram = info->ram;
+    uint64_t data = ram->total - ram->duplicate * ram->page_size;
+    uint64_t here = data - MIN(data, ram->remaining);
+
+    monitor_printf(mon, "fixed-ram load: %s", load_mode(info->fixed_ram));
+    if (!info->fixed_ram->mapped) {
+        monitor_printf(mon, ", %d%% of %" PRIu64 " MiB, %.0f MiB/s",
+                       data ? (int)(here * 100.0 / data) : 100,
+                       DIV_ROUND_UP(data, MiB),
+                       ram->mbps * 1000 * 1000 / 8 / MiB);
+    }
+    monitor_printf(mon, ", %" PRIu64 " faults", info->fixed_ram->faults);
+    print_time_left(mon, info);
+    monitor_printf(mon, "\n");
+}
+
 void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info)
 {
     const FixedRamStats *stats = info->fixed_ram;
@@ -150,15 +187,12 @@ void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info)
     if (!stats) {
         return;
     }
+    print_glance(mon, info);
     if (postcopy_is_paused(info->status) && info->error_desc) {
         monitor_printf(mon, "fixed-ram paused: %s\n", info->error_desc);
     }
-    monitor_printf(mon, "fixed-ram load: %s\n",
-                   stats->mapped ? "mapped" :
-                   stats->on_demand ? "on demand" : "eager");
     monitor_printf(mon, "fixed-ram verified by checksums: %s\n",
                    stats->verified ? "yes" : "no");
-    monitor_printf(mon, "fixed-ram faults: %" PRIu64 "\n", stats->faults);
     monitor_printf(mon, "fixed-ram loaded by faults: %" PRIu64 " kbytes\n",
                    stats->fault_bytes >> 10);
     monitor_printf(mon, "fixed-ram loaded by loaders: %" PRIu64 " kbytes\n",

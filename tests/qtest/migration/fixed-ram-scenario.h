@@ -215,6 +215,7 @@ void frt_add_memory_backend_tests(const MigrationTestEnv *env);
 void frt_add_recover_tests(const MigrationTestEnv *env);
 void frt_add_lifecycle_tests(const MigrationTestEnv *env);
 void frt_add_option_tests(const MigrationTestEnv *env);
+void frt_add_completion_tests(const MigrationTestEnv *env);
 void frt_add_page_cache_tests(const MigrationTestEnv *env);
 void frt_add_bad_file_tests(const MigrationTestEnv *env);
 void frt_add_commands_tests(const MigrationTestEnv *env);

@@ -45,6 +45,7 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     frt_add_lifecycle_tests(env);
     frt_add_recover_tests(env);
     frt_add_option_tests(env);
+    frt_add_completion_tests(env);
     frt_add_page_cache_tests(env);
     frt_add_bad_file_tests(env);
     frt_add_commands_tests(env);
