@@ -148,8 +148,11 @@ def loading(plan, snapshot, mode, extra=()):
     """
     set_cache(mode, snapshot, plan)
     pages = without_huge_pages if mode.small_pages else nullcontext
-    with pages(), Guest(plan.qemu, plan.kernel, plan.initrd, snapshot.memory,
-                        plan.accel, ("-incoming", "defer", *extra)) as guest:
+    qemu, options = plan.qemu, ("-incoming", "defer", *extra)
+    if mode.peer:
+        qemu, options = plan.peer, (*options, "-machine", plan.machine_type)
+    with pages(), Guest(qemu, plan.kernel, plan.initrd, snapshot.memory,
+                        plan.accel, options) as guest:
         prepare(guest, mode)
         watched = Watched(guest, snapshot.memory)
         watched.go(snapshot.path)

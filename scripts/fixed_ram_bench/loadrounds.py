@@ -3,7 +3,7 @@
 
 from .disk import read_rate
 from .load import Prefixed, load
-from .modes import BASE_MODES, GROWTH, LIGHT, WORK
+from .modes import BASE_MODES, GROWTH, LIGHT, PEER_MODES, WORK
 from .snapshot import snapshot
 from .stats import measured
 
@@ -44,6 +44,8 @@ def one_round(plan, snap, modes, number, runs):
 def loads(plan, filling, activity, snap):
     """All rounds over one snapshot"""
     modes = LIGHT if activity == "light" else WORK
+    if plan.peer and activity == "light":
+        modes += PEER_MODES
     runs = {}
     plan.progress.start(f"{activity} {SHORT[filling]}")
     for number in range(plan.rounds):

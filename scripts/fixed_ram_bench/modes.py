@@ -13,6 +13,7 @@ class Mode(NamedTuple):
     touches: int = 0            # at random, from the moment the guest runs
     has_set: bool = False       # the snapshot with a recorded working set
     small_pages: bool = False   # the host gives no huge pages
+    peer: bool = False          # by a newer QEMU without this series
 
 
 BASE = ("mapped-ram",)
@@ -30,6 +31,8 @@ MAPPED = {"fixed-ram-load-mode": "mapped"}
 MODES = {
     "base-plain": Mode(BASE),
     "base-direct": Mode(MULTIFD, CHANNELS),
+    "peer-plain": Mode(BASE, peer=True),
+    "peer-direct": Mode(MULTIFD, CHANNELS, peer=True),
     "fixed-ram": Mode(OURS),
     "fixed-ram-warm": Mode(OURS, warm=True),
     "fixed-ram-direct": Mode(OURS, DIRECT),
@@ -54,6 +57,8 @@ MODES = {
 }
 
 BASE_MODES = ("base-plain", "base-direct")
+# measured where there is such a QEMU
+PEER_MODES = ("peer-plain", "peer-direct")
 EAGER_MODES = ("fixed-ram", "fixed-ram-direct")
 LIGHT = (*BASE_MODES, *EAGER_MODES, "fixed-ram-unverified", "on-demand",
          "on-demand-unverified", "on-demand-buffered", "on-demand-warm",

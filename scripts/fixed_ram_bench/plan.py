@@ -85,6 +85,8 @@ class Plan:
     clones: int = 0
     kernel: Path = None
     records: bool = False   # this QEMU can record a working set
+    machine_type: str = ""  # the one that "pc" stands for in this QEMU
+    peer: Path = None       # a newer QEMU without this series, if there is one
     accel: str = "tcg"
     accel_text: str = ""
     fio: object = None
