@@ -24,9 +24,9 @@
 #define ROUNDS_FULL     100
 #define WRITES          300
 /* Multiples of 16: then QEMU has just freed its old memory maps. */
-#define GROWTH_WARM     208
-#define GROWTH_ROUNDS   2000
-#define GROWTH_MANY     10000
+#define GROWTH_WARM     256
+#define GROWTH_ROUNDS   2048
+#define GROWTH_MANY     10240
 
 #define ROLLBACK_HMP    "fixed_ram_rollback -k"
 
@@ -400,8 +400,12 @@ static void growth(unsigned rounds)
                    "mappings, %" PRIu64 " KiB", before.fds, before.mappings,
                    before.kib, after.fds, after.mappings, after.kib);
     g_assert_cmpuint(after.fds, ==, before.fds);
-    /* The allocator may want some of its own. */
     g_assert_cmpuint(after.mappings, <=, before.mappings + 8);
+    /*
+     * What is in use does not grow, as malloc_info() tells.  But the thread
+     * that frees old memory maps lags at times, and then the allocator keeps
+     * some 3 MiB more that are free.
+     */
     g_assert_cmpuint(after.kib, <=, before.kib + 8 * KiB);
     g_rand_free(rand);
     frt_compare_ram(&args);
@@ -413,9 +417,14 @@ static void test_growth(void)
     growth(GROWTH_ROUNDS);
 }
 
+/* This takes minutes: see "-m thorough" in CONTRIBUTING.md. */
 static void test_growth_many(void)
 {
-    growth(GROWTH_MANY);
+    if (g_test_thorough()) {
+        growth(GROWTH_MANY);
+    } else {
+        g_test_skip("only with -m thorough");
+    }
 }
 
 static const FixedRamCase cases[] = {

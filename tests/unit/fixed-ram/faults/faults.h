@@ -19,7 +19,8 @@
  *
  * It changes read(), pread(), readv(), preadv(), the same for write, fsync(),
  * fdatasync() and mmap(), and only for files that a rule names.  A rule has the
- * file's device and inode, so the file may be opened in any way, or be unlinked.
+ * device and inode of its file, so the file may be opened in any way, or be
+ * unlinked.
  */
 #define FIXED_RAM_FAULTS_ENV    "QEMU_FIXED_RAM_FAULTS"
 #define FIXED_RAM_FAULTS_BYTES  4096
