@@ -23,6 +23,8 @@
 /* Disks like large writes; a buffered write should fit the CPU's cache. */
 #define SLICE_DIRECT        (4 * MiB)
 #define SLICE_BUFFERED      (1 * MiB)
+/* Memory that is frozen is let go in such pieces: huge pages stay whole. */
+#define PIECE_LIVE          (2 * MiB)
 /* How far a saver looks for the next memory that may hold data. */
 #define STRETCH             (1 * GiB)
 /*
@@ -45,6 +47,8 @@ struct FixedRamBulk {
     size_t nblocks;
     size_t slice_bytes;
     size_t slices;              /* of all blocks */
+    unsigned long *filled;      /* frozen: a bit for each slice, set if it */
+                                /* has pages to save; else NULL */
 
     /* The caller's thread only */
     QemuThread threads[WORKERS_MAX];
@@ -52,6 +56,8 @@ struct FixedRamBulk {
 
     /* All savers and the caller, atomic */
     size_t next;                /* the first slice that no saver has taken */
+    unsigned long *untaken;     /* frozen: a bit for each slice, because */
+                                /* some are taken out of order; else NULL */
     bool stopping;              /* savers take no more slices */
     bool abandoned;             /* savers write nothing more */
     FixedRamBulkProgress progress;
@@ -76,6 +82,14 @@ typedef struct Slice {
     FixedRamScan scan;
 } Slice;
 
+/* What the threads need of one slice after the other. */
+typedef struct Saver {
+    FixedRamBulk *bulk;
+    FixedRamWriter *writer;
+    unsigned long *populated;   /* a bit for each page of a slice */
+    unsigned long *copied;
+} Saver;
+
 static const Block *find_block(const FixedRamBulk *bulk, size_t number)
 {
     const Block *block = &bulk->blocks[bulk->nblocks - 1];
@@ -86,23 +100,69 @@ static const Block *find_block(const FixedRamBulk *bulk, size_t number)
     return block;
 }
 
+/*
+ * Memory that was absent at the freeze is not saved, and page tables may have
+ * changed since.
+ */
+static uint64_t next_data(const FixedRamBulk *bulk, const Block *block,
+                          uint64_t start, uint64_t end)
+{
+    uint64_t slice;
+
+    if (!bulk->config.live) {
+        return fixed_ram_populated_next(block->populated, start, end);
+    }
+    slice = find_next_bit(bulk->filled, block->first_slice +
+                          DIV_ROUND_UP(end, bulk->slice_bytes),
+                          block->first_slice + start / bulk->slice_bytes);
+    return MIN((slice - block->first_slice) * bulk->slice_bytes, end);
+}
+
 /* What is saved next if slice @number is the first that has not been taken. */
 static void look_ahead(const FixedRamBulk *bulk, size_t number, Slice *slice)
 {
     const Block *block = find_block(bulk, number);
     uint64_t start = (number - block->first_slice) * bulk->slice_bytes;
     uint64_t end = MIN(block->b.mem.length, start + STRETCH);
-    uint64_t data = fixed_ram_populated_next(block->populated, start, end);
+    uint64_t data = next_data(bulk, block, start, end);
 
-    QEMU_BUILD_BUG_ON(STRETCH % SLICE_DIRECT || STRETCH % SLICE_BUFFERED);
+    QEMU_BUILD_BUG_ON(STRETCH % SLICE_DIRECT || STRETCH % SLICE_BUFFERED ||
+                      STRETCH % PIECE_LIVE);
     slice->block = block;
     slice->offset = ROUND_DOWN(data, bulk->slice_bytes);
     slice->zeros = slice->offset - start;
     slice->length = MIN(end - slice->offset, bulk->slice_bytes);
 }
 
+/* Is slice @number this saver's?  Otherwise another one has taken it. */
+static bool take_slice(FixedRamBulk *bulk, size_t number)
+{
+    return !bulk->untaken ||
+           bitmap_test_and_clear_atomic(bulk->untaken, number, 1);
+}
+
+/* A slice that has to be saved before its turn. */
+static bool urgent_slice(FixedRamBulk *bulk, Slice *slice)
+{
+    uint64_t offset;
+    size_t i, number;
+
+    if (!bulk->config.live || qatomic_read(&bulk->stopping) ||
+        !fixed_ram_live_urgent(bulk->config.live, &i, &offset)) {
+        return false;
+    }
+    number = offset / bulk->slice_bytes;
+    *slice = (Slice) {
+        .block = &bulk->blocks[i],
+        .offset = number * bulk->slice_bytes,
+    };
+    slice->length = MIN(slice->block->b.mem.length - slice->offset,
+                        bulk->slice_bytes);
+    return take_slice(bulk, slice->block->first_slice + number);
+}
+
 /* Returns false if there is no slice left, or no more are wanted. */
-static bool next_slice(FixedRamBulk *bulk, Slice *slice)
+static bool next_in_order(FixedRamBulk *bulk, Slice *slice)
 {
     size_t number, slices, seen = qatomic_read(&bulk->next);
 
@@ -116,7 +176,15 @@ static bool next_slice(FixedRamBulk *bulk, Slice *slice)
         /* Another saver may have taken it meanwhile. */
         seen = qatomic_cmpxchg(&bulk->next, number, number + slices);
     } while (seen != number);
+    if (slice->length && !take_slice(bulk, number + slices - 1)) {
+        slice->length = 0;
+    }
     return true;
+}
+
+static bool next_slice(FixedRamBulk *bulk, Slice *slice)
+{
+    return urgent_slice(bulk, slice) || next_in_order(bulk, slice);
 }
 
 /* Full words are frequent, and the host may have no instruction to count. */
@@ -148,10 +216,9 @@ static void skip_zeros(FixedRamBulk *bulk, const Slice *slice)
 }
 
 /* No two slices share a word of a bitmap, so savers need no atomic access. */
-static void prepare_scan(const FixedRamBulk *bulk, Slice *slice,
-                         const unsigned long *populated)
+static void prepare_scan(const Saver *saver, Slice *slice)
 {
-    size_t page_size = bulk->config.page_size;
+    size_t page_size = saver->bulk->config.page_size;
     uint64_t first = slice->offset / page_size;
 
     slice->scan = (FixedRamScan) {
@@ -159,7 +226,7 @@ static void prepare_scan(const FixedRamBulk *bulk, Slice *slice,
         .pages = slice->length / page_size,
         .page_size = page_size,
         .wanted = slice->block->b.todo + BIT_WORD(first),
-        .populated = populated,
+        .populated = saver->populated,
         .data = slice->block->b.data + BIT_WORD(first),
         .sums = slice->block->b.sums,
         .first = first,
@@ -203,9 +270,60 @@ static void account(FixedRamBulk *bulk, const Slice *slice, size_t found)
                                found);
 }
 
-static bool save_slice(FixedRamBulk *bulk, FixedRamWriter *w, Slice *slice,
-                        unsigned long *populated, Error **errp)
+/* The part of a slice from its page @first on. */
+static FixedRamScan scan_part(const FixedRamScan *scan, size_t first,
+                              size_t pages)
 {
+    FixedRamScan part = *scan;
+
+    part.mem += first * scan->page_size;
+    part.buf += first * scan->page_size;
+    part.pages = pages;
+    part.wanted += BIT_WORD(first);
+    part.populated += BIT_WORD(first);
+    part.copied += BIT_WORD(first);
+    part.data += BIT_WORD(first);
+    part.first += first;
+    return part;
+}
+
+/* Copy what the memory held at the freeze, and let it go piece by piece. */
+static size_t scan_frozen(const Saver *saver, Slice *slice)
+{
+    FixedRamBulk *bulk = saver->bulk;
+    size_t page_size = bulk->config.page_size;
+    size_t step = MAX(PIECE_LIVE / page_size, BITS_PER_LONG);
+    size_t block = slice->block - bulk->blocks, found = 0;
+
+    bitmap_fill(saver->populated, slice->scan.pages);
+    fixed_ram_live_take(bulk->config.live, block, slice->offset, slice->length,
+                        slice->scan.buf, saver->copied);
+    slice->scan.copied = saver->copied;
+    for (size_t page = 0; page < slice->scan.pages; page += step) {
+        FixedRamScan part = scan_part(&slice->scan, page,
+                                      MIN(step, slice->scan.pages - page));
+
+        found += fixed_ram_scan(&part);
+        fixed_ram_live_give(bulk->config.live, block,
+                            slice->offset + page * page_size,
+                            part.pages * page_size);
+    }
+    return found;
+}
+
+static size_t scan_slice(const Saver *saver, Slice *slice)
+{
+    if (saver->bulk->config.live) {
+        return scan_frozen(saver, slice);
+    }
+    fixed_ram_populated_get(slice->block->populated, slice->offset,
+                            slice->length, saver->populated);
+    return fixed_ram_scan(&slice->scan);
+}
+
+static bool save_slice(const Saver *saver, Slice *slice, Error **errp)
+{
+    FixedRamBulk *bulk = saver->bulk;
     FixedRamWriterPlace place = {
         .block = slice->block->b.name,
         .block_offset = slice->offset,
@@ -219,18 +337,16 @@ static bool save_slice(FixedRamBulk *bulk, FixedRamWriter *w, Slice *slice,
     if (!slice->length) {
         return true;
     }
-    prepare_scan(bulk, slice, populated);
+    prepare_scan(saver, slice);
     if (bitmap_empty(slice->scan.wanted, slice->scan.pages)) {
         return true;
     }
-    fixed_ram_populated_get(slice->block->populated, slice->offset,
-                            slice->length, populated);
-    slice->scan.buf = fixed_ram_writer_begin(w, &place, errp);
+    slice->scan.buf = fixed_ram_writer_begin(saver->writer, &place, errp);
     if (!slice->scan.buf) {
         return false;
     }
-    found = fixed_ram_scan(&slice->scan);
-    if (!write_slice(bulk, w, slice, errp)) {
+    found = scan_slice(saver, slice);
+    if (!write_slice(bulk, saver->writer, slice, errp)) {
         return false;
     }
     account(bulk, slice, found);
@@ -242,19 +358,25 @@ static bool save_slices(FixedRamBulk *bulk, Error **errp)
     const FixedRamBulkConfig *c = &bulk->config;
     size_t pages = bulk->slice_bytes / c->page_size;
     g_autofree unsigned long *populated = bitmap_new(pages);
-    FixedRamWriter *w = fixed_ram_writer_new(c->fd, c->name, c->direct,
-                                             c->buffered_fd, bulk->slice_bytes,
-                                             errp);
-    bool ok = w;
+    g_autofree unsigned long *copied = bitmap_new(pages);
+    Saver saver = {
+        .bulk = bulk,
+        .populated = populated,
+        .copied = copied,
+        .writer = fixed_ram_writer_new(c->fd, c->name, c->direct,
+                                       c->buffered_fd, bulk->slice_bytes,
+                                       errp),
+    };
+    bool ok = saver.writer;
     Slice slice;
 
     while (ok && next_slice(bulk, &slice)) {
-        ok = save_slice(bulk, w, &slice, populated, errp);
+        ok = save_slice(&saver, &slice, errp);
     }
     if (ok && !qatomic_read(&bulk->abandoned)) {
-        ok = fixed_ram_writer_flush(w, errp);
+        ok = fixed_ram_writer_flush(saver.writer, errp);
     }
-    fixed_ram_writer_free(w);
+    fixed_ram_writer_free(saver.writer);
     return ok;
 }
 
@@ -343,8 +465,28 @@ static void start_threads(FixedRamBulk *bulk)
 
 static size_t slice_bytes(const FixedRamBulkConfig *config)
 {
-    return MAX(config->direct ? SLICE_DIRECT : SLICE_BUFFERED,
+    size_t least = config->live ? PIECE_LIVE : SLICE_BUFFERED;
+
+    return MAX(config->direct ? SLICE_DIRECT : least,
                BITS_PER_LONG * config->page_size);
+}
+
+static void plan_frozen(FixedRamBulk *bulk)
+{
+    bulk->filled = bitmap_new(bulk->slices);
+    bulk->untaken = bitmap_new(bulk->slices);
+    bitmap_fill(bulk->untaken, bulk->slices);
+    for (size_t number = 0; number < bulk->slices; number++) {
+        const Block *block = find_block(bulk, number);
+        uint64_t pages = block->b.mem.length / bulk->config.page_size;
+        uint64_t per_slice = bulk->slice_bytes / bulk->config.page_size;
+        uint64_t first = (number - block->first_slice) * per_slice;
+        uint64_t end = MIN(first + per_slice, pages);
+
+        if (find_next_bit(block->b.todo, end, first) < end) {
+            set_bit(number, bulk->filled);
+        }
+    }
 }
 
 FixedRamBulk *fixed_ram_bulk_start(const FixedRamBulkConfig *config,
@@ -366,6 +508,9 @@ FixedRamBulk *fixed_ram_bulk_start(const FixedRamBulkConfig *config,
     if (!extend_file(bulk, errp)) {
         fixed_ram_bulk_free(bulk);
         return NULL;
+    }
+    if (config->live) {
+        plan_frozen(bulk);
     }
     start_threads(bulk);
     return bulk;
@@ -415,6 +560,8 @@ void fixed_ram_bulk_free(FixedRamBulk *bulk)
         fixed_ram_populated_free(bulk->blocks[i].populated);
     }
     g_free(bulk->blocks);
+    g_free(bulk->filled);
+    g_free(bulk->untaken);
     fixed_ram_throttle_destroy(&bulk->throttle);
     qemu_cond_destroy(&bulk->ended);
     qemu_mutex_destroy(&bulk->lock);

@@ -7,7 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_SAVE_BULK_H
 #define MIGRATION_FIXED_RAM_SAVE_BULK_H
 
-#include "populated.h"
+#include "live.h"
 #include "page-sums.h"
 
 /*
@@ -17,7 +17,8 @@
  *
  * A device may write to a page meanwhile.  The file then holds the content that
  * the saver copied, with the checksum of that content.  The caller finds such
- * pages by dirty tracking and saves them again.
+ * pages by dirty tracking and saves them again.  Or the memory is frozen, see
+ * live.h: then savers write what it held at that moment.
  */
 typedef struct FixedRamBulk FixedRamBulk;
 
@@ -42,6 +43,8 @@ typedef struct FixedRamBulkConfig {
     /* The limit in bytes a second, 0 for none; savers call it.  NULL: none */
     uint64_t (*bandwidth)(void *opaque);
     void *opaque;               /* for @bandwidth */
+    FixedRamLive *live;         /* frozen, the same blocks in the same order; */
+                                /* NULL: memory is saved as savers find it */
 } FixedRamBulkConfig;
 
 /* What the savers have done so far. */

@@ -212,6 +212,51 @@ uint64_t fixed_ram_populated_next(const FixedRamPopulated *populated,
     return ROUND_DOWN(next, p->page_size);
 }
 
+bool fixed_ram_populated_known(const FixedRamPopulated *populated)
+{
+    return populated->by_tables || populated->by_file;
+}
+
+int fixed_ram_populated_writable(const FixedRamPopulated *populated,
+                                 uint64_t *offset, uint64_t end,
+                                 FixedRamWritable *ranges, size_t count)
+{
+    const FixedRamPopulated *p = populated;
+    struct page_region found[256];
+    struct pm_scan_arg arg = scan_arg(p, *offset, end, found,
+                                      MIN(count, ARRAY_SIZE(found)));
+    int n;
+
+    /* A page of a file may be absent in the tables, and yet hold data. */
+    if (!p->scan || !p->by_tables || p->mem.fd >= 0) {
+        return -1;
+    }
+    arg.category_mask |= PAGE_IS_WRITTEN;
+    arg.return_mask = PAGE_IS_WRITTEN;
+    n = ioctl(p->pagemap, PAGEMAP_SCAN, &arg);
+    for (int i = 0; i < n; i++) {
+        ranges[i].offset = found[i].start - (uintptr_t)p->mem.host;
+        ranges[i].length = found[i].end - found[i].start;
+    }
+    *offset = arg.walk_end - (uintptr_t)p->mem.host;
+    return n;
+}
+
+bool fixed_ram_populated_huge(const FixedRamPopulated *populated,
+                              uint64_t offset)
+{
+    size_t page_size = qemu_real_host_page_size();
+    struct page_region found;
+    struct pm_scan_arg arg = scan_arg(populated, offset, offset + page_size,
+                                      &found, 1);
+
+    arg.category_mask = PAGE_IS_HUGE;
+    arg.category_inverted = 0;
+    arg.return_mask = PAGE_IS_HUGE;
+    return populated->scan && populated->by_tables &&
+           ioctl(populated->pagemap, PAGEMAP_SCAN, &arg) > 0;
+}
+
 /* A page of the host that was written to: find out which parts are not zero. */
 static void look_at_page(const uint8_t *bytes, size_t length, size_t from,
                          size_t end, unsigned long *parts)

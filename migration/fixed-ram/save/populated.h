@@ -65,6 +65,42 @@ uint64_t fixed_ram_populated_next(const FixedRamPopulated *populated,
                                   uint64_t offset, uint64_t end);
 
 /**
+ * fixed_ram_populated_known(): can the kernel tell about this memory at all?
+ *
+ * If not, each page may hold data.
+ */
+bool fixed_ram_populated_known(const FixedRamPopulated *populated);
+
+/** fixed_ram_populated_writable(): one range of the answer, in bytes */
+typedef struct FixedRamWritable {
+    uint64_t offset;
+    uint64_t length;
+} FixedRamWritable;
+
+/**
+ * fixed_ram_populated_writable(): pages that userfaultfd does not protect
+ *
+ * @offset: where to begin; set to where the next call has to go on
+ * @end: where to end; whole pages
+ * @ranges, @count: for the answer
+ *
+ * Pages that are absent are left out.  Returns the number of ranges, or -1 if
+ * the kernel cannot tell: about private memory without a file it can.  Any
+ * thread.
+ */
+int fixed_ram_populated_writable(const FixedRamPopulated *populated,
+                                 uint64_t *offset, uint64_t end,
+                                 FixedRamWritable *ranges, size_t count);
+
+/**
+ * fixed_ram_populated_huge(): does a huge page back the page at @offset?
+ *
+ * False if the kernel cannot tell.  Any thread.
+ */
+bool fixed_ram_populated_huge(const FixedRamPopulated *populated,
+                              uint64_t offset);
+
+/**
  * fixed_ram_populated_parts(): the parts of a bitmap, see util/sparse.h
  *
  * @bits: private memory that was zero when it was allocated

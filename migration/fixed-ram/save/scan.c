@@ -13,13 +13,16 @@
 /* Returns false if the page is zero. */
 static bool take_page(const FixedRamScan *scan, size_t page)
 {
-    const uint8_t *from = scan->mem + page * scan->page_size;
+    bool copied = scan->copied && test_bit(page, scan->copied);
     uint8_t *to = scan->buf + page * scan->page_size;
+    const uint8_t *from = copied ? to : scan->mem + page * scan->page_size;
 
     if (buffer_is_zero(from, scan->page_size)) {
         return false;
     }
-    memcpy(to, from, scan->page_size);
+    if (!copied) {
+        memcpy(to, from, scan->page_size);
+    }
     if (scan->sums) {
         fixed_ram_page_sums_set(scan->sums, scan->first + page,
                                 fixed_ram_sums_get(to, scan->page_size));

@@ -25,6 +25,7 @@ typedef struct FixedRamScan {
     size_t page_size;
     const unsigned long *wanted;    /* pages to look at */
     const unsigned long *populated; /* pages that may not be zero */
+    const unsigned long *copied;    /* pages that are in @buf, or NULL */
     unsigned long *data;        /* set for pages with data, else cleared */
     FixedRamPageSums *sums;     /* of the block; NULL: none are taken */
     uint64_t first;             /* index in @sums of the page at @mem */

@@ -20,10 +20,12 @@
 #define FIXED_RAM_NO_PAGEMAP        "QEMU_FIXED_RAM_NO_PAGEMAP"
 
 #ifndef PAGEMAP_SCAN            /* Linux 6.7; documented in pagemap.rst there */
+#define PAGE_IS_WRITTEN         (1 << 1)
 #define PAGE_IS_FILE            (1 << 2)
 #define PAGE_IS_PRESENT         (1 << 3)
 #define PAGE_IS_SWAPPED         (1 << 4)
 #define PAGE_IS_PFNZERO         (1 << 5)
+#define PAGE_IS_HUGE            (1 << 6)
 
 struct page_region {
     uint64_t start;
