@@ -26,16 +26,9 @@ def load_job(domain):
     return None
 
 
-def is_loading(domain):
-    """Whether a part of RAM is not there"""
-    figures = qmp(domain, "query-migrate")
-    return figures.get("ram", {}).get("remaining", 0) > 0 or \
-        load_job(domain) is not None
-
-
 def wait_loaded(domain, timeout=LOADED_S):
     end = time.monotonic() + timeout
-    while is_loading(domain):
+    while load_job(domain):
         if time.monotonic() > end:
             raise Failure("not loaded: " + json.dumps(
                 qmp(domain, "query-migrate")))

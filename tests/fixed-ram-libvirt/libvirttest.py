@@ -120,9 +120,6 @@ class LibvirtTest(unittest.TestCase):
     def load_job(self):
         return loading.load_job(self.domain)
 
-    def loading(self):
-        return loading.is_loading(self.domain)
-
     def wait_loaded(self):
         loading.wait_loaded(self.domain, LIMIT_S)
 
@@ -138,6 +135,11 @@ class LibvirtTest(unittest.TestCase):
                    (True, verified), "on demand, verified")
 
     # ---- programs ----
+
+    def needs_background(self):
+        qemu = self.build / "qemu-system-x86_64"
+        if b"fixed-ram-load\0" not in qemu.read_bytes():
+            self.skipTest("this QEMU loads nothing in the background")
 
     def refused(self, call, *words, **more):
         """What virsh says when it fails, as it must"""

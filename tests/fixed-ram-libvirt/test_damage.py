@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Images that are damaged."""
 
+import os
+import select
 import shutil
+import time
 
-from libvirttest import ON_DEMAND, LibvirtTest
+from fixed_ram.child import started
+from fixed_ram.pagecache import data_ranges
+from fixed_ram.qmp import Failure
+from fixed_ram_libvirt.daemon import VIRSH
+from libvirttest import LIMIT_S, ON_DEMAND, SLOWLY, LibvirtTest
 
 
 class DamageTest(LibvirtTest):
@@ -21,6 +28,15 @@ class DamageTest(LibvirtTest):
             f.seek(offset)
             f.write(data)
         return before
+
+    def page_of_the_fill(self, path):
+        """Offset in the file of a page that only `verify` reads"""
+        ram = max(self.info(path)["blocks"], key=lambda b: b["length"])
+        first, last = ram["offset"], ram["offset"] + ram["length"]
+        ranges = [(max(first, start), min(last, end))
+                  for start, end in data_ranges(path)]
+        start, end = max(ranges, key=lambda r: r[1] - r[0])
+        return (start + end) // 2 // 4096 * 4096
 
     def refused_restore(self, path):
         """What virsh says; a good image can be restored after it"""
@@ -42,3 +58,44 @@ class DamageTest(LibvirtTest):
         with open(path, "r+b") as f:
             f.truncate(path.stat().st_size // 2)
         self.says(self.refused_restore(path), str(path))
+
+    def events(self):
+        """A process that prints the migration's events"""
+        return started(self.libvirt.inside(
+            ["stdbuf", "-oL", *VIRSH, "qemu-monitor-event", "guest", "--loop",
+             "--event", "MIGRATION"]))
+
+    def fail_again(self):
+        try:
+            self.qmp("migrate-recover")
+        except Failure:
+            pass            # it is at work
+
+    def wait_event(self, virsh, text, cause):
+        """Until virsh prints it; virsh does not say when it listens"""
+        end = time.monotonic() + LIMIT_S
+        printed = ""
+        while time.monotonic() < end:
+            cause()
+            if select.select([virsh.stdout], [], [], 1)[0]:
+                printed += os.read(virsh.stdout.fileno(), 65536).decode()
+            if text in printed:
+                return
+        self.fail(f"virsh has not printed {text} but {printed}")
+
+    def test_page(self):
+        """The load pauses, virsh shows it, and it goes on"""
+        self.needs_background()
+        path = self.copy()
+        offset = self.page_of_the_fill(path)
+        good = self.write(path, offset, b"\x55" * 64)
+        self.restore(path, *ON_DEMAND, *SLOWLY)
+        self.full_speed()
+        with self.events() as virsh:
+            self.wait_event(virsh, '"postcopy-paused"', self.fail_again)
+        self.says(self.figures()["error-desc"], str(path), "pc.ram",
+                  "checksum", "expected")
+        self.write(path, offset, good)
+        self.qmp("migrate-recover")
+        self.wait_loaded()
+        self.verify()
