@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A real libvirt of its own, which runs guests with the QEMU of the build folder."""
+"""A real libvirt of its own, which runs the build folder's QEMU."""

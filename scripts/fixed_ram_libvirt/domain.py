@@ -55,7 +55,8 @@ class Domain:
         self.libvirt, self.name = libvirt, name
         self.serial = None
         self.xml = XML.format(
-            name=name, uuid=uuid.uuid5(NAMESPACE, name), memory=memory, folder=libvirt.folder,
+            name=name, uuid=uuid.uuid5(NAMESPACE, name), memory=memory,
+            folder=libvirt.folder,
             append=escape(APPEND), emulator=emulator or libvirt.emulator,
             devices=devices, arguments="".join(
                 f"<qemu:arg value={quoteattr(word)}/>" for word in options))
