@@ -86,13 +86,11 @@ static FixedRamIncoming *wait_until_idle(void)
 
 FixedRamIncoming *fixed_ram_incoming_get(void)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
     FixedRamIncoming *in;
 
     QEMU_LOCK_GUARD(&lock);
     in = wait_until_idle();
-    if (!in || (mis->state != MIGRATION_STATUS_POSTCOPY_ACTIVE &&
-                !postcopy_is_paused(mis->state))) {
+    if (!in || in->status == MIGRATION_STATUS_NONE) {
         return NULL;
     }
     in->busy = true;
@@ -101,17 +99,32 @@ FixedRamIncoming *fixed_ram_incoming_get(void)
 
 FixedRamIncoming *fixed_ram_incoming_get_recovery(unsigned number)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
     FixedRamIncoming *in;
 
     QEMU_LOCK_GUARD(&lock);
     in = wait_until_idle();
-    if (!in || mis->state != MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP ||
+    if (!in || in->status != MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP ||
         in->recovery != number) {
         return NULL;
     }
     in->busy = true;
     return in;
+}
+
+/* Called under @lock.  The incoming migration's state is that of the load. */
+static void set_status(FixedRamIncoming *in, MigrationStatus status)
+{
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    in->status = status;
+    migrate_set_state(&mis->state, mis->state, status);
+}
+
+void fixed_ram_incoming_set_status(FixedRamIncoming *in,
+                                   MigrationStatus status)
+{
+    QEMU_LOCK_GUARD(&lock);
+    set_status(in, status);
 }
 
 /*
@@ -120,17 +133,15 @@ FixedRamIncoming *fixed_ram_incoming_get_recovery(unsigned number)
  */
 static Error *pause_if_stalled(FixedRamIncoming *in)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
     Error *err;
 
-    if (in->busy || mis->state != MIGRATION_STATUS_POSTCOPY_ACTIVE ||
+    if (in->busy || in->status != MIGRATION_STATUS_POSTCOPY_ACTIVE ||
         fixed_ram_load_state(in->load) != FIXED_RAM_LOAD_STALLED) {
         return NULL;
     }
     err = fixed_ram_load_error(in->load);
     migrate_set_error(in->ms, err);
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_ACTIVE,
-                      MIGRATION_STATUS_POSTCOPY_PAUSED);
+    set_status(in, MIGRATION_STATUS_POSTCOPY_PAUSED);
     return err;
 }
 
@@ -142,15 +153,12 @@ static void report_pause(Error *err)
     }
 }
 
-void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus state)
+void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus status)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
     Error *err;
 
     WITH_QEMU_LOCK_GUARD(&lock) {
-        if (mis->state != state) {
-            migrate_set_state(&mis->state, mis->state, state);
-        }
+        set_status(in, status);
         in->busy = false;
         qemu_cond_broadcast(&idle);
         /* The engine's notifications have had no effect meanwhile. */

@@ -73,6 +73,7 @@ typedef struct FixedRamIncoming {
     bool waited;                /* the share that comes first is loaded */
 
     /* Under the lock of incoming-state.c. */
+    MigrationStatus status;     /* of the load, once its guest may run */
     bool busy;                  /* a thread has hold of the load */
     bool finished;              /* update_bh is ending the load */
 } FixedRamIncoming;
@@ -99,8 +100,8 @@ void fixed_ram_incoming_free(FixedRamIncoming *in);
  * fixed_ram_incoming_get(): take hold of a load on demand whose guest runs
  *
  * Returns NULL if there is none.  Until fixed_ram_incoming_put() the load
- * neither ends nor pauses, and the incoming migration's state is the caller's:
- * postcopy-active, postcopy-paused or postcopy-recover-setup.
+ * neither ends nor pauses, and its @status is the caller's: postcopy-active,
+ * postcopy-paused or postcopy-recover-setup.
  *
  * Waits for another thread that has hold of the load.  So the caller must
  * neither read a file nor touch guest memory before it lets the load go.  Any
@@ -119,11 +120,19 @@ FixedRamIncoming *fixed_ram_incoming_get_recovery(unsigned number);
 /**
  * fixed_ram_incoming_put(): let the load go
  *
- * @state: the incoming migration's state from now on
+ * @status: the load's status from now on
  *
  * The main thread may free @in at once: the caller must not use it any more.
  */
-void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus state);
+void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus status);
+
+/**
+ * fixed_ram_incoming_set_status(): change the status of a load
+ *
+ * Only for a thread that has hold of the load, or before its guest may run.
+ */
+void fixed_ram_incoming_set_status(FixedRamIncoming *in,
+                                   MigrationStatus status);
 
 /**
  * fixed_ram_incoming_pause(): if the engine has stalled, pause the migration

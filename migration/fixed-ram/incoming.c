@@ -355,7 +355,6 @@ bool fixed_ram_incoming_switchover(void)
 
 static void incoming_set_running(FixedRamIncoming *in)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
     Error *err = NULL;
 
     error_setg(&in->blocker, "The guest's RAM is still being loaded from a "
@@ -365,8 +364,7 @@ static void incoming_set_running(FixedRamIncoming *in)
         error_report_err(err);
     }
     postcopy_state_set(POSTCOPY_INCOMING_RUNNING);
-    migrate_set_state(&mis->state, MIGRATION_STATUS_ACTIVE,
-                      MIGRATION_STATUS_POSTCOPY_ACTIVE);
+    fixed_ram_incoming_set_status(in, MIGRATION_STATUS_POSTCOPY_ACTIVE);
     trace_fixed_ram_running();
 }
 

@@ -136,10 +136,7 @@ static void replace_error(MigrationState *ms, Error *err)
 
 static void recovery_succeeded(FixedRamIncoming *in)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
-
-    migrate_set_state(&mis->state, MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP,
-                      MIGRATION_STATUS_POSTCOPY_RECOVER);
+    fixed_ram_incoming_set_status(in, MIGRATION_STATUS_POSTCOPY_RECOVER);
     replace_error(in->ms, NULL);
     fixed_ram_incoming_put(in, MIGRATION_STATUS_POSTCOPY_ACTIVE);
 }
@@ -233,9 +230,8 @@ static void mapped_recovery_start(const char *uri, Error **errp)
 
 bool fixed_ram_recover_start(const char *uri, Error **errp)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
     FixedRamIncoming *in = fixed_ram_incoming_get();
-    MigrationStatus state;
+    MigrationStatus status;
 
     if (!in && fixed_ram_mapped_pause_snapshot()) {
         mapped_recovery_start(uri, errp);
@@ -244,53 +240,51 @@ bool fixed_ram_recover_start(const char *uri, Error **errp)
     if (!in) {
         return false;
     }
-    state = mis->state;
-    if (!postcopy_is_paused(state)) {
+    status = in->status;
+    if (!postcopy_is_paused(status)) {
         error_setg(errp, "migrate-recover: the load is not paused");
     } else if (recovery_start(in, uri, errp)) {
-        state = MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP;
+        status = MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP;
     }
     /* A recovery that could not begin leaves one that is under way alone. */
-    fixed_ram_incoming_put(in, state);
+    fixed_ram_incoming_put(in, status);
     return true;
 }
 
 bool fixed_ram_recover_pause(Error **errp)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
     FixedRamIncoming *in = fixed_ram_incoming_get();
-    MigrationStatus state;
+    MigrationStatus status;
     Error *err = NULL;
 
     if (!in) {
         return false;
     }
-    state = mis->state;
-    if (state == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
+    status = in->status;
+    if (status == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
         error_setg(&err, "paused by the user");
         fixed_ram_load_stall(in->load, err);
         /* fixed_ram_incoming_put() pauses the migration. */
-    } else if (state == MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP) {
+    } else if (status == MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP) {
         in->recovery++;
-        state = MIGRATION_STATUS_POSTCOPY_PAUSED;
+        status = MIGRATION_STATUS_POSTCOPY_PAUSED;
     } else {
         error_setg(errp, "The load is paused already");
     }
-    fixed_ram_incoming_put(in, state);
+    fixed_ram_incoming_put(in, status);
     return true;
 }
 
 void qmp_fixed_ram_give_up(const char *block, uint64_t offset, Error **errp)
 {
-    MigrationIncomingState *mis = migration_incoming_get_current();
     FixedRamIncoming *in = fixed_ram_incoming_get();
 
-    if (in && postcopy_is_paused(mis->state)) {
+    if (in && postcopy_is_paused(in->status)) {
         fixed_ram_load_give_up(in->load, block, offset, errp);
     } else {
         error_setg(errp, "Cannot give up a page: no load is paused");
     }
     if (in) {
-        fixed_ram_incoming_put(in, mis->state);
+        fixed_ram_incoming_put(in, in->status);
     }
 }
