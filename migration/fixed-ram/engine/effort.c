@@ -94,7 +94,8 @@ FixedRamEffort fixed_ram_meter_effort(FixedRamMeter *meter, int64_t now,
     double price = price_of(meter, left);
 
     rent_update(meter, now);
-    if (reached(meter, MAX(price / FULL_SHARE, FULL_LEAST_NS),
+    if (meter->forced ||
+        reached(meter, MAX(price / FULL_SHARE, FULL_LEAST_NS),
                 FIXED_RAM_EFFORT_FULL)) {
         meter->effort = FIXED_RAM_EFFORT_FULL;
     } else if (reached(meter, price / STEADY_SHARE, FIXED_RAM_EFFORT_STEADY)) {

@@ -47,6 +47,7 @@ typedef struct FixedRamMeter {
     FixedRamBusy faults;        /* the rent: faults being served */
     FixedRamBusy reads;         /* loaders' reads */
     uint64_t bytes;             /* read by loaders in @reads.ns */
+    bool forced;                /* full effort, whatever faults cost */
     FixedRamEffort effort;      /* what fixed_ram_meter_effort() said last */
 } FixedRamMeter;
 

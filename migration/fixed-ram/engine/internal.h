@@ -145,6 +145,7 @@ struct FixedRamLoad {
     bool failed;                /* an error came before the guest ran */
     bool loaders_quit;
     bool hold_loaders;          /* a record is being made */
+    bool user_holds;            /* fixed_ram_load_hold() was called */
     Error *error;               /* why the load stalled or failed, or NULL */
 };
 

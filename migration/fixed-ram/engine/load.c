@@ -62,6 +62,11 @@ FixedRamWorkingSet *fixed_ram_load_end_record(FixedRamLoad *load)
     return set;
 }
 
+void fixed_ram_load_full_effort(FixedRamLoad *load, bool on)
+{
+    fixed_ram_pace_full(&load->pace, on, fixed_ram_map_left(load->map));
+}
+
 bool fixed_ram_load_register(FixedRamLoad *load, Error **errp)
 {
     assert(load->config.on_demand);

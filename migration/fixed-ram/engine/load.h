@@ -198,6 +198,24 @@ FixedRamWorkingSet *fixed_ram_load_end_record(FixedRamLoad *load);
 bool fixed_ram_load_may_be_stuck(FixedRamLoad *load);
 
 /**
+ * fixed_ram_load_hold(): have loaders wait before their next claim
+ *
+ * @hold: false: let them go on
+ *
+ * Faults are still served, so the load may complete all the same.  Any thread.
+ */
+void fixed_ram_load_hold(FixedRamLoad *load, bool hold);
+
+/**
+ * fixed_ram_load_full_effort(): have loaders work as hard as they can
+ *
+ * @on: false: leave room for faults again
+ *
+ * Any thread.
+ */
+void fixed_ram_load_full_effort(FixedRamLoad *load, bool on);
+
+/**
  * fixed_ram_load_quit(): tell loaders to end, without waiting for them
  *
  * Faults are still served.  Any thread.

@@ -109,6 +109,14 @@ void fixed_ram_pace_fault_end(FixedRamPace *pace, uint64_t left)
     update_effort_locked(pace, now, left);
 }
 
+void fixed_ram_pace_full(FixedRamPace *pace, bool on, uint64_t left)
+{
+    QEMU_LOCK_GUARD(&pace->lock);
+    pace->meter.forced = on;
+    update_effort_locked(pace, get_clock(), left);
+    qemu_cond_broadcast(&pace->turn_free);
+}
+
 void fixed_ram_pace_hurry(FixedRamPace *pace, uintptr_t addr)
 {
     qatomic_set(&pace->hurry, addr);

@@ -79,6 +79,14 @@ void fixed_ram_pace_fault_end(FixedRamPace *pace, uint64_t left);
 FixedRamEffort fixed_ram_pace_effort(const FixedRamPace *pace);
 
 /**
+ * fixed_ram_pace_full(): work at full effort, whatever faults cost
+ *
+ * @on: false: as faults allow again
+ * @left: bytes that are missing
+ */
+void fixed_ram_pace_full(FixedRamPace *pace, bool on, uint64_t left);
+
+/**
  * fixed_ram_pace_hurry(): a thread waits for @addr, which a loader has claimed
  *
  * That loader reads the rest of its claim without a pause.

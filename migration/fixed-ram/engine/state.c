@@ -131,12 +131,19 @@ void fixed_ram_state_hold_loaders(FixedRamLoad *load, bool hold)
     qemu_cond_broadcast(&load->cond);
 }
 
+void fixed_ram_load_hold(FixedRamLoad *load, bool hold)
+{
+    QEMU_LOCK_GUARD(&load->lock);
+    load->user_holds = hold;
+    qemu_cond_broadcast(&load->cond);
+}
+
 bool fixed_ram_state_wait_for_work(FixedRamLoad *load, bool exhausted,
                                    unsigned *rewinds)
 {
     QEMU_LOCK_GUARD(&load->lock);
     while (!load->loaders_quit &&
-           (load->stalled || load->hold_loaders ||
+           (load->stalled || load->hold_loaders || load->user_holds ||
             (exhausted && *rewinds == load->rewinds))) {
         qemu_cond_wait(&load->cond, &load->lock);
     }

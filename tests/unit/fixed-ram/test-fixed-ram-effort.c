@@ -212,6 +212,19 @@ static void test_parallel_reads(void)
     g_assert_cmpuint(four.meter.bytes, ==, one.meter.bytes);
 }
 
+/* Loaders do all they can while a user waits for all of RAM. */
+static void test_forced(void)
+{
+    Sim s;
+
+    start(&s, GiB);
+    g_assert_cmpint(effort(&s), ==, FIXED_RAM_EFFORT_POLITE);
+    s.meter.forced = true;
+    g_assert_cmpint(effort(&s), ==, FIXED_RAM_EFFORT_FULL);
+    s.meter.forced = false;
+    g_assert_cmpint(effort(&s), ==, FIXED_RAM_EFFORT_POLITE);
+}
+
 /* A clock that stands still or goes back does no harm. */
 static void test_clock(void)
 {
@@ -240,6 +253,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/effort/quiet", test_quiet);
     g_test_add_func("/fixed-ram/effort/together", test_together);
     g_test_add_func("/fixed-ram/effort/parallel-reads", test_parallel_reads);
+    g_test_add_func("/fixed-ram/effort/forced", test_forced);
     g_test_add_func("/fixed-ram/effort/clock", test_clock);
     return g_test_run();
 }

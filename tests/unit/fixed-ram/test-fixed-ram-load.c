@@ -347,6 +347,35 @@ static void test_no_memory(void)
     disk_free(&disk);
 }
 
+/* Loaders that are held bring nothing, and faults are served all the same. */
+static void test_hold(void)
+{
+    static const RigOptions o = { .on_demand = true, .loaders = 2 };
+
+    for (int touch = 0; touch < 2; touch++) {
+        Rig *rig = rig_new(&o);
+        Toucher t = { .seed = 100 };
+
+        if (!rig) {
+            return;
+        }
+        fixed_ram_load_hold(rig->load, true);
+        g_assert_true(fixed_ram_load_guest_runs(rig->load));
+        rig_start(rig);
+        if (touch) {
+            rig_touch(rig, &t, NULL, 0);
+            rig_join(&t);
+        } else {
+            fixed_ram_load_hold(rig->load, false);
+        }
+        rig_wait(rig, FIXED_RAM_LOAD_COMPLETE);
+        rig_check_complete(rig);
+        g_assert_cmpint(!fixed_ram_load_stats(rig->load)->loader_bytes, ==,
+                        touch);
+        rig_free(rig);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -359,6 +388,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/fixed-ram/load/discard/anon", NULL, test_discard);
     g_test_add_data_func("/fixed-ram/load/discard/shared", "shared",
                          test_discard);
+    g_test_add_func("/fixed-ram/load/hold", test_hold);
     g_test_add_func("/fixed-ram/load/end/quit", test_quit);
     g_test_add_func("/fixed-ram/load/end/free", test_free);
     g_test_add_func("/fixed-ram/load/no-memory", test_no_memory);
