@@ -81,7 +81,8 @@ bool fixed_ram_params_check(const MigrationParameters *params, Error **errp);
  * Remembers which of those have been set for which "not set" is a value of its
  * own.
  */
-void fixed_ram_params_applied(bool max_bandwidth, bool direct_io);
+void fixed_ram_params_applied(bool max_bandwidth, bool direct_io,
+                              bool load_mode);
 
 /*
  * What other commands and devices may do.  Each returns false with an error
@@ -124,6 +125,46 @@ bool fixed_ram_check_shareable(Error **errp);
  * later.
  */
 void fixed_ram_option_given(const char *name, const char *argument);
+
+/*
+ * A migration that begins while RAM is still loaded in the background waits for
+ * it, in the status "setup".
+ */
+
+/** FixedRamMigrateStart: starts a migration that has been set up. */
+typedef void FixedRamMigrateStart(MigrationAddress *addr, bool resume,
+                                  Error **errp);
+
+/**
+ * fixed_ram_outgoing_check(): may a migration begin, perhaps by waiting?
+ *
+ * Not while a load in the background is paused.
+ */
+bool fixed_ram_outgoing_check(Error **errp);
+
+/**
+ * fixed_ram_outgoing_wait(): have a migration wait if RAM is still loaded
+ *
+ * @start: called with a copy of @addr, and without @errp, when RAM is there.
+ *         Not called if the migration has been cancelled by then, or has failed
+ *         because the load was paused.
+ *
+ * Returns false if there is nothing to wait for.  Returns true if the migration
+ * waits, or with an error if it cannot.
+ */
+bool fixed_ram_outgoing_wait(const MigrationAddress *addr,
+                             FixedRamMigrateStart *start, Error **errp);
+
+/** fixed_ram_outgoing_wait_cancel(): the migration that waits is cancelled */
+void fixed_ram_outgoing_wait_cancel(void);
+
+/**
+ * fixed_ram_outgoing_fd(): the descriptor that a client has named @name
+ *
+ * The monitor's, or the one of a migration that has waited.  Returns -1 with an
+ * error if there is none.  It is the caller's.
+ */
+int fixed_ram_outgoing_fd(const char *name, Error **errp);
 
 /**
  * fixed_ram_outgoing_prepare(): a snapshot is about to be written to @fd
@@ -264,6 +305,14 @@ bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp);
 /** fixed_ram_incoming_active(): is there a load of fixed-ram's? */
 bool fixed_ram_incoming_active(void);
 
+/**
+ * fixed_ram_incoming_needs_settings(): does a load need its capabilities?
+ *
+ * Not once its guest may run, if it goes on in the background: by then it has
+ * its own copy of what it needs.
+ */
+bool fixed_ram_incoming_needs_settings(void);
+
 /** fixed_ram_incoming_start(): begin the load that pre-flight has prepared. */
 void fixed_ram_incoming_start(void);
 
@@ -297,7 +346,8 @@ bool fixed_ram_incoming_loaded(int *ret, const Error *why);
 /**
  * fixed_ram_incoming_running(): the guest has started, or waits for cont
  *
- * Returns true if pages are still missing: the incoming state must stay.
+ * Returns true if pages are still missing and the incoming state must stay: not
+ * if they are loaded in the background.
  */
 bool fixed_ram_incoming_running(void);
 

@@ -130,7 +130,7 @@ static bool check_preempt(const bool *caps, Error **errp)
 static bool check_on_demand(bool was, bool is, Error **errp)
 {
     return was || !is || !runstate_check(RUN_STATE_INMIGRATE) ||
-           fixed_ram_check_host(errp);
+           fixed_ram_settings_mode_is_wish() || fixed_ram_check_host(errp);
 }
 
 /*
@@ -202,7 +202,7 @@ bool fixed_ram_caps_check(const bool *old_caps, bool *new_caps, Error **errp)
     if (!was && is) {
         new_caps[MIGRATION_CAPABILITY_MAPPED_RAM] = true;
     }
-    if (fixed_ram_incoming_active() &&
+    if (fixed_ram_incoming_needs_settings() &&
         !check_load_under_way(old_caps, new_caps, errp)) {
         return false;
     }
@@ -241,7 +241,7 @@ static bool check_load_mode(FixedRamLoadMode mode, Error **errp)
     const MigrationState *s = migrate_get_current();
     FixedRamLoadMode old_mode = s->parameters.fixed_ram_load_mode;
 
-    if (mode != old_mode && fixed_ram_incoming_active()) {
+    if (mode != old_mode && fixed_ram_incoming_needs_settings()) {
         error_setg(errp, "Parameter 'fixed-ram-load-mode' cannot be changed "
                    "while a snapshot is being loaded");
         return false;

@@ -47,6 +47,11 @@ bool fixed_ram_incoming_active(void)
     return incoming;
 }
 
+bool fixed_ram_incoming_needs_settings(void)
+{
+    return incoming && !(incoming->background && incoming->started);
+}
+
 void fixed_ram_incoming_set(FixedRamIncoming *in)
 {
     QEMU_LOCK_GUARD(&lock);
@@ -111,13 +116,56 @@ FixedRamIncoming *fixed_ram_incoming_get_recovery(unsigned number)
     return in;
 }
 
-/* Called under @lock.  The incoming migration's state is that of the load. */
-static void set_status(FixedRamIncoming *in, MigrationStatus status)
+/*
+ * Called under @lock.  The incoming migration's state is that of the load.  But
+ * in the background the migration has completed when the guest may run, and
+ * after that it only shows when the load is paused, and that it is recovered.
+ */
+static void show_status(FixedRamIncoming *in)
 {
     MigrationIncomingState *mis = migration_incoming_get_current();
+    MigrationStatus status = in->status;
 
-    in->status = status;
+    if (in->background && !in->started) {
+        return;
+    }
+    if (in->background && status == MIGRATION_STATUS_POSTCOPY_ACTIVE) {
+        status = MIGRATION_STATUS_COMPLETED;
+    }
     migrate_set_state(&mis->state, mis->state, status);
+}
+
+/* Called under @lock. */
+static void set_status(FixedRamIncoming *in, MigrationStatus status)
+{
+    in->status = status;
+    show_status(in);
+}
+
+MigrationStatus fixed_ram_incoming_status(FixedRamIncoming *in)
+{
+    QEMU_LOCK_GUARD(&lock);
+    return in->status;
+}
+
+void fixed_ram_incoming_set_started(FixedRamIncoming *in)
+{
+    QEMU_LOCK_GUARD(&lock);
+    in->started = true;
+    show_status(in);
+}
+
+Error *fixed_ram_incoming_error(FixedRamIncoming *in)
+{
+    QEMU_LOCK_GUARD(&in->ms->error_mutex);
+    return in->ms->error ? error_copy(in->ms->error) : NULL;
+}
+
+void fixed_ram_incoming_set_error(FixedRamIncoming *in, Error *err)
+{
+    QEMU_LOCK_GUARD(&in->ms->error_mutex);
+    error_free(in->ms->error);
+    in->ms->error = err;
 }
 
 void fixed_ram_incoming_set_status(FixedRamIncoming *in,
@@ -140,8 +188,13 @@ static Error *pause_if_stalled(FixedRamIncoming *in)
         return NULL;
     }
     err = fixed_ram_load_error(in->load);
-    migrate_set_error(in->ms, err);
+    fixed_ram_incoming_set_error(in, error_copy(err));
     set_status(in, MIGRATION_STATUS_POSTCOPY_PAUSED);
+    if (in->background) {
+        /* A migration that waits fails; nothing else can be in setup. */
+        migrate_set_state(&in->ms->state, MIGRATION_STATUS_SETUP,
+                          MIGRATION_STATUS_FAILED);
+    }
     return err;
 }
 

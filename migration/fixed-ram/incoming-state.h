@@ -10,6 +10,7 @@
 #include "block/aio.h"
 #include "qemu/coroutine.h"
 #include "../migration.h"
+#include "load-job.h"
 #include "mapped.h"
 #include "recorder.h"
 #include "watchdog.h"
@@ -31,8 +32,11 @@ typedef struct FixedRamIncoming {
      * map has rules of its own, see engine/map.h.
      */
     bool on_demand;
+    bool background;            /* on demand, and a job: see background.h */
     bool mapped;                /* RAM becomes a mapping: there is no engine */
     char *name;                 /* the file's name in messages */
+    OnOffAuto direct;           /* how the file is opened */
+    bool verify;                /* check the stream by its checksums */
     FixedRamMap *map;
     FixedRamSumTable *sums;     /* NULL: pages are not verified */
     bool verified_first;        /* all pages were, before the load began */
@@ -65,15 +69,17 @@ typedef struct FixedRamIncoming {
     Coroutine *waiter;          /* in fixed_ram_incoming_wait_share() */
     bool switch_now;            /* migrate-start-postcopy was called */
     bool discard_required;      /* ram_block_discard_require() was called */
-    bool started;               /* the guest runs, or waits for cont */
+    FixedRamLoadJob *job;       /* in the background; or NULL */
     int64_t start_ms;           /* when it began, by QEMU_CLOCK_REALTIME */
     Error *blocker;             /* of migration and savevm during the load */
 
     /* Atomic: the main thread sets it, loaders read it. */
     bool waited;                /* the share that comes first is loaded */
+    bool unlimited;             /* a migration waits: all loaders may read */
 
     /* Under the lock of incoming-state.c. */
-    MigrationStatus status;     /* of the load, once its guest may run */
+    MigrationStatus status;     /* of the load, once the stream is read */
+    bool started;               /* the guest runs, or waits for cont */
     bool busy;                  /* a thread has hold of the load */
     bool finished;              /* update_bh is ending the load */
 } FixedRamIncoming;
@@ -133,6 +139,28 @@ void fixed_ram_incoming_put(FixedRamIncoming *in, MigrationStatus status);
  */
 void fixed_ram_incoming_set_status(FixedRamIncoming *in,
                                    MigrationStatus status);
+
+/** fixed_ram_incoming_status(): the load's status.  Any thread. */
+MigrationStatus fixed_ram_incoming_status(FixedRamIncoming *in);
+
+/** fixed_ram_incoming_set_started(): the guest may run.  Main thread. */
+void fixed_ram_incoming_set_started(FixedRamIncoming *in);
+
+/**
+ * fixed_ram_incoming_error(): why the load is paused, or NULL
+ *
+ * The caller frees it.  Any thread.
+ */
+Error *fixed_ram_incoming_error(FixedRamIncoming *in);
+
+/**
+ * fixed_ram_incoming_set_error(): change what query-migrate tells as the reason
+ *
+ * @err: taken; NULL: there is none any more
+ *
+ * Any thread.
+ */
+void fixed_ram_incoming_set_error(FixedRamIncoming *in, Error *err);
 
 /**
  * fixed_ram_incoming_pause(): if the engine has stalled, pause the migration

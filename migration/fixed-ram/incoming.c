@@ -36,6 +36,7 @@
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
 #include "../savevm.h"
+#include "background.h"
 #include "compat.h"
 #include "engine/collapse.h"
 #include "incoming.h"
@@ -49,9 +50,6 @@
 
 /* So many loaders keep a disk busy while some of them place pages. */
 #define LOADERS 4
-
-/* Of the last load that has ended. */
-static FixedRamFigures last_figures;
 
 /* Clients find the reason of a failure in query-migrate. */
 static void incoming_set_error(FixedRamIncoming *in, Error *err)
@@ -91,6 +89,11 @@ bool fixed_ram_incoming_prepare(MigrationAddress *addr, Error **errp)
     trace_fixed_ram_prepare(in->snapshot->source->name, in->on_demand,
                             in->snapshot->ram->blocks->len,
                             in->sums != NULL);
+    if (!fixed_ram_background_prepare(in, errp)) {
+        fixed_ram_ramblocks_relock();
+        fixed_ram_incoming_free(in);
+        return false;
+    }
     fixed_ram_incoming_set(in);
     return true;
 }
@@ -133,7 +136,7 @@ static uint64_t engine_bandwidth(void *opaque)
     FixedRamIncoming *in = opaque;
 
     /* The share that comes before the guest starts has no limit. */
-    return qatomic_read(&in->waited)
+    return qatomic_read(&in->waited) && !qatomic_read(&in->unlimited)
            ? qatomic_read(&in->ms->parameters.max_postcopy_bandwidth) : 0;
 }
 
@@ -199,20 +202,23 @@ static bool incoming_discard_blocks(FixedRamIncoming *in, Error **errp)
 
 static bool incoming_start_engine(FixedRamIncoming *in, Error **errp)
 {
+    /* In the background the base's state, which counts it, goes first. */
+    bool blocktime = migrate_postcopy_blocktime() && !in->background;
     FixedRamLoadConfig config = {
         .on_demand = in->on_demand,
         .loaders = migrate_multifd() ? migrate_multifd_channels() : LOADERS,
         .sums = in->sums,
         .record = in->record.seconds,
         .set = in->set,
-        .ops = migrate_postcopy_blocktime() ? &engine_ops_blocktime
-                                            : &engine_ops,
+        .ops = blocktime ? &engine_ops_blocktime : &engine_ops,
         .opaque = in,
     };
 
     if (in->on_demand) {
         postcopy_state_set(POSTCOPY_INCOMING_ADVISE);
-        fixed_ram_blocktime_start(migration_incoming_get_current());
+        if (blocktime) {
+            fixed_ram_blocktime_start(migration_incoming_get_current());
+        }
     }
     if (!fixed_ram_ramblocks_resize(in->snapshot->ram, errp)) {
         return false;
@@ -353,7 +359,8 @@ bool fixed_ram_incoming_switchover(void)
  * The guest runs
  */
 
-static void incoming_set_running(FixedRamIncoming *in)
+/* In the background a migration waits instead, see outgoing-wait.c. */
+static void incoming_block_migration(FixedRamIncoming *in)
 {
     Error *err = NULL;
 
@@ -362,6 +369,13 @@ static void incoming_set_running(FixedRamIncoming *in)
     if (migrate_add_blocker_internal(&in->blocker, &err)) {
         /* It fails during a migration, and INMIGRATE excludes those. */
         error_report_err(err);
+    }
+}
+
+static void incoming_set_running(FixedRamIncoming *in)
+{
+    if (!in->background) {
+        incoming_block_migration(in);
     }
     postcopy_state_set(POSTCOPY_INCOMING_RUNNING);
     fixed_ram_incoming_set_status(in, MIGRATION_STATUS_POSTCOPY_ACTIVE);
@@ -416,14 +430,17 @@ bool fixed_ram_incoming_running(void)
     if (!in || !in->on_demand) {
         return false;
     }
-    in->started = true;
+    fixed_ram_incoming_set_started(in);
     if (in->recorder) {
         fixed_ram_recorder_guest_may_run(in->recorder);
     }
+    fixed_ram_background_start(in);
     /* The load may be complete or stalled by now. */
     qemu_bh_schedule(in->update_bh);
-    return true;
+    return !in->background;
 }
+
+static void incoming_end(FixedRamIncoming *in);
 
 /* Every page is there: end like any incoming migration. */
 static void incoming_finish(FixedRamIncoming *in)
@@ -432,7 +449,11 @@ static void incoming_finish(FixedRamIncoming *in)
 
     /* The state may be "paused": the last page may have come after that. */
     migrate_set_state(&mis->state, mis->state, MIGRATION_STATUS_COMPLETED);
-    migration_incoming_state_destroy();
+    if (in->background) {
+        incoming_end(in);
+    } else {
+        migration_incoming_state_destroy();
+    }
 }
 
 /*
@@ -449,6 +470,7 @@ static void update_bh(void *opaque)
         incoming_finish(in);
     } else {
         fixed_ram_incoming_pause(in);
+        fixed_ram_background_update(in);
     }
 }
 
@@ -484,47 +506,6 @@ void fixed_ram_incoming_shutdown(void)
     }
 }
 
-static void take_figures(const FixedRamIncoming *in,
-                         FixedRamFigures *figures)
-{
-    figures->valid = true;
-    figures->on_demand = in->on_demand;
-    figures->mapped = in->mapped;
-    figures->verified = in->mapped ? in->verified_first ||
-                                     fixed_ram_mapped_verified(in->snapshot)
-                                   : in->sums != NULL;
-    figures->total = in->map->total;
-    figures->wanted = in->map->wanted;
-    figures->left = in->mapped ? 0 : fixed_ram_map_left(in->map);
-    figures->time_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) - in->start_ms;
-    if (in->load) {
-        figures->stats = *fixed_ram_load_stats(in->load);
-    }
-    figures->has_set = in->set;
-    if (in->set) {
-        figures->set_kind = in->set->kind;
-        figures->set_pages = in->set->pages;
-    }
-}
-
-void fixed_ram_incoming_figures(FixedRamFigures *figures)
-{
-    const FixedRamIncoming *in = fixed_ram_incoming_current();
-
-    if (in && (in->load || in->ram_mapped)) {
-        take_figures(in, figures);
-    } else {
-        *figures = last_figures;
-    }
-}
-
-FixedRamRecordInfo *fixed_ram_incoming_record_info(void)
-{
-    const FixedRamIncoming *in = fixed_ram_incoming_current();
-
-    return fixed_ram_recorder_info(in ? in->load : NULL);
-}
-
 static void incoming_end_load(FixedRamIncoming *in)
 {
     const FixedRamLoadStats *stats = fixed_ram_load_stats(in->load);
@@ -534,7 +515,7 @@ static void incoming_end_load(FixedRamIncoming *in)
                            stats->loader_bytes);
     fixed_ram_load_end(in->load);
     fixed_ram_watchdog_free(g_steal_pointer(&in->watchdog));
-    take_figures(in, &last_figures);
+    fixed_ram_incoming_keep_figures(in);
     if (in->recorder && !in->started) {
         fixed_ram_recorder_cancel(in->recorder);
     }
@@ -549,22 +530,20 @@ static void incoming_end_load(FixedRamIncoming *in)
     }
 }
 
-void fixed_ram_incoming_end(void)
+static void incoming_end(FixedRamIncoming *in)
 {
-    FixedRamIncoming *in = fixed_ram_incoming_current();
+    uint64_t lost = in->load ? fixed_ram_load_stats(in->load)->lost_bytes : 0;
 
-    if (!in) {
-        return;
-    }
     fixed_ram_incoming_set(NULL);
     if (in->ram_mapped) {
-        take_figures(in, &last_figures);
+        fixed_ram_incoming_keep_figures(in);
     }
     if (in->load) {
         incoming_end_load(in);
-        if (last_figures.stats.lost_bytes) {
-            fixed_ram_incoming_block_lost(last_figures.stats.lost_bytes);
-        }
+    }
+    fixed_ram_background_end(in, lost);
+    if (lost) {
+        fixed_ram_incoming_block_lost(lost);
     }
     if (in->on_demand) {
         postcopy_state_set(POSTCOPY_INCOMING_END);
@@ -572,4 +551,14 @@ void fixed_ram_incoming_end(void)
     fixed_ram_ramblocks_relock();
     migrate_del_blocker(&in->blocker);
     fixed_ram_incoming_free(in);
+}
+
+void fixed_ram_incoming_end(void)
+{
+    FixedRamIncoming *in = fixed_ram_incoming_current();
+
+    /* In the background it ends when every page is there. */
+    if (in && !(in->background && in->started)) {
+        incoming_end(in);
+    }
 }

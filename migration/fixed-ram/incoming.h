@@ -9,7 +9,7 @@
 #ifndef MIGRATION_FIXED_RAM_INCOMING_H
 #define MIGRATION_FIXED_RAM_INCOMING_H
 
-#include "engine/load.h"
+#include "incoming-state.h"
 
 /* Figures of a load. */
 typedef struct FixedRamFigures {
@@ -33,6 +33,13 @@ typedef struct FixedRamFigures {
  * Main thread.
  */
 void fixed_ram_incoming_figures(FixedRamFigures *figures);
+
+/**
+ * fixed_ram_incoming_keep_figures(): @in has ended; the figures stay
+ *
+ * Its engine's threads have ended, too.  Main thread.
+ */
+void fixed_ram_incoming_keep_figures(const FixedRamIncoming *in);
 
 /**
  * fixed_ram_incoming_record_info(): the record of a working set

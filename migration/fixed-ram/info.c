@@ -54,6 +54,7 @@ static FixedRamStats *stats_info(const FixedRamFigures *figures)
     info->fault_bytes = stats->fault_bytes;
     info->loader_bytes = stats->loader_bytes;
     info->lost_bytes = stats->lost_bytes;
+    info->remaining = figures->left;
     if (stats->latency.count) {
         info->fault_latency = latency_info(&stats->latency);
     }
@@ -103,15 +104,21 @@ static void fill_recover_setup(MigrationInfo *info)
 
 void fixed_ram_info_fill(MigrationInfo *info)
 {
+    /*
+     * An outgoing migration that began later has figures of its own for RAM and
+     * time.  The load's own figures stay as long as it goes on.
+     */
+    bool outgoing = migrate_get_current()->state != MIGRATION_STATUS_NONE;
     g_autofree FixedRamFigures *figures = g_new0(FixedRamFigures, 1);
 
-    /* An outgoing migration that began later has figures of its own. */
-    if (migrate_get_current()->state != MIGRATION_STATUS_NONE) {
+    if (outgoing && !fixed_ram_incoming_active()) {
         return;
     }
     fixed_ram_incoming_figures(figures);
     if (figures->valid) {
         info->fixed_ram = stats_info(figures);
+    }
+    if (figures->valid && !outgoing) {
         info->ram = ram_info(figures);
         info->has_total_time = true;
         info->total_time = figures->time_ms;
@@ -161,6 +168,14 @@ static void print_time_left(Monitor *mon, const MigrationInfo *info)
     }
 }
 
+/* Another migration has begun: RAM's figures are those of that one. */
+static void print_background(Monitor *mon, const FixedRamStats *stats)
+{
+    monitor_printf(mon, "fixed-ram load: %s, %" PRIu64 " MiB still to be "
+                   "loaded, %" PRIu64 " faults\n", load_mode(stats),
+                   DIV_ROUND_UP(stats->remaining, MiB), stats->faults);
+}
+
 /* One line that tells how far the load is. */
 static void print_glance(Monitor *mon, const MigrationInfo *info)
 {
@@ -187,7 +202,11 @@ void fixed_ram_info_print(Monitor *mon, const MigrationInfo *info)
     if (!stats) {
         return;
     }
-    print_glance(mon, info);
+    if (migrate_get_current()->state == MIGRATION_STATUS_NONE) {
+        print_glance(mon, info);
+    } else {
+        print_background(mon, stats);
+    }
     if (postcopy_is_paused(info->status) && info->error_desc) {
         monitor_printf(mon, "fixed-ram paused: %s\n", info->error_desc);
     }

@@ -48,11 +48,12 @@ static bool incoming_open_stream(FixedRamIncoming *in,
     return in->stream;
 }
 
-static FixedRamSnapshot *open_file(const FileMigrationArgs *args, Error **errp)
+static FixedRamSnapshot *open_file(const FileMigrationArgs *args,
+                                   OnOffAuto direct, Error **errp)
 {
     g_autoptr(FixedRamSource) source =
         fixed_ram_source_open_file(args->filename, args->offset,
-                                   fixed_ram_settings_direct(), errp);
+                                   direct, errp);
 
     if (!source) {
         return NULL;
@@ -67,7 +68,7 @@ static bool incoming_verify_stream(const FixedRamIncoming *in, Error **errp)
 {
     const FixedRamSnapshot *s = in->snapshot;
 
-    return !s->index || !migrate_fixed_ram_verify() ||
+    return !s->index || !in->verify ||
            fixed_ram_index_verify_stream(s->index, s->source, errp);
 }
 
@@ -79,7 +80,7 @@ static void incoming_verify(FixedRamIncoming *in)
 {
     const FixedRamSnapshot *s = in->snapshot;
 
-    if (!s->index || !migrate_fixed_ram_verify()) {
+    if (!s->index || !in->verify) {
         return;
     }
     in->sums = fixed_ram_sumtable_new(s->index);
@@ -213,7 +214,7 @@ static bool incoming_plan(FixedRamIncoming *in, Error **errp)
 static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
                           Error **errp)
 {
-    in->snapshot = open_file(args, errp);
+    in->snapshot = open_file(args, in->direct, errp);
     if (!in->snapshot) {
         return false;
     }
@@ -275,14 +276,34 @@ static bool check_ignore_shared(Error **errp)
     return true;
 }
 
-static bool incoming_check_mode(const FixedRamIncoming *in, Error **errp)
+/* A mode that only -global asks for must not keep a guest from its load. */
+static bool incoming_check_on_demand(FixedRamIncoming *in, Error **errp)
+{
+    Error *err = NULL;
+
+    if (!check_on_demand(&err)) {
+        if (!fixed_ram_settings_mode_is_wish()) {
+            error_propagate_prepend(errp, err, "Loading on demand is not "
+                                    "possible: ");
+            return false;
+        }
+        warn_reportf_err(err, "Loading on demand is not possible, so all RAM "
+                         "is loaded before the guest starts: ");
+        fixed_ram_ramblocks_relock();
+        in->on_demand = false;
+    }
+    return true;
+}
+
+static bool incoming_check_mode(FixedRamIncoming *in, Error **errp)
 {
     ERRP_GUARD();
 
-    if (in->on_demand && !check_on_demand(errp)) {
-        error_prepend(errp, "Loading on demand is not possible: ");
+    if (in->on_demand && !incoming_check_on_demand(in, errp)) {
         return false;
     }
+    in->background = in->on_demand &&
+        !in->ms->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM];
     if (in->mapped && !fixed_ram_mapped_check(errp)) {
         error_prepend(errp, "RAM cannot be a mapping of the snapshot: ");
         return false;
@@ -302,6 +323,8 @@ FixedRamIncoming *fixed_ram_preflight_open(const FileMigrationArgs *args,
     object_ref(OBJECT(in->ms));
     in->on_demand = mode == FIXED_RAM_LOAD_MODE_ON_DEMAND;
     in->mapped = mode == FIXED_RAM_LOAD_MODE_MAPPED;
+    in->direct = fixed_ram_settings_direct();
+    in->verify = migrate_fixed_ram_verify();
     in->record = (FixedRamRecorderConfig) {
         .seconds = in->ms->parameters.fixed_ram_record,
         .pack = in->ms->parameters.fixed_ram_record_pack,

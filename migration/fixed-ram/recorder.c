@@ -161,7 +161,7 @@ static void stop_waiting(FixedRamRecorder *recorder)
     }
 }
 
-static void end_record(FixedRamRecorder *recorder)
+void fixed_ram_recorder_end(FixedRamRecorder *recorder)
 {
     FixedRamWorkingSet *set = fixed_ram_load_end_record(recorder->load);
     WriteJob *job;
@@ -187,7 +187,7 @@ static void end_record(FixedRamRecorder *recorder)
 
 static void seconds_passed(void *opaque)
 {
-    end_record(opaque);
+    fixed_ram_recorder_end(opaque);
 }
 
 static void start_timer(FixedRamRecorder *recorder)
@@ -228,7 +228,7 @@ void fixed_ram_recorder_cancel(FixedRamRecorder *recorder)
 void fixed_ram_recorder_free(FixedRamRecorder *recorder)
 {
     if (recorder) {
-        end_record(recorder);
+        fixed_ram_recorder_end(recorder);
         fixed_ram_source_unref(recorder->source);
         g_free(recorder);
     }

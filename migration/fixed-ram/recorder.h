@@ -45,6 +45,9 @@ FixedRamRecorder *fixed_ram_recorder_new(FixedRamLoad *load,
  */
 void fixed_ram_recorder_guest_may_run(FixedRamRecorder *recorder);
 
+/** fixed_ram_recorder_end(): end the record now, and write it */
+void fixed_ram_recorder_end(FixedRamRecorder *recorder);
+
 /** fixed_ram_recorder_cancel(): nothing of this is to be written */
 void fixed_ram_recorder_cancel(FixedRamRecorder *recorder);
 

@@ -68,13 +68,13 @@ static bool recovery_parse_uri(Recovery *r, const char *uri, Error **errp)
 }
 
 /* @s: the snapshot that the load reads */
-static Recovery *recovery_new(const FixedRamSnapshot *s, const char *uri,
-                              Error **errp)
+static Recovery *recovery_new(const FixedRamSnapshot *s, OnOffAuto direct,
+                              bool verify, const char *uri, Error **errp)
 {
     g_autoptr(Recovery) r = g_new0(Recovery, 1);
 
-    r->direct = fixed_ram_settings_direct();
-    r->verify = migrate_fixed_ram_verify();
+    r->direct = direct;
+    r->verify = verify;
     if (!uri) {
         r->source = fixed_ram_source_ref(s->source);
         r->start = s->start;
@@ -126,18 +126,13 @@ static bool switch_snapshot(FixedRamIncoming *in, FixedRamSnapshot **next,
     return true;
 }
 
-/* @err: what query-migrate tells from now on, or NULL; @ms owns it. */
-static void replace_error(MigrationState *ms, Error *err)
-{
-    QEMU_LOCK_GUARD(&ms->error_mutex);
-    error_free(ms->error);
-    ms->error = err;
-}
-
 static void recovery_succeeded(FixedRamIncoming *in)
 {
     fixed_ram_incoming_set_status(in, MIGRATION_STATUS_POSTCOPY_RECOVER);
-    replace_error(in->ms, NULL);
+    if (in->ms->state != MIGRATION_STATUS_FAILED) {
+        /* Else it is why a migration has failed that had waited for RAM. */
+        fixed_ram_incoming_set_error(in, NULL);
+    }
     fixed_ram_incoming_put(in, MIGRATION_STATUS_POSTCOPY_ACTIVE);
 }
 
@@ -149,7 +144,7 @@ static void recovery_failed(FixedRamIncoming *in, Error *err)
     error_setg(&both, "Cannot recover: %s (the load was paused before: %s)",
                error_get_pretty(err),
                paused ? error_get_pretty(paused) : "no reason is known");
-    replace_error(in->ms, both);
+    fixed_ram_incoming_set_error(in, both);
     fixed_ram_incoming_put(in, MIGRATION_STATUS_POSTCOPY_PAUSED);
     error_free(paused);
     error_reportf_err(err, "Loading the snapshot is still paused: ");
@@ -179,7 +174,8 @@ static void *recovery_thread(void *opaque)
  */
 static bool recovery_start(FixedRamIncoming *in, const char *uri, Error **errp)
 {
-    g_autoptr(Recovery) r = recovery_new(in->snapshot, uri, errp);
+    g_autoptr(Recovery) r = recovery_new(in->snapshot, in->direct, in->verify,
+                                         uri, errp);
     QemuThread thread;
 
     if (!r) {
@@ -217,7 +213,9 @@ static void mapped_recovery_start(const char *uri, Error **errp)
     if (!fixed_ram_mapped_pause_begin(errp)) {
         return;
     }
-    r = recovery_new(fixed_ram_mapped_pause_snapshot(), uri, &err);
+    r = recovery_new(fixed_ram_mapped_pause_snapshot(),
+                     fixed_ram_settings_direct(), migrate_fixed_ram_verify(),
+                     uri, &err);
     if (r && fixed_ram_thread_create(&thread, "fixed-ram/open",
                                      mapped_recovery_thread, r,
                                      QEMU_THREAD_DETACHED, &err)) {

@@ -18,15 +18,20 @@
 static struct {
     bool direct_io;
     bool max_bandwidth;
+    bool load_mode;
 } set_by_client;
 
-void fixed_ram_params_applied(bool max_bandwidth, bool direct_io)
+void fixed_ram_params_applied(bool max_bandwidth, bool direct_io,
+                              bool load_mode)
 {
     if (direct_io) {
         qatomic_set(&set_by_client.direct_io, true);
     }
     if (max_bandwidth) {
         qatomic_set(&set_by_client.max_bandwidth, true);
+    }
+    if (load_mode) {
+        qatomic_set(&set_by_client.load_mode, true);
     }
 }
 
@@ -79,6 +84,17 @@ bool fixed_ram_settings_verify_first(void)
 {
     return migrate_get_current()->parameters.fixed_ram_verify ==
            FIXED_RAM_VERIFY_FULL;
+}
+
+bool fixed_ram_settings_mode_is_wish(void)
+{
+    const MigrationState *s = migrate_get_current();
+
+    return s->parameters.fixed_ram_load_mode != FIXED_RAM_LOAD_MODE_AUTO &&
+           !s->capabilities[MIGRATION_CAPABILITY_POSTCOPY_RAM] &&
+           !qatomic_read(&set_by_client.load_mode) &&
+           qdev_find_global_prop(OBJECT(migrate_get_current()),
+                                 "fixed-ram-load-mode");
 }
 
 bool fixed_ram_settings_working_set(void)

@@ -43,6 +43,13 @@ FixedRamLoadMode fixed_ram_settings_mode(const bool *caps,
 /** fixed_ram_settings_mode_now(): the same with the settings in force */
 FixedRamLoadMode fixed_ram_settings_mode_now(void);
 
+/**
+ * fixed_ram_settings_mode_is_wish(): does only -global choose how a load goes?
+ *
+ * That is a wish of the administrator: if it is not possible the load is eager.
+ */
+bool fixed_ram_settings_mode_is_wish(void);
+
 /** fixed_ram_settings_working_set(): the parameter fixed-ram-working-set */
 bool fixed_ram_settings_working_set(void);
 

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "migration/fixed-ram.h"
+#include "monitor/monitor.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-fixed-ram.h"
 #include "qemu/rcu.h"
@@ -115,6 +116,31 @@ void fixed_ram_drain_call_rcu(void)
 bool fixed_ram_check_shareable(Error **errp)
 {
     return true;
+}
+
+bool fixed_ram_incoming_needs_settings(void)
+{
+    return false;
+}
+
+bool fixed_ram_outgoing_check(Error **errp)
+{
+    return true;
+}
+
+bool fixed_ram_outgoing_wait(const MigrationAddress *addr,
+                             FixedRamMigrateStart *start, Error **errp)
+{
+    return false;
+}
+
+void fixed_ram_outgoing_wait_cancel(void)
+{
+}
+
+int fixed_ram_outgoing_fd(const char *name, Error **errp)
+{
+    return monitor_get_fd(monitor_cur(), name, errp);
 }
 
 void fixed_ram_incoming_start(void)

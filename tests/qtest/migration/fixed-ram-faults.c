@@ -265,7 +265,8 @@ void frt_load_hanging(FixedRamTest *t)
 {
     frt_faults_set_pages(t, FIXED_RAM_FAULTS_HANG, 0);
     frt_load_begin(t);
-    frt_wait_status(t->to, "postcopy-active");
+    frt_wait_status(t->to, frt_in_background(t) ? "completed"
+                                                : "postcopy-active");
     frt_faults_wait_hanging(0, 1);
 }
 
@@ -296,8 +297,9 @@ void frt_load_failing(FixedRamTest *t, int error)
 
 void frt_wait_paused(FixedRamTest *t, const char *what)
 {
-    frt_wait_status(t->to, "postcopy-paused");
+    /* In the background the status is "completed" before. */
     frt_wait_event(t, "postcopy-paused");
+    frt_wait_status(t->to, "postcopy-paused");
     frt_assert_reason(t->to, what);
 }
 

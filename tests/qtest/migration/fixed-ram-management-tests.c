@@ -182,6 +182,9 @@ static bool save_and_load(FixedRamTest *t, const char *on)
     set_all(t->to, on);
     frt_incoming(t, t->uri);
     frt_wait_status(t->to, "completed");
+    if (g_str_has_prefix(on, "mapped-ram")) {
+        frt_wait_job(t->to, NULL);
+    }
     return true;
 }
 
@@ -195,7 +198,7 @@ static void test_sparse(void)
 
     if (save_and_load(&args, "mapped-ram multifd")) {
         g_assert_true(verified(args.to));
-        g_assert_nonnull(strstr(args.events->str, "postcopy-active"));
+        g_assert_nonnull(strstr(args.events->str, "job-running"));
         set_all(args.to, "");
         frt_check(&args);
         frt_end(&args);
@@ -213,7 +216,7 @@ static void test_sparse_stock(void)
 
     if (save_and_load(&args, "mapped-ram multifd")) {
         g_assert_false(verified(args.to));
-        g_assert_nonnull(strstr(args.events->str, "postcopy-active"));
+        g_assert_nonnull(strstr(args.events->str, "job-running"));
         set_all(args.to, "");
         frt_check(&args);
         frt_end(&args);
@@ -233,7 +236,7 @@ static void test_plain(void)
     if (!save_and_load(&args, "")) {
         return;
     }
-    g_assert_null(strstr(args.events->str, "postcopy-active"));
+    g_assert_null(strstr(args.events->str, "job"));
     /* The loaded memory, in a file that can be compared with the source's. */
     frt_save_again(args.to, 0, FILE_TEST_FILENAME);
     frt_check_saved(&args);
@@ -292,10 +295,11 @@ static void test_managed_save(void)
     frt_wait_paused(&args, strerror(EIO));
     /* The file is the right one, and its pages cannot be read yet. */
     g_assert_nonnull(strstr(args.events->str,
-                            "postcopy-active postcopy-paused"));
+                            "completed postcopy-paused"));
     frt_faults_off(0);
     recover_in_band(&args);
     frt_wait_status(args.to, "completed");
+    frt_wait_job(args.to, NULL);
     set_all(args.to, "");
     frt_check(&args);
     frt_faults_end(&args);

@@ -493,7 +493,31 @@ static void refused_without_userfaultfd(void)
     qtest_quit(qts);
 }
 
-static void test_no_userfaultfd(void)
+/* A mode that only -global asks for does not keep a guest from its load. */
+static void eager_without_userfaultfd(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+        .load_mode = "on-demand",
+    };
+    QDict *info;
+
+    if (!frt_prepare(&args)) {
+        return;
+    }
+    frt_load(&args);
+    g_assert_cmpstr(args.events->str, ==, "setup active completed");
+    info = migrate_query(args.to);
+    g_assert_false(qdict_get_bool(qdict_get_qdict(info, "fixed-ram"),
+                                  "on-demand"));
+    qobject_unref(info);
+    frt_check(&args);
+    frt_end(&args);
+}
+
+static void run_without_userfaultfd(void (*run)(void))
 {
     int status;
     pid_t pid = fork();
@@ -502,7 +526,7 @@ static void test_no_userfaultfd(void)
         if (!forbid_userfaultfd()) {
             _exit(77);
         }
-        refused_without_userfaultfd();
+        run();
         _exit(0);
     }
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
@@ -511,6 +535,16 @@ static void test_no_userfaultfd(void)
         return;
     }
     g_assert_cmpint(status, ==, 0);
+}
+
+static void test_no_userfaultfd(void)
+{
+    run_without_userfaultfd(refused_without_userfaultfd);
+}
+
+static void test_eager_instead(void)
+{
+    run_without_userfaultfd(eager_without_userfaultfd);
 }
 #endif
 
@@ -541,6 +575,7 @@ static const FixedRamCase cases[] = {
     { "refused/global", test_global_refused, true },
 #ifdef CONFIG_LINUX
     { "refused/no-userfaultfd", test_no_userfaultfd },
+    { "eager-instead", test_eager_instead },
 #endif
 };
 

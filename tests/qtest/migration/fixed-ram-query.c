@@ -7,8 +7,11 @@
 #include "qemu/osdep.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
+
+#define LOAD_JOB "fixed-ram-load"
 
 /* Member @name of query-migrate's member @group. */
 static int64_t figure_of(QTestState *qts, const char *group, const char *name)
@@ -52,18 +55,67 @@ void frt_wait_status(QTestState *qts, const char *status)
     }
 }
 
+/* What a change of the job's status is called here; NULL: it is another job. */
+static char *job_event(QDict *event)
+{
+    QDict *data = qdict_get_qdict(event, "data");
+
+    return g_str_equal(qdict_get_str(data, "id"), LOAD_JOB)
+        ? g_strdup_printf("job-%s", qdict_get_str(data, "status")) : NULL;
+}
+
 bool frt_record_event(QTestState *qts, const char *name, QDict *event,
                          void *opaque)
 {
     GString *events = opaque;
+    g_autofree char *job = NULL;
 
     if (g_str_equal(name, "MIGRATION")) {
         name = qdict_get_str(qdict_get_qdict(event, "data"), "status");
+    } else if (g_str_equal(name, "JOB_STATUS_CHANGE")) {
+        job = job_event(event);
+        if (!job) {
+            return false;
+        }
+        name = job;
     } else if (!g_str_equal(name, "STOP") && !g_str_equal(name, "RESUME")) {
         return false;
     }
     g_string_append_printf(events, "%s%s", events->len ? " " : "", name);
     return true;
+}
+
+QDict *frt_load_job(QTestState *qts)
+{
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-jobs' }");
+    QDict *job = NULL;
+    QListEntry *entry;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "return"), entry) {
+        QDict *one = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (g_str_equal(qdict_get_str(one, "id"), LOAD_JOB)) {
+            job = qobject_ref(one);
+        }
+    }
+    qobject_unref(rsp);
+    return job;
+}
+
+void frt_wait_job(QTestState *qts, const char *status)
+{
+    gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
+    bool there = false;
+
+    while (!there) {
+        QDict *job = frt_load_job(qts);
+
+        there = !g_strcmp0(job ? qdict_get_str(job, "status") : NULL, status);
+        g_assert_true(job || there);
+        qobject_unref(job);
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
 }
 
 void frt_assert_reason(QTestState *qts, const char *what)

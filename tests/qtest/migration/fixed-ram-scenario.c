@@ -260,16 +260,30 @@ void frt_load_begin(FixedRamTest *t)
     frt_incoming(t, t->uri);
 }
 
+bool frt_in_background(const FixedRamTest *t)
+{
+    return t->load_mode && on_demand(t) && !(t->load & FR_POSTCOPY);
+}
+
+/* Until all of RAM is there. */
+static void wait_loaded(FixedRamTest *t)
+{
+    frt_wait_status(t->to, "completed");
+    if (frt_in_background(t)) {
+        frt_wait_job(t->to, NULL);
+    }
+}
+
 void frt_load(FixedRamTest *t)
 {
     frt_load_begin(t);
-    frt_wait_status(t->to, "completed");
+    wait_loaded(t);
 }
 
 void frt_load_rest(FixedRamTest *t)
 {
     migrate_set_parameter_int(t->to, "max-postcopy-bandwidth", 0);
-    frt_wait_status(t->to, "completed");
+    wait_loaded(t);
 }
 
 void frt_save_again(QTestState *qts, unsigned mode, const char *name)

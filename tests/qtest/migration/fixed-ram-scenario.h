@@ -67,7 +67,10 @@ typedef struct FixedRamTest {
     QTestState *from;
     QTestState *to;
     char *uri;
-    /* Events of the loading side: MIGRATION states, STOP and RESUME */
+    /*
+     * Events of the loading side: MIGRATION states, STOP and RESUME, and for
+     * the status of a load's job "job-STATUS"
+     */
     GString *events;
 } FixedRamTest;
 
@@ -196,6 +199,16 @@ void frt_roll_back(FixedRamTest *t);
 
 /* Returns whether the guest runs. */
 bool frt_running(QTestState *qts);
+
+/*
+ * A load that goes on in the background: not postcopy-ram but
+ * fixed-ram-load-mode asks for it.
+ */
+bool frt_in_background(const FixedRamTest *t);
+/* Its job, from query-jobs, which the caller frees; NULL: there is none. */
+QDict *frt_load_job(QTestState *qts);
+/* Polls until the job has this status; NULL: until it has gone. */
+void frt_wait_job(QTestState *qts, const char *status);
 /* Is QEMU this version or newer? */
 bool frt_base_is(QTestState *qts, int major, int minor);
 
@@ -231,6 +244,8 @@ void frt_add_rollback_refused_tests(const MigrationTestEnv *env);
 void frt_add_rollback_tests(const MigrationTestEnv *env);
 void frt_add_mapped_error_tests(const MigrationTestEnv *env);
 void frt_add_lock_tests(const MigrationTestEnv *env);
+void frt_add_job_tests(const MigrationTestEnv *env);
+void frt_add_wait_tests(const MigrationTestEnv *env);
 void frt_add_management_tests(const MigrationTestEnv *env);
 void frt_add_read_error_tests(const MigrationTestEnv *env);
 void frt_add_read_error_early_tests(const MigrationTestEnv *env);

@@ -62,6 +62,8 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     frt_add_mapped_error_tests(env);
     frt_add_lock_tests(env);
     frt_add_management_tests(env);
+    frt_add_job_tests(env);
+    frt_add_wait_tests(env);
     frt_add_read_error_tests(env);
     frt_add_read_error_early_tests(env);
     frt_add_exit_tests(env);
