@@ -236,6 +236,23 @@ int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages);
 void fixed_ram_outgoing_bulk_end(void);
 
 /**
+ * fixed_ram_outgoing_freeze(): the guest is stopped; save what RAM holds now
+ *
+ * For saves with background-snapshot, in place of the base's write tracking.
+ * The RAM is protected from here on until fixed_ram_outgoing_thaw(): a thread
+ * that writes to a page which is not saved yet waits for its copy.  With the
+ * big lock.  Returns 0, or -1 on failure; the migration has the error then.
+ */
+int fixed_ram_outgoing_freeze(void);
+
+/**
+ * fixed_ram_outgoing_thaw(): a save with background-snapshot ends, in any way
+ *
+ * Without the big lock.
+ */
+void fixed_ram_outgoing_thaw(void);
+
+/**
  * fixed_ram_outgoing_visit(): page number @page of @block is about to be saved
  *
  * It may be a zero page.  Not called for pages that are saved in bulk.

@@ -18,6 +18,7 @@
 #include "../qemu-file.h"
 #include "compat.h"
 #include "incoming-state.h"
+#include "sharing.h"
 
 /* How long a failed device_add waits for its device to go. */
 #define DRAIN_MS        1000
@@ -288,6 +289,7 @@ bool fixed_ram_check_vmstate(Error **errp)
 
 bool fixed_ram_check_shareable(Error **errp)
 {
+    fixed_ram_sharing_note();
     if (incoming && incoming->on_demand) {
         error_setg(errp, "The guest's RAM is still being loaded from a "
                    "snapshot: no vhost-user device can map it before that has "

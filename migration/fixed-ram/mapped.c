@@ -230,7 +230,7 @@ bool fixed_ram_mapped_has(const void *host, size_t length)
     return mapping && fixed_ram_mapping_has(mapping, host, length);
 }
 
-bool fixed_ram_discard(void *host, size_t length, int *ret)
+bool fixed_ram_mapped_discard(void *host, size_t length, int *ret)
 {
     if (!fixed_ram_mapped_has(host, length)) {
         return false;

@@ -72,4 +72,7 @@ bool fixed_ram_mapped_verified(const FixedRamSnapshot *s);
 /** fixed_ram_mapped_has(): is the memory at @host a mapping of a snapshot? */
 bool fixed_ram_mapped_has(const void *host, size_t length);
 
+/** fixed_ram_mapped_discard(): see fixed_ram_discard() */
+bool fixed_ram_mapped_discard(void *host, size_t length, int *ret);
+
 #endif

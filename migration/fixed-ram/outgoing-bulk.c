@@ -86,26 +86,33 @@ static void save_bulk_free(SaveBulk *s)
     g_free(s);
 }
 
-/* The savers take over all pages of @rb that are dirty. */
-static int take_block(RAMBlock *rb, void *opaque)
+FixedRamMemory fixed_ram_outgoing_memory(RAMBlock *rb)
 {
-    SaveBulk *s = opaque;
-    uint64_t pages = qemu_ram_get_used_length(rb) / s->config.page_size;
+    uint64_t length = qemu_ram_get_used_length(rb);
     /*
      * The kernel cannot tell about memory that QEMU did not map.  And in a
      * mapping of a snapshot, a page that is not populated is the file's.
      */
     bool ours = !(rb->flags & RAM_PREALLOC) &&
-                !fixed_ram_mapped_has(rb->host, qemu_ram_get_used_length(rb));
+                !fixed_ram_mapped_has(rb->host, length);
+
+    return (FixedRamMemory) {
+        .host = rb->host,
+        .length = length,
+        .shared = qemu_ram_is_shared(rb) || !ours,
+        .fd = ours ? rb->fd : -1,
+        .fd_offset = rb->fd_offset,
+    };
+}
+
+/* The savers take over all pages of @rb that are dirty. */
+static int take_block(RAMBlock *rb, void *opaque)
+{
+    SaveBulk *s = opaque;
+    uint64_t pages = qemu_ram_get_used_length(rb) / s->config.page_size;
     FixedRamBulkBlock block = {
         .name = rb->idstr,
-        .mem = {
-            .host = rb->host,
-            .length = qemu_ram_get_used_length(rb),
-            .shared = qemu_ram_is_shared(rb) || !ours,
-            .fd = ours ? rb->fd : -1,
-            .fd_offset = rb->fd_offset,
-        },
+        .mem = fixed_ram_outgoing_memory(rb),
         .pages_offset = rb->pages_offset,
         .todo = rb->bmap,
         .data = rb->file_bmap,
@@ -156,19 +163,28 @@ static void open_direct(SaveBulk *s, bool wanted)
     }
 }
 
-/* While the guest is stopped only a limit that a user has set counts. */
+/*
+ * Only a limit that a user has set counts.  QEMU itself sets no rate for a
+ * background snapshot.
+ */
 static uint64_t bandwidth(void *opaque)
 {
-    return fixed_ram_settings_limited()
-           ? migration_rate_get() * (1000 / BUFFER_DELAY) : 0;
+    if (!fixed_ram_settings_limited()) {
+        return 0;
+    }
+    return migrate_background_snapshot()
+           ? migrate_max_bandwidth()
+           : migration_rate_get() * (1000 / BUFFER_DELAY);
 }
 
-static bool guest_is_stopped(void)
+/* Will no page change that no saver has seen? */
+static bool memory_stands(void)
 {
-    return !runstate_is_live(runstate_get());
+    return saving->config.live || !runstate_is_live(runstate_get());
 }
 
-void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file)
+void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file,
+                                     FixedRamLive *live)
 {
     SaveBulk *s = g_new0(SaveBulk, 1);
 
@@ -179,6 +195,7 @@ void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file)
         .workers = migrate_multifd() ? migrate_multifd_channels() : 0,
         .page_size = qemu_target_page_size(),
         .bandwidth = bandwidth,
+        .live = live,
     };
     s->direct_fd = -1;
     s->blocks = g_array_new(false, false, sizeof(FixedRamBulkBlock));
@@ -221,11 +238,32 @@ static uint64_t account(SaveBulk *s, uint64_t *dirty_pages)
     stat64_add(migrate_multifd() ? &mig_stats.multifd_bytes
                                  : &mig_stats.qemu_file_transferred, bytes);
     ram_transferred_add(bytes);
-    if (!fixed_ram_settings_limited()) {
+    if (!fixed_ram_settings_limited() || s->config.live) {
         /* Else the migration thread would wait because of these bytes. */
         migration_rate_reset();
     }
     return data + zero;
+}
+
+/*
+ * Pages that were absent at the freeze have no bit, but were counted.  Pages
+ * that are left are not what they were: the save fails.
+ */
+static bool end_frozen(const SaveBulk *s, uint64_t *dirty_pages, Error **errp)
+{
+    for (size_t i = 0; i < s->blocks->len; i++) {
+        const FixedRamBulkBlock *block = bulk_block(s, i);
+
+        if (!bitmap_empty(block->todo,
+                          block->mem.length / s->config.page_size)) {
+            error_setg(errp, "snapshot '%s': the host allows no thread to save "
+                       "block '%s'", s->config.name, block->name);
+            return false;
+        }
+    }
+    stat64_add(&mig_stats.zero_pages, *dirty_pages);
+    *dirty_pages = 0;
+    return true;
 }
 
 /* All pages are saved, or the guest has been started. */
@@ -235,6 +273,9 @@ static int save_bulk_finish(uint64_t *dirty_pages, Error **errp)
     bool ok = fixed_ram_bulk_finish(s->bulk, errp);
     uint64_t pages = account(s, dirty_pages);
 
+    if (ok && s->config.live) {
+        ok = end_frozen(s, dirty_pages, errp);
+    }
     if (ok) {
         give_back(s, dirty_pages);
         data_pages = s->told.data_pages;
@@ -250,7 +291,7 @@ static int save_bulk_turn(uint64_t *dirty_pages, Error **errp)
 {
     SaveBulk *s = saving;
 
-    if (fixed_ram_bulk_wait(s->bulk, TURN_MS) || !guest_is_stopped()) {
+    if (fixed_ram_bulk_wait(s->bulk, TURN_MS) || !memory_stands()) {
         return save_bulk_finish(dirty_pages, errp);
     }
     /* 0 would mean that the bulk save has ended. */
@@ -262,7 +303,7 @@ int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages)
     Error *err = NULL;
     int ret = -EIO;
 
-    if (saving && !saving->bulk && !guest_is_stopped()) {
+    if (saving && !saving->bulk && !memory_stands()) {
         fixed_ram_outgoing_bulk_end();
     }
     if (!saving) {

@@ -25,6 +25,7 @@
 #include "machine-options.h"
 #include "outgoing-bulk.h"
 #include "outgoing-channel.h"
+#include "outgoing-live.h"
 #include "save/guess.h"
 #include "save/metadata.h"
 #include "save/page-sums.h"
@@ -96,6 +97,7 @@ static void outgoing_free(void)
         return;
     }
     precopy_remove_notifier(&precopy_notifier);
+    fixed_ram_outgoing_live_free();
     forget_sums();
     /*
      * Descriptors of one fdset share an open file description, so closing ours
@@ -172,6 +174,10 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
     if (migrate_mode() == MIG_MODE_CPR_TRANSFER) {
         error_setg(errp, "fixed-ram cannot save in mode cpr-transfer, which "
                    "leaves RAM where it is");
+        return false;
+    }
+    if (fixed_ram_outgoing_live_wanted() &&
+        !fixed_ram_outgoing_live_check(errp)) {
         return false;
     }
     if (!try_channels(name, errp)) {
@@ -265,7 +271,9 @@ static bool outgoing_begin(Error **errp)
     memcpy(outgoing->index->id, sb->id, sizeof(sb->id));
     sb->start = fixed_ram_outgoing_channel_head(outgoing->channel)->offset;
     trace_fixed_ram_outgoing_begin(outgoing->name, outgoing->file.sb_offset);
-    return fixed_ram_metadata_begin(&outgoing->file, errp);
+    return fixed_ram_metadata_begin(&outgoing->file, errp) &&
+           (!fixed_ram_outgoing_live_wanted() ||
+            fixed_ram_outgoing_live_begin(errp));
 }
 
 bool fixed_ram_outgoing_begin(Error **errp)
@@ -281,7 +289,8 @@ bool fixed_ram_outgoing_begin(Error **errp)
     ok = outgoing_begin(errp);
     bql_lock();
     if (ok) {
-        fixed_ram_outgoing_bulk_prepare(&outgoing->file);
+        fixed_ram_outgoing_bulk_prepare(&outgoing->file,
+                                        fixed_ram_outgoing_live_get());
     }
     return ok;
 }

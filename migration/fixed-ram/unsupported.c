@@ -59,6 +59,15 @@ void fixed_ram_outgoing_bulk_end(void)
 {
 }
 
+int fixed_ram_outgoing_freeze(void)
+{
+    return -1;
+}
+
+void fixed_ram_outgoing_thaw(void)
+{
+}
+
 bool fixed_ram_outgoing_page(QEMUFile *f, RAMBlock *block, uint64_t offset)
 {
     return false;

@@ -173,7 +173,7 @@ static void settings_action(FixedRamTest *t, bool paused)
     set_capability(t->to, "mapped-ram", false, "mapped-ram");
     set_capability(t->to, "postcopy-ram", false, "postcopy-ram");
     set_capability(t->to, "multifd", true, "multifd");
-    set_capability(t->to, "background-snapshot", true, "background-snapshot");
+    set_capability(t->to, "background-snapshot", true, "ackground-snapshot");
     set_capability(t->to, "x-ignore-shared", true, "x-ignore-shared");
     set_capability(t->to, "auto-converge", true, NULL);
     set_capability(t->to, "auto-converge", false, NULL);

@@ -308,11 +308,6 @@ static void test_ignore_shared(void)
     assert_excluded(NULL, "x-ignore-shared", "'x-ignore-shared'");
 }
 
-static void test_background_snapshot(void)
-{
-    assert_excluded(NULL, "background-snapshot", "'background-snapshot'");
-}
-
 static void test_zero_copy_send(void)
 {
     assert_excluded("multifd", "zero-copy-send", "'zero-copy-send'");
@@ -563,7 +558,6 @@ static const FixedRamCase cases[] = {
     { "refused/xbzrle", test_xbzrle },
     { "refused/x-colo", test_colo, true },
     { "refused/x-ignore-shared", test_ignore_shared },
-    { "refused/background-snapshot", test_background_snapshot, true },
     { "refused/zero-copy-send", test_zero_copy_send, true },
     { "refused/return-path", test_return_path, true },
     { "refused/postcopy-preempt", test_postcopy_preempt },

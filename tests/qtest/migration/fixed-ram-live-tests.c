@@ -1,0 +1,414 @@
+/*
+ * QTest testcases for fixed-ram: saves of guests that run on
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "migration/bootfile.h"
+#include "migration/fixed-ram-faults.h"
+#include "migration/fixed-ram-index.h"
+#include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
+#include "migration/migration-util.h"
+
+/* The guest's memory is smaller, so pages of all its blocks lie before this. */
+#define PAGES_END       (150 * MiB)
+
+static const char *completed[] = { "completed", NULL };
+
+/*
+ * The guest adds one to a byte of each page, one page after the other.  So at
+ * any moment the bytes are equal up to one page, and less by one from there on.
+ */
+static void check_moment(const Snapshot *s)
+{
+    const SnapshotBlock *block = snapshot_block(s, "pc.ram");
+    uint64_t first = X86_TEST_MEM_START / SNAPSHOT_PAGE_SIZE;
+    uint64_t end = X86_TEST_MEM_END / SNAPSHOT_PAGE_SIZE;
+    uint8_t now = snapshot_page(block, first)[0];
+    bool edge = false;
+
+    for (uint64_t page = first; page < end; page++) {
+        uint8_t byte = snapshot_page(block, page)[0];
+
+        if (byte != now) {
+            g_assert_false(edge);
+            g_assert_cmpuint(byte, ==, (uint8_t)(now - 1));
+            edge = true;
+            now = byte;
+        }
+    }
+}
+
+/* The snapshot is complete, and what it should be; the guest runs on. */
+static void check_saved(FixedRamTest *t)
+{
+    g_autoptr(Snapshot) s = frt_open_snapshot(t);
+
+    g_assert_true(frt_running(t->from));
+    snapshot_check_index(s, !t->no_sums);
+    g_assert_cmpuint(snapshot_stale_pages(s), ==, 0);
+    frt_check_pattern(t, s);
+    check_moment(s);
+}
+
+static bool start(FixedRamTest *t)
+{
+    if (!migration_get_env()->has_uffd) {
+        g_test_skip("there is no userfaultfd here");
+        return false;
+    }
+    t->live = true;
+    t->save |= FR_FIXED;
+    return true;
+}
+
+static void begin(FixedRamTest *t)
+{
+    frt_set_mode(t->from, t->save);
+    migrate_set_capability(t->from, "background-snapshot", true);
+    migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
+}
+
+static void wait_running(QTestState *qts)
+{
+    gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
+
+    while (!frt_running(qts)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
+static void wait_saved(FixedRamTest *t)
+{
+    wait_for_migration_complete(t->from);
+    wait_running(t->from);
+    check_saved(t);
+}
+
+/* Up to a saved snapshot; false if the scenario is skipped. */
+static bool prepare(FixedRamTest *t)
+{
+    if (!start(t) || !frt_start(t)) {
+        return false;
+    }
+    frt_fill(t);
+    begin(t);
+    wait_saved(t);
+    return true;
+}
+
+static void save_and_load(FixedRamTest *t)
+{
+    if (prepare(t)) {
+        frt_load(t);
+        frt_check(t);
+        frt_end(t);
+    }
+}
+
+static void test_eager(void)
+{
+    FixedRamTest args = { .load = FR_FIXED };
+
+    save_and_load(&args);
+}
+
+static void test_demand(void)
+{
+    FixedRamTest args = { .load = FR_DEMAND };
+
+    save_and_load(&args);
+}
+
+static void test_run(void)
+{
+    FixedRamTest args = { .load = FR_DEMAND, .run = true };
+
+    save_and_load(&args);
+}
+
+static void test_plain(void)
+{
+    FixedRamTest args = { .load = FR_MAPPED, .stock_load = true };
+
+    save_and_load(&args);
+}
+
+static void test_mapped(void)
+{
+    FixedRamTest args = { .load = FR_FIXED, .load_mode = "mapped" };
+
+    if (prepare(&args)) {
+        frt_load(&args);
+        frt_compare(&args);
+        frt_end(&args);
+    }
+}
+
+static void test_direct(void)
+{
+    FixedRamTest args = { .save = FR_DIRECT, .load = FR_FIXED };
+
+    save_and_load(&args);
+}
+
+static void test_buffered(void)
+{
+    FixedRamTest args = { .save = FR_BUFFERED, .load = FR_FIXED };
+
+    save_and_load(&args);
+}
+
+/* Memory that is shared is in the page tables of this process, too. */
+static void test_shared(void)
+{
+    FixedRamTest args = {
+        .start.memory_backend = "-object memory-backend-memfd,id=pc.ram,"
+                                "size=%s,share=on -machine memory-backend="
+                                "pc.ram",
+        .load = FR_FIXED,
+    };
+
+    save_and_load(&args);
+}
+
+/* One save after the other, of a guest that never stops. */
+static void test_again(void)
+{
+    FixedRamTest args = { .load = FR_DEMAND };
+
+    if (!prepare(&args)) {
+        return;
+    }
+    for (int i = 0; i < 3; i++) {
+        migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
+        wait_saved(&args);
+    }
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
+}
+
+/* Writes of pages hang, and the guest runs meanwhile. */
+static bool begin_held(FixedRamTest *t)
+{
+    if (!start(t) || !frt_faults_begin_save(t)) {
+        return false;
+    }
+    frt_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_WRITE_HANG,
+        .first = 2 * MiB,
+        .end = PAGES_END,
+    });
+    begin(t);
+    frt_faults_wait_hanging(0, 1);
+    wait_running(t->from);
+    return true;
+}
+
+static void release(FixedRamTest *t)
+{
+    frt_faults_off(0);
+    wait_saved(t);
+    frt_faults_end(t);
+}
+
+/*
+ * QEMU itself changes memory that no saver has reached.  Direct writes would go
+ * through io_uring, which the library does not hold.
+ */
+static void test_write(void)
+{
+    FixedRamTest args = { .save = FR_BUFFERED };
+
+    if (begin_held(&args)) {
+        frt_wipe_pattern(args.from);
+        release(&args);
+    }
+}
+
+static void test_reset(void)
+{
+    FixedRamTest args = { .save = FR_BUFFERED };
+
+    if (begin_held(&args)) {
+        qtest_qmp_assert_success(args.from, "{ 'execute': 'system_reset' }");
+        qtest_qmp_eventwait(args.from, "RESET");
+        release(&args);
+    }
+}
+
+/* What cannot be done meanwhile. */
+static void test_refused_meanwhile(void)
+{
+    FixedRamTest args = { .save = FR_BUFFERED };
+
+    if (begin_held(&args)) {
+        frt_assert_refused(args.from, "migration", "{ 'execute': 'migrate', "
+                           "'arguments': { 'uri': %s } }", args.uri);
+        frt_assert_refused(args.from, "migrat", "{ 'execute': 'device_add', "
+                           "'arguments': { 'driver': 'virtio-rng-pci' } }");
+        frt_assert_refused(args.from, "migration",
+                           "{ 'execute': 'migrate-set-capabilities', "
+                           "'arguments': { 'capabilities': [ { 'capability': "
+                           "'background-snapshot', 'state': false } ] } }");
+        qtest_qmp_assert_success(args.from, "{ 'execute': 'stop' }");
+        qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
+        release(&args);
+    }
+}
+
+/* The save is given up at once, and the guest has not noticed. */
+static void test_cancel(void)
+{
+    FixedRamTest args = { .save = FR_BUFFERED };
+
+    if (begin_held(&args)) {
+        migrate_cancel(args.from);
+        frt_faults_off(0);
+        wait_for_migration_status(args.from, "cancelled", completed);
+        g_assert_true(frt_running(args.from));
+        frt_assert_being_written(FILE_TEST_FILENAME);
+        frt_wipe_pattern(args.from);
+        frt_write_pattern(args.from);
+        begin(&args);
+        release(&args);
+    }
+}
+
+static void save_failing(uint32_t mode, int error, const char *what)
+{
+    FixedRamTest args = { .save = FR_BUFFERED, .start.hide_stderr = true };
+    QDict *info;
+
+    if (!start(&args) || !frt_faults_begin_save(&args)) {
+        return;
+    }
+    frt_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = mode,
+        .error = error,
+        .first = 40 * MiB,
+        .end = PAGES_END,
+    });
+    begin(&args);
+    wait_for_migration_status(args.from, "failed", completed);
+    info = migrate_query(args.from);
+    frt_assert_says(qdict_get_str(info, "error-desc"), what);
+    qobject_unref(info);
+    g_assert_true(frt_running(args.from));
+    frt_assert_being_written(FILE_TEST_FILENAME);
+    frt_faults_off(0);
+    begin(&args);
+    release(&args);
+}
+
+static void test_full(void)
+{
+    save_failing(FIXED_RAM_FAULTS_WRITE_FULL, ENOSPC, "pc.ram|No space left");
+}
+
+static void test_error(void)
+{
+    save_failing(FIXED_RAM_FAULTS_WRITE_ERROR, EIO, "pc.ram|Input/output");
+}
+
+/* A limit that is lifted is lifted at once. */
+static void test_limit(void)
+{
+    FixedRamTest args = { .load = FR_FIXED };
+
+    if (!start(&args) || !frt_start(&args)) {
+        return;
+    }
+    frt_fill(&args);
+    migrate_set_parameter_int(args.from, "max-bandwidth", MiB);
+    begin(&args);
+    wait_for_migration_status(args.from, "active", completed);
+    migrate_set_parameter_int(args.from, "max-bandwidth", 0);
+    wait_saved(&args);
+    frt_load(&args);
+    frt_check(&args);
+    frt_end(&args);
+}
+
+static void assert_save_refused(QTestState *qts, const char *what)
+{
+    g_autofree char *uri = frt_file_uri("other");
+
+    migrate_set_capability(qts, "background-snapshot", true);
+    frt_assert_refused(qts, what, "{ 'execute': 'migrate', "
+                       "'arguments': { 'uri': %s } }", uri);
+}
+
+/* RAM that is a mapping of a snapshot cannot be protected. */
+static void test_refused_mapped(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .load = FR_FIXED,
+        .load_mode = "mapped",
+    };
+
+    if (prepare(&args)) {
+        frt_load(&args);
+        assert_save_refused(args.to, "pc.ram|is a mapping of a snapshot");
+        frt_end(&args);
+    }
+}
+
+/* Settings decide in which order they are made, but not what they mean. */
+static void test_settings(void)
+{
+    FixedRamTest args = { .start.hide_stderr = true };
+
+    if (!start(&args) || !frt_start(&args)) {
+        return;
+    }
+    migrate_set_capability(args.from, "background-snapshot", true);
+    frt_assert_refused(args.from, "Background-snapshot|mapped-ram",
+                       "{ 'execute': 'migrate-set-capabilities', "
+                       "'arguments': { 'capabilities': [ { 'capability': "
+                       "'mapped-ram', 'state': true } ] } }");
+    migrate_set_capability(args.from, "fixed-ram", true);
+    frt_assert_refused(args.from, "Background-snapshot|multifd",
+                       "{ 'execute': 'migrate-set-capabilities', "
+                       "'arguments': { 'capabilities': [ { 'capability': "
+                       "'multifd', 'state': true } ] } }");
+    migrate_set_capability(args.from, "fixed-ram", false);
+    frt_fill(&args);
+    begin(&args);
+    wait_saved(&args);
+    frt_end(&args);
+}
+
+static const FixedRamCase cases[] = {
+    { "eager", test_eager },
+    { "demand", test_demand },
+    { "run", test_run },
+    { "plain", test_plain },
+    { "mapped", test_mapped },
+    { "direct", test_direct, true },
+    { "buffered", test_buffered, true },
+    { "shared", test_shared },
+    { "again", test_again },
+    { "write", test_write },
+    { "reset", test_reset, true },
+    { "refused-meanwhile", test_refused_meanwhile },
+    { "cancel", test_cancel },
+    { "full", test_full },
+    { "error", test_error, true },
+    { "limit", test_limit },
+    { "refused/mapped", test_refused_mapped },
+    { "settings", test_settings },
+};
+
+void frt_add_live_tests(const MigrationTestEnv *env)
+{
+    frt_add_cases(env, "live", cases, ARRAY_SIZE(cases));
+}
