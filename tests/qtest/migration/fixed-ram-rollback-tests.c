@@ -417,7 +417,7 @@ static void test_growth(void)
     growth(GROWTH_ROUNDS);
 }
 
-/* This takes minutes: see "-m thorough" in CONTRIBUTING.md. */
+/* This takes minutes: "migration-test -m thorough -p PATH" runs it. */
 static void test_growth_many(void)
 {
     if (g_test_thorough()) {
