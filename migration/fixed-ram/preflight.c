@@ -20,6 +20,7 @@
 #include "settings.h"
 #include "engine/uffd.h"
 #include "engine/verify-all.h"
+#include "format/layers.h"
 #include "util/text.h"
 
 /* So many threads keep a disk busy while some of them compute checksums. */
@@ -51,16 +52,21 @@ static bool incoming_open_stream(FixedRamIncoming *in,
 static FixedRamSnapshot *open_file(const FileMigrationArgs *args,
                                    OnOffAuto direct, Error **errp)
 {
+    const FixedRamLayersConfig config = { .direct = direct };
     g_autoptr(FixedRamSource) source =
-        fixed_ram_source_open_file(args->filename, args->offset,
-                                   direct, errp);
+        fixed_ram_source_open_file(args->filename, args->offset, direct, errp);
+    g_autoptr(FixedRamSnapshot) s = NULL;
 
     if (!source) {
         return NULL;
     }
     fixed_ram_source_spare_cache(source);
-    return fixed_ram_snapshot_open(source, args->offset,
-                                   qemu_target_page_size(), errp);
+    s = fixed_ram_snapshot_open(source, args->offset, qemu_target_page_size(),
+                                errp);
+    if (!s || !fixed_ram_layers_open(s, &config, errp)) {
+        return NULL;
+    }
+    return g_steal_pointer(&s);
 }
 
 /* Everything but the pages; those are verified when they are read. */
@@ -199,6 +205,12 @@ static bool check_machine(const FixedRamSnapshot *s, Error **errp)
 
 static bool incoming_plan(FixedRamIncoming *in, Error **errp)
 {
+    if (in->mapped && in->snapshot->ram->delta) {
+        error_setg(errp, "snapshot '%s' is a delta, which cannot be mapped: "
+                   "'qemu-snapshot merge' makes a full snapshot of it",
+                   in->name);
+        return false;
+    }
     if (in->mapped) {
         in->mapping = fixed_ram_mapped_plan(in->snapshot, in->map, errp);
         return in->mapping;

@@ -29,6 +29,7 @@
 #include "qemu/error-report.h"
 #include "../postcopy-ram.h"
 #include "compat.h"
+#include "format/layers.h"
 #include "util/thread.h"
 #include "incoming-state.h"
 #include "mapped-pause.h"
@@ -87,6 +88,7 @@ static Recovery *recovery_new(const FixedRamSnapshot *s, OnOffAuto direct,
 /* Everything that reads the file, and so may hang. */
 static FixedRamSnapshot *recovery_open(Recovery *r, Error **errp)
 {
+    const FixedRamLayersConfig config = { .direct = r->direct };
     g_autoptr(FixedRamSnapshot) s = NULL;
 
     if (!r->source) {
@@ -99,7 +101,8 @@ static FixedRamSnapshot *recovery_open(Recovery *r, Error **errp)
     }
     s = fixed_ram_snapshot_open(r->source, r->start, qemu_target_page_size(),
                                 errp);
-    if (!s || !fixed_ram_snapshot_identify(s, errp) ||
+    if (!s || !fixed_ram_layers_open(s, &config, errp) ||
+        !fixed_ram_snapshot_identify(s, errp) ||
         (s->index && r->verify &&
          !fixed_ram_index_verify_stream(s->index, s->source, errp))) {
         return NULL;

@@ -10,6 +10,7 @@
 #include "qemu/event_notifier.h"
 #include "qemu/futex.h"
 #include "qemu/lockable.h"
+#include "qemu/memalign.h"
 #include "qemu/thread.h"
 #include "repair.h"
 #include "verify.h"
@@ -176,15 +177,19 @@ static bool read_copy(FixedRamSource *copy, const FixedRamBlock *block,
                       uint64_t offset, void *page, Error **errp)
 {
     uint64_t first = ROUND_DOWN(offset, FIXED_RAM_CLUSTER_BYTES);
-    g_autofree uint8_t *buf = g_malloc0(FIXED_RAM_CLUSTER_BYTES);
+    uint8_t *buf = qemu_memalign(FIXED_RAM_CLUSTER_BYTES,
+                                 FIXED_RAM_CLUSTER_BYTES);
+    bool ok;
 
-    if (!fixed_ram_verify_read(block, first, copy, buf, errp) ||
-        (repair.sums && !fixed_ram_verify_cluster(block, first, buf,
-                                                  repair.sums, copy, errp))) {
-        return false;
+    memset(buf, 0, FIXED_RAM_CLUSTER_BYTES);
+    ok = fixed_ram_verify_read(block, first, copy, buf, errp) &&
+         (!repair.sums || fixed_ram_verify_cluster(block, first, buf,
+                                                   repair.sums, copy, errp));
+    if (ok) {
+        memcpy(page, buf + (offset - first), repair.page_size);
     }
-    memcpy(page, buf + (offset - first), repair.page_size);
-    return true;
+    qemu_vfree(buf);
+    return ok;
 }
 
 static void note_replaced(uint8_t *page)

@@ -71,9 +71,10 @@ bool fixed_ram_verify_read(const FixedRamBlock *block, uint64_t offset,
     FixedRamRun data;
 
     while (fixed_ram_block_next_data(block, at, end, 0, &data)) {
-        if (!fixed_ram_source_read(source, buf + (data.offset - offset),
-                                   data.length,
-                                   block->pages_offset + data.offset, errp)) {
+        if (!fixed_ram_source_read_pages(source, buf + (data.offset - offset),
+                                         data.length,
+                                         block->pages_offset + data.offset,
+                                         errp)) {
             return false;
         }
         at = data.offset + data.length;
@@ -101,12 +102,15 @@ bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,
 
 void fixed_ram_verify_error(const FixedRamBlock *block, uint64_t offset,
                             uint64_t found, uint64_t expected,
-                            const FixedRamSource *source, Error **errp)
+                            FixedRamSource *source, Error **errp)
 {
+    uint64_t length = cluster_bytes(block, offset);
+    FixedRamSourcePart part =
+        fixed_ram_source_part(source, block->pages_offset + offset, length);
+
     error_setg(errp, "snapshot '%s': block '%s' offset 0x%" PRIx64 " length 0x%"
                PRIx64 ": the content at offset 0x%" PRIx64 " of the file is "
                "not what was saved: checksum 0x%016" PRIx64 ", expected 0x%016"
-               PRIx64, source->name, block->name, offset,
-               cluster_bytes(block, offset), block->pages_offset + offset,
-               found, expected);
+               PRIx64, part.source->name, block->name, offset, length,
+               part.offset, found, expected);
 }

@@ -41,7 +41,8 @@ uint64_t fixed_ram_verify_sum(const FixedRamBlock *block, uint64_t offset,
  * fixed_ram_verify_read(): read the pages of a cluster that the file holds
  *
  * @offset: of the cluster
- * @buf: each page gets to its place there; the others stay as they are
+ * @buf: each page gets to its place there; the others stay as they are.  It is
+ *       aligned for direct reads.
  */
 bool fixed_ram_verify_read(const FixedRamBlock *block, uint64_t offset,
                            FixedRamSource *source, uint8_t *buf,
@@ -64,10 +65,10 @@ bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,
  *
  * @found: its checksum
  * @expected: the checksum that the snapshot has
- * @source: where the cluster was read
+ * @source: where the cluster was read; of a delta the error names the layer
  */
 void fixed_ram_verify_error(const FixedRamBlock *block, uint64_t offset,
                             uint64_t found, uint64_t expected,
-                            const FixedRamSource *source, Error **errp);
+                            FixedRamSource *source, Error **errp);
 
 #endif

@@ -9,6 +9,7 @@
 #include "qemu/host-utils.h"
 #include "qapi/error.h"
 #include "index.h"
+#include "index-layers.h"
 #include "index-options.h"
 #include "index-set.h"
 #include "space.h"
@@ -29,23 +30,16 @@ typedef struct IndexParser {
 } IndexParser;
 
 /* Fields and sections begin at multiples of INDEX_PADDING. */
-static void read_padding(FixedRamReader *r)
-{
-    uint64_t offset = fixed_ram_reader_offset(r);
-
-    QEMU_BUILD_BUG_ON(INDEX_ALIGNMENT % INDEX_PADDING);
-    fixed_ram_reader_zeros(r, ROUND_UP(offset, INDEX_PADDING) - offset);
-}
+QEMU_BUILD_BUG_ON(INDEX_ALIGNMENT % INDEX_PADDING);
 
 /*
  * Sections
  */
 
-/* Some types are reserved. */
+/* One type is reserved. */
 static bool is_known(uint32_t type)
 {
-    return type && type < SECTION_TYPES && type != SECTION_BASE &&
-           type != SECTION_ENCRYPTION;
+    return type && type < SECTION_TYPES && type != SECTION_ENCRYPTION;
 }
 
 static void check_section(IndexParser *p, uint64_t offset, uint32_t type,
@@ -91,7 +85,7 @@ static void read_section_header(IndexParser *p, FixedRamIndex *index)
     }
     index->has_unknown = index->has_unknown || !is_known(type);
     fixed_ram_reader_skip(r, length);
-    read_padding(r);
+    fixed_ram_reader_padding(r, INDEX_PADDING);
 }
 
 /* Find all sections; their contents are parsed later. */
@@ -286,7 +280,7 @@ static void read_block(FixedRamReader *r, FixedRamIndexBlock *block)
         fixed_ram_reader_fail(r, offset, "a block's name has a zero byte in "
                               "it");
     }
-    read_padding(r);
+    fixed_ram_reader_padding(r, INDEX_PADDING);
 }
 
 static void read_blocks(IndexParser *p, FixedRamIndex *index)
@@ -480,6 +474,28 @@ static void read_sums(IndexParser *p, FixedRamIndex *index)
 }
 
 /*
+ * Layers
+ */
+
+/* Old and new readers of the stream tell a delta by the headers' version. */
+static void read_layers(IndexParser *p, FixedRamIndex *index)
+{
+    FixedRamReader *r = p->r;
+    bool found = open_section(p, SECTION_LAYERS);
+
+    if (!r->error && found != p->ram->delta) {
+        fixed_ram_reader_fail(r, p->sb->index_offset, "it has %s layers, but "
+                              "the blocks' headers are those of a %s",
+                              found ? "a section of" : "no",
+                              found ? "full snapshot" : "delta");
+    }
+    if (found) {
+        index->layers = fixed_ram_index_layers_read(r, p->sb, index);
+        close_section(p);
+    }
+}
+
+/*
  * What a load can do without: damage is no failure
  */
 
@@ -558,6 +574,7 @@ FixedRamIndex *fixed_ram_index_read(FixedRamSource *source,
     read_blocks(&p, index);
     read_stream(&p, index);
     read_sums(&p, index);
+    read_layers(&p, index);
     read_clean(&p, index);
     read_set(&p, index);
     read_space(&p, index);

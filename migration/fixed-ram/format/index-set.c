@@ -143,6 +143,10 @@ static void check_places(FixedRamReader *r, uint64_t at,
         "the table of checksums", index->table.offset, index->table.length,
     };
     const Range whole = { "the index", sb->index_offset, sb->index_length };
+    const Range map = {
+        "the map of layers", index->layers ? index->layers->map_offset : 0,
+        index->layers ? index->layers->map_length : 0,
+    };
 
     check_place(r, at, &list, INDEX_PADDING, sb);
     if (pack.length) {
@@ -152,8 +156,10 @@ static void check_places(FixedRamReader *r, uint64_t at,
         check_apart(r, at, &list, &pack);
         check_apart(r, at, &list, &table);
         check_apart(r, at, &list, &whole);
+        check_apart(r, at, &list, &map);
         check_apart(r, at, &pack, &table);
         check_apart(r, at, &pack, &whole);
+        check_apart(r, at, &pack, &map);
     }
 }
 

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "index.h"
+#include "index-layers.h"
 #include "index-options.h"
 #include "index-set.h"
 #include "sums.h"
@@ -28,19 +29,12 @@ void fixed_ram_index_free(FixedRamIndex *index)
         g_free(index->machine.version);
         g_free(index->machine.name);
         fixed_ram_index_options_free(index->options);
+        fixed_ram_index_layers_free(index->layers);
         g_array_unref(index->blocks);
         g_array_unref(index->table.chunk_sums);
         error_free(index->set_problem);
         g_free(index);
     }
-}
-
-static void put_padding(GByteArray *out)
-{
-    static const uint8_t zeros[INDEX_PADDING];
-
-    fixed_ram_bytes_put(out, zeros,
-                        ROUND_UP(out->len, INDEX_PADDING) - out->len);
 }
 
 /* Readers expect UTF-8 without a zero byte, of limited length. */
@@ -75,7 +69,7 @@ static void end_section(GByteArray *out, guint at)
     SectionHeader *header = (SectionHeader *)(out->data + at);
 
     header->length = cpu_to_le64(out->len - at - sizeof(*header));
-    put_padding(out);
+    fixed_ram_bytes_pad(out, INDEX_PADDING);
 }
 
 static void put_machine(GByteArray *out, const FixedRamIndexMachine *machine)
@@ -107,18 +101,23 @@ static void put_block(GByteArray *out, const FixedRamIndexBlock *block)
 
     fixed_ram_bytes_put(out, &fields, sizeof(fields));
     fixed_ram_bytes_put(out, block->name, strlen(block->name));
-    put_padding(out);
+    fixed_ram_bytes_pad(out, INDEX_PADDING);
+}
+
+static void put_block_list(GByteArray *out, const FixedRamIndex *index)
+{
+    fixed_ram_bytes_put_le32(out, index->blocks->len);
+    fixed_ram_bytes_put_le32(out, 0);
+    for (size_t i = 0; i < index->blocks->len; i++) {
+        put_block(out, fixed_ram_index_block(index, i));
+    }
 }
 
 static void put_blocks(GByteArray *out, const FixedRamIndex *index)
 {
     guint at = begin_section(out, SECTION_BLOCKS, SECTION_REQUIRED);
 
-    fixed_ram_bytes_put_le32(out, index->blocks->len);
-    fixed_ram_bytes_put_le32(out, 0);
-    for (size_t i = 0; i < index->blocks->len; i++) {
-        put_block(out, fixed_ram_index_block(index, i));
-    }
+    put_block_list(out, index);
     end_section(out, at);
 }
 
@@ -146,6 +145,22 @@ static void put_stream(GByteArray *out, const FixedRamIndex *index)
     end_section(out, at);
 }
 
+/* The sums of bitmaps and of chunks. */
+static void put_sum_list(GByteArray *out, const FixedRamIndex *index)
+{
+    const GArray *chunks = index->table.chunk_sums;
+
+    fixed_ram_bytes_put_le64(out, index->blocks->len);
+    for (size_t i = 0; i < index->blocks->len; i++) {
+        fixed_ram_bytes_put_le64(out,
+                                 fixed_ram_index_block(index, i)->bitmap_sum);
+    }
+    fixed_ram_bytes_put_le64(out, chunks->len);
+    for (size_t i = 0; i < chunks->len; i++) {
+        fixed_ram_bytes_put_le64(out, g_array_index(chunks, uint64_t, i));
+    }
+}
+
 static void put_sums(GByteArray *out, const FixedRamIndex *index)
 {
     const FixedRamIndexTable *table = &index->table;
@@ -159,16 +174,24 @@ static void put_sums(GByteArray *out, const FixedRamIndex *index)
     };
 
     fixed_ram_bytes_put(out, &fields, sizeof(fields));
-    fixed_ram_bytes_put_le64(out, index->blocks->len);
-    for (size_t i = 0; i < index->blocks->len; i++) {
-        fixed_ram_bytes_put_le64(out,
-                                 fixed_ram_index_block(index, i)->bitmap_sum);
-    }
-    fixed_ram_bytes_put_le64(out, table->chunk_sums->len);
-    for (size_t i = 0; i < table->chunk_sums->len; i++) {
-        fixed_ram_bytes_put_le64(out, g_array_index(table->chunk_sums,
-                                                    uint64_t, i));
-    }
+    put_sum_list(out, index);
+    end_section(out, at);
+}
+
+uint64_t fixed_ram_index_digest(const FixedRamIndex *index)
+{
+    g_autoptr(GByteArray) bytes = g_byte_array_new();
+
+    put_block_list(bytes, index);
+    put_sum_list(bytes, index);
+    return fixed_ram_sums_get(bytes->data, bytes->len);
+}
+
+static void put_layers(GByteArray *out, const FixedRamIndexLayers *layers)
+{
+    guint at = begin_section(out, SECTION_LAYERS, SECTION_REQUIRED);
+
+    fixed_ram_index_layers_encode(layers, out);
     end_section(out, at);
 }
 
@@ -202,7 +225,7 @@ GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
         .version = cpu_to_le32(INDEX_VERSION),
         .sections = cpu_to_le32(2 + index->has_machine + index->has_sums +
                                 index->has_set + index->clean +
-                                !!index->options),
+                                !!index->options + !!index->layers),
     };
 
     memcpy(header.magic, INDEX_MAGIC, sizeof(header.magic));
@@ -215,6 +238,9 @@ GByteArray *fixed_ram_index_encode(const FixedRamIndex *index)
     put_stream(out, index);
     if (index->has_sums) {
         put_sums(out, index);
+    }
+    if (index->layers) {
+        put_layers(out, index->layers);
     }
     if (index->has_set) {
         put_set(out, &index->set);

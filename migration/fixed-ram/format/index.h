@@ -94,6 +94,22 @@ typedef struct FixedRamIndexSpace {
     uint64_t length;            /* bytes; 0: there is none */
 } FixedRamIndexSpace;
 
+/* A snapshot that a delta takes clusters from. */
+typedef struct FixedRamIndexLayer {
+    uint8_t id[FIXED_RAM_ID_BYTES];
+    uint64_t digest;            /* see fixed_ram_index_digest() */
+    uint64_t start;             /* file offset where its stream begins */
+    char *path;                 /* absolute, or from the delta's folder on */
+} FixedRamIndexLayer;
+
+/* The section LAYERS; index-layers.h has its functions. */
+typedef struct FixedRamIndexLayers {
+    GPtrArray *list;            /* of FixedRamIndexLayer, not empty */
+    uint64_t map_offset;        /* in the file */
+    uint64_t map_length;        /* bytes: one for each cluster */
+    uint64_t map_sum;           /* of the map's bytes */
+} FixedRamIndexLayers;
+
 typedef struct FixedRamIndex {
     uint8_t id[FIXED_RAM_ID_BYTES];
     bool has_machine;
@@ -104,6 +120,7 @@ typedef struct FixedRamIndex {
     FixedRamIndexPart tail;     /* from the last page to the stream's end */
     bool has_sums;              /* else the content cannot be verified */
     FixedRamIndexTable table;
+    FixedRamIndexLayers *layers;        /* of a delta; NULL: a full snapshot */
     bool has_set;
     FixedRamIndexSet set;
     Error *set_problem;         /* why the set is ignored; NULL: it is not */
@@ -128,6 +145,14 @@ fixed_ram_index_block(const FixedRamIndex *index, size_t i)
 
 /** fixed_ram_index_encode(): the bytes of @index, to be freed by the caller */
 GByteArray *fixed_ram_index_encode(const FixedRamIndex *index);
+
+/**
+ * fixed_ram_index_digest(): a checksum of what @index says about RAM
+ *
+ * It covers the blocks, and with their checksums all content of the guest's
+ * memory.  It does not change if a working set is added.
+ */
+uint64_t fixed_ram_index_digest(const FixedRamIndex *index);
 
 /**
  * fixed_ram_index_read(): read and check the index

@@ -76,7 +76,7 @@ typedef enum SectionType {
     SECTION_BLOCKS,
     SECTION_STREAM,
     SECTION_SUMS,
-    SECTION_BASE,               /* reserved */
+    SECTION_LAYERS,
     SECTION_WORKING_SET,
     SECTION_ENCRYPTION,         /* reserved */
     SECTION_SPACE,
@@ -190,6 +190,28 @@ typedef struct QEMU_PACKED SpaceFields {
 } SpaceFields;
 
 QEMU_BUILD_BUG_ON(sizeof(SpaceFields) != 24);
+
+#define LAYERS_MAX  64
+
+/* For each layer its fields, its path, and padding follow. */
+typedef struct QEMU_PACKED LayersFields {
+    uint32_t count;
+    uint32_t zero;
+    uint64_t map_offset;
+    uint64_t map_length;
+    uint64_t map_sum;
+} LayersFields;
+
+QEMU_BUILD_BUG_ON(sizeof(LayersFields) != 32);
+
+typedef struct QEMU_PACKED LayerFields {
+    uint8_t id[FIXED_RAM_ID_BYTES];
+    uint64_t digest;
+    uint64_t start;
+    uint32_t path_length;
+} LayerFields;
+
+QEMU_BUILD_BUG_ON(sizeof(LayerFields) != 36);
 
 /*
  * Of all options: le32 number of options, le32 flags, and the program's name;

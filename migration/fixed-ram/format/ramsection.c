@@ -15,6 +15,7 @@
 #define RAM_FLAG_MEM_SIZE       0x04
 #define RAM_FLAG_EOS            0x10
 #define BLOCK_HEADER_VERSION    1
+#define DELTA_HEADER_VERSION    2
 
 /* A live save writes a section for each of its rounds, day and night. */
 #define MAX_RAM_SECTIONS        (16 * MiB)
@@ -114,17 +115,18 @@ static void check_header(FixedRamReader *r, const FixedRamRamSection *ram,
                          const FixedRamBlockInfo *info, uint32_t version,
                          uint64_t page_size)
 {
+    uint32_t expected = ram->delta ? DELTA_HEADER_VERSION
+                                   : BLOCK_HEADER_VERSION;
     uint64_t at = info->header_offset;
 
     if (ram->blocks->len == FIXED_RAM_BLOCKS_MAX) {
         fixed_ram_reader_fail(r, at, "block '%s': found more than %d blocks",
                               info->name, FIXED_RAM_BLOCKS_MAX);
     }
-    if (version != BLOCK_HEADER_VERSION) {
+    if (version != expected) {
         fixed_ram_reader_fail_unknown(r, at, "block '%s': the header has "
-                                      "version %" PRIu32 ", expected %d",
-                                      info->name, version,
-                                      BLOCK_HEADER_VERSION);
+                                      "version %" PRIu32 ", expected %"
+                                      PRIu32, info->name, version, expected);
     }
     if (page_size != ram->page_size) {
         fixed_ram_reader_fail(r, at, "block '%s' has page size %" PRIu64
@@ -155,6 +157,9 @@ static void read_header(FixedRamReader *r, FixedRamRamSection *ram)
     if (r->error) {
         error_prepend(&r->error, "block '%s': ", info.name);
         return;
+    }
+    if (!ram->blocks->len) {
+        ram->delta = version == DELTA_HEADER_VERSION;
     }
     check_header(r, ram, &info, version, page_size);
     if (!r->error) {

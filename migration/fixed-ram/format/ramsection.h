@@ -15,7 +15,7 @@
  * migration stream whose RAM section holds, for each block,
  *
  *   u8 length of the name, the name, be64 bytes of the block,
- *   be32 version 1, be64 page size, be64 offset of the bitmap,
+ *   be32 version 1, or 2 in a delta, be64 page size, be64 offset of the bitmap,
  *   be64 offset of the pages, the bitmap, padding, the pages
  *
  * with offsets from the start of the file.  The bitmap is an array of
@@ -41,6 +41,7 @@ typedef struct FixedRamRamSection {
     uint64_t start;             /* offset in the file where the stream begins */
     uint64_t page_size;         /* bytes in a page of the target */
     uint64_t ram_end;           /* offset in the file behind the last page */
+    bool delta;                 /* some pages lie in other files: layers.h */
     GArray *blocks;             /* of FixedRamBlockInfo, in file order */
 } FixedRamRamSection;
 

@@ -225,6 +225,13 @@ void fixed_ram_reader_zeros(FixedRamReader *r, size_t length)
     }
 }
 
+void fixed_ram_reader_padding(FixedRamReader *r, size_t alignment)
+{
+    uint64_t offset = fixed_ram_reader_offset(r);
+
+    fixed_ram_reader_zeros(r, ROUND_UP(offset, alignment) - offset);
+}
+
 void fixed_ram_reader_name(FixedRamReader *r, char out[FIXED_RAM_NAME_MAX + 1])
 {
     uint64_t offset = fixed_ram_reader_offset(r);

@@ -131,6 +131,11 @@ uint64_t fixed_ram_reader_le64(FixedRamReader *r);
 void fixed_ram_reader_zeros(FixedRamReader *r, size_t length);
 
 /**
+ * fixed_ram_reader_padding(): zeros up to a multiple of @alignment in the file
+ */
+void fixed_ram_reader_padding(FixedRamReader *r, size_t alignment);
+
+/**
  * fixed_ram_reader_name(): a byte with the length, then the characters
  *
  * Fails if the name is empty or cannot be printed: everything that shows the

@@ -78,7 +78,13 @@ static void read_index(FixedRamSnapshot *s)
     FixedRamVerdict verdict;
     Error *err = NULL;
 
-    if (s->sb.state == FIXED_RAM_COMPLETE) {
+    if (s->sb.state == FIXED_RAM_PLAIN && s->ram->delta) {
+        error_setg(&err, "snapshot '%s': offset 0x%" PRIx64 ": the blocks' "
+                   "headers are those of a delta, but there is no index to "
+                   "name its layers", s->source->name,
+                   fixed_ram_ramsection_block(s->ram, 0)->header_offset);
+        fixed_ram_snapshot_fail(s, FIXED_RAM_VERDICT_CORRUPT, err);
+    } else if (s->sb.state == FIXED_RAM_COMPLETE) {
         s->index = fixed_ram_index_read(s->source, s->ram, &s->sb, &verdict,
                                         &err);
         if (!s->index) {

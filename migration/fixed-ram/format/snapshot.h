@@ -10,7 +10,10 @@
 #include "qapi/qapi-types-fixed-ram.h"
 #include "index.h"
 
-/* QEMU and qemu-snapshot open snapshots through this file and no other way. */
+/*
+ * QEMU and qemu-snapshot open snapshots through this file and no other way.
+ * The pages of a delta cannot be read before fixed_ram_layers_open().
+ */
 
 typedef struct FixedRamSnapshot {
     FixedRamSource *source;     /* a reference */
@@ -22,6 +25,11 @@ typedef struct FixedRamSnapshot {
     FixedRamSuperblock sb;      /* its state is FIXED_RAM_PLAIN without one */
     FixedRamRamSection *ram;    /* NULL: a plain stream, or a problem */
     FixedRamIndex *index;       /* NULL: no index, or a problem */
+    /*
+     * Of a delta whose layers were opened, see layers.h: @source reads from
+     * them and owns this.  Else NULL.
+     */
+    struct FixedRamLayers *layers;
     /* Why this is no good snapshot, and what that means; NULL: it is good. */
     Error *problem;
     FixedRamVerdict verdict;

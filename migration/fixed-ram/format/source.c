@@ -466,15 +466,44 @@ bool fixed_ram_source_read(FixedRamSource *source, void *buf, size_t length,
     return check_read(source, ret, length, offset, errp);
 }
 
+FixedRamSourcePart fixed_ram_source_part(FixedRamSource *source,
+                                         uint64_t offset, uint64_t length)
+{
+    if (source->ops->part) {
+        return source->ops->part(source, offset, length);
+    }
+    return (FixedRamSourcePart) { source, offset, length };
+}
+
+/* Read pages of one file. */
+static bool read_part(const FixedRamSourcePart *part, void *buf, Error **errp)
+{
+    FixedRamSource *source = part->source;
+    ssize_t ret;
+
+    if (!source->ops->read_pages) {
+        return fixed_ram_source_read(source, buf, part->length, part->offset,
+                                     errp);
+    }
+    ret = source->ops->read_pages(source, buf, part->length, part->offset);
+    return check_read(source, ret, part->length, part->offset, errp);
+}
+
 bool fixed_ram_source_read_pages(FixedRamSource *source, void *buf,
                                  size_t length, uint64_t offset,
                                  Error **errp)
 {
-    ssize_t ret;
+    uint8_t *to = buf;
 
-    if (!source->ops->read_pages) {
-        return fixed_ram_source_read(source, buf, length, offset, errp);
+    while (length) {
+        FixedRamSourcePart part = fixed_ram_source_part(source, offset, length);
+
+        if (!read_part(&part, to, errp)) {
+            return false;
+        }
+        to += part.length;
+        offset += part.length;
+        length -= part.length;
     }
-    ret = source->ops->read_pages(source, buf, length, offset);
-    return check_read(source, ret, length, offset, errp);
+    return true;
 }

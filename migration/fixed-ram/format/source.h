@@ -11,6 +11,13 @@
 
 typedef struct FixedRamSource FixedRamSource;
 
+/* The beginning of a range of a source, as far as it lies in one file. */
+typedef struct FixedRamSourcePart {
+    FixedRamSource *source;     /* of that file; not a reference */
+    uint64_t offset;            /* in that file */
+    uint64_t length;            /* bytes */
+} FixedRamSourcePart;
+
 /* What a kind of source can do.  Functions that may be missing are NULL. */
 typedef struct FixedRamSourceOps {
     /*
@@ -26,6 +33,9 @@ typedef struct FixedRamSourceOps {
      */
     ssize_t (*read_pages)(FixedRamSource *source, void *buf, size_t length,
                           uint64_t offset);
+    /* See fixed_ram_source_part(); if missing, the source is one file. */
+    FixedRamSourcePart (*part)(const FixedRamSource *source, uint64_t offset,
+                               uint64_t length);
     /* See fixed_ram_source_expect_faults(); if missing, nothing is done. */
     void (*expect_faults)(FixedRamSource *source);
     /* See fixed_ram_source_spare_cache(); if missing, nothing is done. */
@@ -201,9 +211,23 @@ bool fixed_ram_source_was_cut(FixedRamSource *source);
 bool fixed_ram_source_read(FixedRamSource *source, void *buf, size_t length,
                            uint64_t offset, Error **errp);
 
-/** fixed_ram_source_read_pages(): the same for the content of pages */
+/**
+ * fixed_ram_source_read_pages(): the same for the content of pages
+ *
+ * The pages of a delta may lie in several files; the error names the one that
+ * cannot be read, and the offset there.
+ */
 bool fixed_ram_source_read_pages(FixedRamSource *source, void *buf,
                                  size_t length, uint64_t offset,
                                  Error **errp);
+
+/**
+ * fixed_ram_source_part(): the file that has pages at @offset of @source
+ *
+ * The part begins at @offset and has at most @length bytes, at least one page.
+ * Any thread.
+ */
+FixedRamSourcePart fixed_ram_source_part(FixedRamSource *source,
+                                         uint64_t offset, uint64_t length);
 
 #endif

@@ -54,6 +54,9 @@ static GArray *used_parts(const FixedRamIndex *index,
     if (index->has_sums) {
         add_part(parts, index->table.offset, index->table.length);
     }
+    if (index->layers) {
+        add_part(parts, index->layers->map_offset, index->layers->map_length);
+    }
     if (index->has_set) {
         add_part(parts, index->set.list_offset,
                  fixed_ram_index_set_list_bytes(&index->set));

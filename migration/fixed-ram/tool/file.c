@@ -10,6 +10,7 @@
 #include "qapi/error.h"
 #include "file.h"
 #include "watch.h"
+#include "../format/layers.h"
 
 /* For streams whose configuration does not say it. */
 #define DEFAULT_PAGE_SIZE   4096
@@ -222,6 +223,21 @@ char *tool_file_parse_name(const char *name, uint64_t *offset, Error **errp)
     return g_strndup(name, at - name);
 }
 
+/* Without its layers nothing is known about a delta's content. */
+static void open_layers(ToolFile *file)
+{
+    const FixedRamLayersConfig config = {
+        .direct = ON_OFF_AUTO_AUTO, .wrap = tool_watch_new,
+    };
+    FixedRamSnapshot *s = file->snapshot;
+    Error *err = NULL;
+
+    if (!s->problem && !fixed_ram_layers_open(s, &config, &err)) {
+        fixed_ram_snapshot_fail(s, FIXED_RAM_VERDICT_UNREADABLE, err);
+        fixed_ram_sumtable_unref(g_steal_pointer(&file->table));
+    }
+}
+
 ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp)
 {
     g_autofree char *path = tool_file_parse_name(name, &offset, errp);
@@ -236,6 +252,7 @@ ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp)
         return NULL;
     }
     file = tool_file_examine(tool_watch_new(source), offset);
+    open_layers(file);
     if (!stat(path, &st)) {
         file->allocated = st.st_blocks * 512ULL;
     }

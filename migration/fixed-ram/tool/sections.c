@@ -13,7 +13,7 @@
 static const char *section_name(uint32_t type)
 {
     static const char *const names[] = {
-        NULL, "machine", "blocks", "stream", "checksums", "base",
+        NULL, "machine", "blocks", "stream", "checksums", "layers",
         "working set", "encryption", "space", "clean", "options",
     };
 

@@ -70,6 +70,11 @@ static bool watch_is_file(const FixedRamSource *source, int fd)
     return fixed_ram_source_is_file(watch_of(source)->inner, fd);
 }
 
+static int watch_map_fd(const FixedRamSource *source)
+{
+    return fixed_ram_source_map_fd(watch_of(source)->inner);
+}
+
 static void watch_close(FixedRamSource *source)
 {
     Watch *watch = watch_of(source);
@@ -86,6 +91,7 @@ static const FixedRamSourceOps watch_ops = {
     .changing = watch_changing,
     .measure = watch_measure,
     .is_file = watch_is_file,
+    .map_fd = watch_map_fd,
     .close = watch_close,
 };
 

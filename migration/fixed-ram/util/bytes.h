@@ -41,6 +41,14 @@ static inline void fixed_ram_bytes_put_be64(GByteArray *to, uint64_t value)
     fixed_ram_bytes_put(to, &value, sizeof(value));
 }
 
+/** fixed_ram_bytes_pad(): zeros up to a multiple of @alignment, at most 8 */
+static inline void fixed_ram_bytes_pad(GByteArray *to, size_t alignment)
+{
+    static const uint8_t zeros[8];
+
+    fixed_ram_bytes_put(to, zeros, ROUND_UP(to->len, alignment) - to->len);
+}
+
 /** fixed_ram_bytes_put_name(): a byte with the length of @name, then @name */
 static inline void fixed_ram_bytes_put_name(GByteArray *to, const char *name)
 {

@@ -10,13 +10,14 @@
 #include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "migration/fixed-ram/format/sums.h"
+#include "migration/fixed-ram/format/index-layers.h"
 #include "check-index.h"
 #include "check-set.h"
 
 #define SUPERBLOCK      4096
 
 enum {
-    MACHINE = 1, BLOCKS, STREAM, SUMS, WORKING_SET = 6, SPACE = 8, CLEAN,
+    MACHINE = 1, BLOCKS, STREAM, SUMS, LAYERS, WORKING_SET, SPACE = 8, CLEAN,
     OPTIONS, SECTIONS
 };
 
@@ -123,7 +124,7 @@ static void check_header(const FixedRamSuperblock *sb, const Decoded *d)
 
 static bool known(uint32_t type)
 {
-    return (type >= MACHINE && type <= SUMS) || type == WORKING_SET ||
+    return (type >= MACHINE && type <= WORKING_SET) ||
            type == SPACE || type == CLEAN || type == OPTIONS;
 }
 
@@ -245,6 +246,33 @@ static void check_sums(const FixedRamIndex *index,
                      section->at + section->length);
 }
 
+static void check_layers(const FixedRamIndexLayers *layers,
+                         const FixedRamIndex *index,
+                         const FixedRamSuperblock *sb, const Decoded *d,
+                         const Section *section)
+{
+    uint64_t at = section->at + 32, end = layers->map_offset +
+                                          layers->map_length;
+
+    g_assert_cmpuint(decoded_le(d, section->at, 8), ==, layers->list->len);
+    g_assert(layers->list->len && layers->list->len <= 64);
+    g_assert_cmpuint(layers->map_offset, ==, decoded_le(d, section->at + 8, 8));
+    g_assert_cmphex(layers->map_sum, ==, decoded_le(d, section->at + 24, 8));
+    g_assert_cmpuint(layers->map_length * 8, ==, index->table.length);
+    g_assert_cmpuint(layers->map_offset, >=, sb->stream_end);
+    g_assert_cmpuint(end, >, layers->map_offset);
+    g_assert_cmpuint(end, <=, d->in->size);
+    for (size_t i = 1; i <= layers->list->len; i++) {
+        const FixedRamIndexLayer *layer = fixed_ram_index_layer(layers, i);
+
+        g_assert_cmphex(layer->digest, ==, decoded_le(d, at + 16, 8));
+        g_assert_cmpuint(layer->start, ==, decoded_le(d, at + 24, 8));
+        g_assert(*layer->path && memcmp(layer->id, sb->id, sizeof(sb->id)));
+        at = ROUND_UP(check_string(d, at + 32, layer->path), 8);
+    }
+    g_assert_cmpuint(at, ==, section->at + section->length);
+}
+
 /* Damage to it is no failure: it is as if there were none. */
 static void check_space(const FixedRamIndexSpace *space,
                         const FixedRamSuperblock *sb, const Decoded *d,
@@ -322,6 +350,10 @@ void check_index(const FixedRamIndex *index, const FixedRamSuperblock *sb,
     if (index->has_set) {
         check_set_section(index, sb, d, sections[WORKING_SET].at,
                           sections[WORKING_SET].length);
+    }
+    g_assert_cmpint(!!index->layers, ==, !!sections[LAYERS].at);
+    if (index->layers) {
+        check_layers(index->layers, index, sb, d, &sections[LAYERS]);
     }
     check_space(&index->space, sb, d, &sections[SPACE]);
     g_assert_cmpint(!!index->options, ==, !!sections[OPTIONS].at);

@@ -69,7 +69,8 @@ static void check_ranges(const Decoded *d)
     }
 }
 
-static void check_block(const FixedRamBlockInfo *info, const DecodedBlock *b)
+static void check_block(const FixedRamBlockInfo *info, const DecodedBlock *b,
+                        bool delta)
 {
     g_assert_cmpstr(info->name, ==, b->name);
     g_assert_cmpuint(strlen(b->name), ==, b->name_length);
@@ -80,7 +81,7 @@ static void check_block(const FixedRamBlockInfo *info, const DecodedBlock *b)
     g_assert_cmpuint(info->pages_offset, ==, b->pages);
     g_assert_cmpuint(b->length % INPUT_PAGE, ==, 0);
     g_assert_cmpuint(b->pages % INPUT_PAGE, ==, 0);
-    g_assert_cmpuint(b->version, ==, 1);
+    g_assert_cmpuint(b->version, ==, delta ? 2 : 1);
     g_assert_cmpuint(b->page_size, ==, INPUT_PAGE);
 }
 
@@ -98,7 +99,7 @@ void check_snapshot(const FixedRamRamSection *s, const Decoded *d)
     for (size_t i = 0; i < s->blocks->len; i++) {
         FixedRamBlockInfo *info = fixed_ram_ramsection_block(s, i);
 
-        check_block(info, decoded_block(d, i));
+        check_block(info, decoded_block(d, i), s->delta);
         g_assert(g_hash_table_add(names, info->name));
         g_assert(fixed_ram_ramsection_find(s, info->name) == info);
     }

@@ -434,7 +434,8 @@ static bool preflight(Opened *o, const Input *in)
     o->source = input_source(in);
     o->snapshot = fixed_ram_snapshot_open(o->source, in->start, INPUT_PAGE,
                                           &err);
-    if (o->snapshot && !machine_match(o->snapshot->ram, &err)) {
+    if (o->snapshot && (o->snapshot->ram->delta ||
+                        !machine_match(o->snapshot->ram, &err))) {
         error_free(err);
         return false;
     }

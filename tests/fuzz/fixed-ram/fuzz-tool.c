@@ -160,7 +160,8 @@ static void run_tool(const Input *input, unsigned *faults)
     const Input *in = &found;
 
     qapi_free_FixedRamFileInfo(tool_info_file(file));
-    if (!file->blocks->len || total_bytes(file) > READ_MAX) {
+    if (!file->blocks->len || total_bytes(file) > READ_MAX ||
+        (file->snapshot->ram && file->snapshot->ram->delta)) {
         fuzz_counts.refused++;
     } else {
         check_report(file);

@@ -228,6 +228,30 @@ static void put_set(Image *img, const ImageIndex *at)
     put_le(img, 8, at->pack_length);
 }
 
+/* The options are only here, as payloads are put without them. */
+static void put_layers(Image *img, const ImageIndexOptions *o, ImageIndex *at)
+{
+    uint64_t payload;
+
+    put_le(img, 4, LAYERS);
+    put_le(img, 4, 1);
+    put_le(img, 8, 0);
+    payload = at->payload[LAYERS] = img->bytes->len;
+    put_le(img, 4, o->layer_count);
+    put_le(img, 4, 0);
+    put_le(img, 8, at->map);
+    put_le(img, 8, IMAGE_CLUSTERS);
+    put_le(img, 8, bytes_sum(img, at->map, at->map + IMAGE_CLUSTERS));
+    for (size_t i = 0; i < o->layer_count; i++) {
+        put(img, o->layers[i].id, 16);
+        put_le(img, 8, o->layers[i].digest);
+        put_le(img, 8, o->layers[i].start);
+        put_string(img, o->layers[i].path);
+        align(img, 8);
+    }
+    stq_le_p(img->bytes->data + payload - 8, img->bytes->len - payload);
+}
+
 static void put_section(Image *img, ImageIndex *at, uint32_t type,
                         uint32_t flags,
                         void (*put_payload)(Image *img, const ImageIndex *at))
@@ -264,7 +288,7 @@ static void put_index(Image *img, const ImageIndexOptions *o, ImageIndex *at)
     put(img, "QFXRINDX", 8);
     put_le(img, 4, 1);
     put_le(img, 4, 0);
-    put(img, IMAGE_ID, 16);
+    put(img, o->id ?: IMAGE_ID, 16);
     if (o->extra && o->extra_first) {
         put_section(img, at, o->extra, o->extra_flags, put_nonsense);
         sections++;
@@ -276,6 +300,10 @@ static void put_index(Image *img, const ImageIndexOptions *o, ImageIndex *at)
             put_section(img, at, type, required, payloads[type]);
             sections++;
         }
+    }
+    if (o->layers) {
+        put_layers(img, o, at);
+        sections++;
     }
     if (o->runs) {
         put_section(img, at, WORKING_SET, 0, put_set);
@@ -343,8 +371,16 @@ void image_add_index(Image *img, const ImageIndexOptions *o, ImageIndex *at)
         .superblock = pages_at(img, 0) - IMAGE_SUPERBLOCK,
         .stream_end = img->bytes->len,
     };
+    if (o->layers) {
+        image_set(img, VERSION0, 4, 2);
+        image_set(img, VERSION1, 4, 2);
+    }
     if (has_sums) {
         put_table(img, at);
+    }
+    if (o->layers) {
+        at->map = img->bytes->len;
+        put(img, o->map, IMAGE_CLUSTERS);
     }
     if (o->pack) {
         put_pack(img, o, at);
@@ -355,10 +391,23 @@ void image_add_index(Image *img, const ImageIndexOptions *o, ImageIndex *at)
     put_index(img, o, at);
     img->parent.size = img->bytes->len;
     sb = begin_superblock(img, 2);
+    memcpy(sb + 16, o->id ?: IMAGE_ID, 16);
     stq_le_p(sb + 40, at->stream_end);
     stq_le_p(sb + 48, at->index);
     stq_le_p(sb + 56, at->index_length);
     image_seal(img, at);
+}
+
+uint64_t image_digest(const Image *img, const ImageIndex *at)
+{
+    const uint8_t *bytes = img->bytes->data;
+    uint64_t blocks = at->payload[BLOCKS], sums = at->payload[SUMS];
+    g_autoptr(GByteArray) all = g_byte_array_new();
+
+    g_byte_array_append(all, bytes + blocks, ldq_le_p(bytes + blocks - 8));
+    g_byte_array_append(all, bytes + sums + 32,
+                        ldq_le_p(bytes + sums - 8) - 32);
+    return fixed_ram_sums_get(all->data, all->len);
 }
 
 void image_cut_off(Image *img)

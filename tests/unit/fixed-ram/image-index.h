@@ -26,7 +26,10 @@
 #define IMAGE_RAM           (100 * IMAGE_PAGE)
 
 /* Types of sections; each file has those before SECTIONS. */
-enum { MACHINE = 1, BLOCKS, STREAM, SUMS, SECTIONS, WORKING_SET, TYPES };
+enum {
+    MACHINE = 1, BLOCKS, STREAM, SUMS, SECTIONS, LAYERS = SECTIONS, WORKING_SET,
+    TYPES,
+};
 
 /* An entry of a working set's list. */
 typedef struct ImageRun {
@@ -36,7 +39,19 @@ typedef struct ImageRun {
     uint64_t first;
 } ImageRun;
 
+/* A layer of a delta. */
+typedef struct ImageLayer {
+    const char *id;             /* 16 characters */
+    uint64_t digest;
+    uint64_t start;
+    const char *path;
+} ImageLayer;
+
+/* Clusters of all blocks. */
+#define IMAGE_CLUSTERS      8
+
 typedef struct ImageIndexOptions {
+    const char *id;             /* 16 characters; NULL: IMAGE_ID */
     bool no_sums;               /* as a build without libxxhash writes it */
     unsigned without;           /* leave this type of section out; 0: none */
     uint32_t extra;             /* one more section of this type, or 0 */
@@ -45,6 +60,9 @@ typedef struct ImageIndexOptions {
     const ImageRun *runs;       /* of a working set; NULL: there is none */
     size_t run_count;
     bool pack;                  /* with a packed copy */
+    const ImageLayer *layers;   /* NULL: it is no delta */
+    size_t layer_count;
+    const uint8_t *map;         /* of layers: IMAGE_CLUSTERS bytes */
 } ImageIndexOptions;
 
 /* Where things lie in the file. */
@@ -53,6 +71,7 @@ typedef struct ImageIndex {
     uint64_t stream_end;
     uint64_t table;
     uint64_t table_length;      /* bytes; 0: there are no checksums */
+    uint64_t map;               /* of layers; 0: there is none */
     uint64_t pack;              /* 0: there is none */
     uint64_t pack_length;
     uint64_t list;              /* of the working set */
@@ -72,6 +91,9 @@ void image_fill(Image *img);
  * Checksums are left out if the build cannot compute them.
  */
 void image_add_index(Image *img, const ImageIndexOptions *o, ImageIndex *at);
+
+/** image_digest(): what deltas say about the index of this layer */
+uint64_t image_digest(const Image *img, const ImageIndex *at);
 
 /** image_cut_off(): make a snapshot of @img whose save was cut off. */
 void image_cut_off(Image *img);

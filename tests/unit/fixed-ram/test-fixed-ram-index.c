@@ -239,7 +239,7 @@ static void test_without(void)
 
 static void test_unknown(void)
 {
-    static const uint32_t types[] = { 5, 7, 11, 1000, UINT32_MAX };
+    static const uint32_t types[] = { 7, 99, 1000, UINT32_MAX };
 
     for (size_t i = 0; i < ARRAY_SIZE(types) * 2; i++) {
         ImageIndexOptions o = {
