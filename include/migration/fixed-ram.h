@@ -211,6 +211,14 @@ void fixed_ram_outgoing_wrap_channel(QIOChannelFile **file);
 void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment);
 
 /**
+ * fixed_ram_outgoing_version(): the version in the header of each block
+ *
+ * @full: that of a full snapshot; a delta has another one, so that no reader
+ *        takes the pages that it leaves out for zeros
+ */
+uint32_t fixed_ram_outgoing_version(uint32_t full);
+
+/**
  * fixed_ram_outgoing_begin(): all blocks have places, no page is written yet
  *
  * Writes the superblock, which says that the snapshot is being written.

@@ -20,6 +20,7 @@
 #include "mapped.h"
 #include "save/bulk.h"
 #include "outgoing-bulk.h"
+#include "outgoing-delta.h"
 #include "settings.h"
 #include "trace.h"
 #include "util/io.h"
@@ -109,6 +110,7 @@ FixedRamMemory fixed_ram_outgoing_memory(RAMBlock *rb)
 static int take_block(RAMBlock *rb, void *opaque)
 {
     SaveBulk *s = opaque;
+    const FixedRamDelta *delta = fixed_ram_outgoing_delta();
     uint64_t pages = qemu_ram_get_used_length(rb) / s->config.page_size;
     FixedRamBulkBlock block = {
         .name = rb->idstr,
@@ -117,6 +119,7 @@ static int take_block(RAMBlock *rb, void *opaque)
         .todo = rb->bmap,
         .data = rb->file_bmap,
         .sums = rb->page_sums,
+        .delta = delta ? fixed_ram_delta_find(delta, rb->idstr) : NULL,
     };
 
     /* A reset may unplug the block while savers read it. */

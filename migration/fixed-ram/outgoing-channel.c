@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/module.h"
 #include "../migration.h"
+#include "../options.h"
 #include "compat.h"
 #include "outgoing-channel.h"
 #include "format/sums.h"
@@ -175,6 +176,28 @@ static void channel_class_init(ObjectClass *klass,
     ioc_klass->io_writev = channel_writev;
     ioc_klass->io_pwritev = channel_pwritev;
     ioc_klass->io_seek = channel_seek;
+}
+
+bool fixed_ram_outgoing_channel_try(const char *name, Error **errp)
+{
+    g_autoptr(GPtrArray) channels =
+        g_ptr_array_new_with_free_func(object_unref);
+    int flags = O_WRONLY | (migrate_direct_io() ? O_DIRECT : 0);
+    int count = migrate_multifd() ? migrate_multifd_channels() : 0;
+    Error *err = NULL;
+
+    for (int i = 0; i < count; i++) {
+        QIOChannelFile *ioc = qio_channel_file_new_path(name, flags, 0, &err);
+
+        if (!ioc) {
+            error_propagate_prepend(errp, err, "snapshot '%s': cannot open "
+                                    "multifd channel %d of %d: ", name, i + 1,
+                                    count);
+            return false;
+        }
+        g_ptr_array_add(channels, ioc);
+    }
+    return true;
 }
 
 static const TypeInfo fixed_ram_outgoing_channel_info = {

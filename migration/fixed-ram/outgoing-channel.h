@@ -45,4 +45,12 @@ fixed_ram_outgoing_channel_head(const FixedRamOutgoingChannel *ioc);
 FixedRamIndexPart
 fixed_ram_outgoing_channel_tail(const FixedRamOutgoingChannel *ioc);
 
+/**
+ * fixed_ram_outgoing_channel_try(): can multifd open its channels?
+ *
+ * It will do that after the file has been made empty.  All are opened at once:
+ * the number of descriptors has a limit, too.  @name is the file.
+ */
+bool fixed_ram_outgoing_channel_try(const char *name, Error **errp);
+
 #endif

@@ -25,6 +25,7 @@
 #include "machine-options.h"
 #include "outgoing-bulk.h"
 #include "outgoing-channel.h"
+#include "outgoing-delta.h"
 #include "outgoing-live.h"
 #include "save/guess.h"
 #include "save/metadata.h"
@@ -105,6 +106,7 @@ static void outgoing_free(void)
      */
     fixed_ram_lock_release(save->file.fd, save->lock_start);
     qemu_close(save->file.fd);
+    fixed_ram_outgoing_delta_close();
     object_unref(OBJECT(save->channel));
     fixed_ram_index_free(save->index);
     g_ptr_array_unref(save->sums);
@@ -121,6 +123,7 @@ static void outgoing_new(int fd, const char *name, uint64_t start)
     save->name = g_strdup(name);
     save->file.fd = fd;
     save->file.name = save->name;
+    save->file.delta = fixed_ram_outgoing_delta();
     save->lock_start = start;
     save->index = fixed_ram_index_new();
     save->index->has_sums = fixed_ram_sums_built() &&
@@ -135,32 +138,6 @@ static void outgoing_new(int fd, const char *name, uint64_t start)
     }
     outgoing = save;
     precopy_add_notifier(&precopy_notifier);
-}
-
-/*
- * Open what multifd will open after the file has been truncated.  All at once:
- * the number of descriptors has a limit, too.
- */
-static bool try_channels(const char *name, Error **errp)
-{
-    g_autoptr(GPtrArray) channels =
-        g_ptr_array_new_with_free_func(object_unref);
-    int flags = O_WRONLY | (migrate_direct_io() ? O_DIRECT : 0);
-    int count = migrate_multifd() ? migrate_multifd_channels() : 0;
-    Error *err = NULL;
-
-    for (int i = 0; i < count; i++) {
-        QIOChannelFile *ioc = qio_channel_file_new_path(name, flags, 0, &err);
-
-        if (!ioc) {
-            error_propagate_prepend(errp, err, "snapshot '%s': cannot open "
-                                    "multifd channel %d of %d: ", name, i + 1,
-                                    count);
-            return false;
-        }
-        g_ptr_array_add(channels, ioc);
-    }
-    return true;
 }
 
 bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
@@ -180,7 +157,7 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
         !fixed_ram_outgoing_live_check(errp)) {
         return false;
     }
-    if (!try_channels(name, errp)) {
+    if (!fixed_ram_outgoing_channel_try(name, errp)) {
         return false;
     }
     own = qemu_dup(fd);
@@ -189,7 +166,9 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
                          "descriptor", name);
         return false;
     }
-    if (!fixed_ram_lock_exclusive(own, start, name, errp)) {
+    if (!fixed_ram_outgoing_delta_open(own, name, errp) ||
+        !fixed_ram_lock_exclusive(own, start, name, errp)) {
+        fixed_ram_outgoing_delta_close();
         qemu_close(own);
         return false;
     }
@@ -246,6 +225,10 @@ void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment)
     entry.pages_offset = block->pages_offset;
     pstrcpy(entry.name, sizeof(entry.name), block->idstr);
     g_array_append_val(outgoing->index->blocks, entry);
+    if (outgoing->file.delta) {
+        fixed_ram_delta_add_block(fixed_ram_outgoing_delta(), entry.name,
+                                  entry.length);
+    }
     if (outgoing->guess) {
         fixed_ram_guess_add_block(outgoing->guess, block);
     }
@@ -348,6 +331,7 @@ bool fixed_ram_outgoing_page(QEMUFile *f, RAMBlock *block, uint64_t offset)
     if (!outgoing) {
         return false;
     }
+    fixed_ram_outgoing_delta_written(block, offset, length);
     buf = stable_copy(block, offset, mem, length, &summed);
     qemu_put_buffer_at(f, buf, length, block->pages_offset + offset);
     if (!summed) {
@@ -390,6 +374,7 @@ ssize_t fixed_ram_outgoing_pages(QIOChannel *ioc, RAMBlock *block,
     if (!outgoing) {
         return 0;
     }
+    fixed_ram_outgoing_delta_written(block, offset, length);
     for (size_t at = 0; at < length; at += FIXED_RAM_PAGE_SUMS_COPY_BYTES) {
         size_t n = MIN(length - at, FIXED_RAM_PAGE_SUMS_COPY_BYTES);
 
@@ -411,6 +396,12 @@ static void write_bitmap(QEMUFile *f, const RAMBlock *block,
         qemu_put_buffer_at(f, (uint8_t *)block->file_bmap + from, end - from,
                            block->bitmap_offset + from);
     }
+}
+
+static bool write_own_pages(RAMBlock *block, uint64_t offset, size_t length,
+                            Error **errp)
+{
+    return write_pages(outgoing->file.fd, block, offset, length, errp);
 }
 
 static void close_block(FixedRamIndexBlock *entry, RAMBlock *block,
@@ -443,7 +434,12 @@ bool fixed_ram_outgoing_bitmap(QEMUFile *f, RAMBlock *block)
                                                   entry->page_size);
             g_autofree unsigned long *parts =
                 fixed_ram_populated_parts(block->file_bmap, bytes);
+            Error *err = NULL;
 
+            if (!fixed_ram_outgoing_delta_complete(block, write_own_pages,
+                                                   &err)) {
+                qemu_file_set_error_obj(f, -EIO, err);
+            }
             write_bitmap(f, block, parts, bytes);
             if (outgoing->guess) {
                 fixed_ram_guess_close(outgoing->guess, i, block->file_bmap,

@@ -45,6 +45,11 @@ void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment)
 {
 }
 
+uint32_t fixed_ram_outgoing_version(uint32_t full)
+{
+    return full;
+}
+
 bool fixed_ram_outgoing_begin(Error **errp)
 {
     return true;

@@ -88,6 +88,7 @@ typedef struct Saver {
     FixedRamWriter *writer;
     unsigned long *populated;   /* a bit for each page of a slice */
     unsigned long *copied;
+    unsigned long *same;        /* see FixedRamScan */
 } Saver;
 
 static const Block *find_block(const FixedRamBulk *bulk, size_t number)
@@ -346,6 +347,11 @@ static bool save_slice(const Saver *saver, Slice *slice, Error **errp)
         return false;
     }
     found = scan_slice(saver, slice);
+    if (slice->block->b.delta &&
+        !fixed_ram_scan_compare(&slice->scan, slice->block->b.delta,
+                                saver->same, errp)) {
+        return false;
+    }
     if (!write_slice(bulk, saver->writer, slice, errp)) {
         return false;
     }
@@ -359,10 +365,12 @@ static bool save_slices(FixedRamBulk *bulk, Error **errp)
     size_t pages = bulk->slice_bytes / c->page_size;
     g_autofree unsigned long *populated = bitmap_new(pages);
     g_autofree unsigned long *copied = bitmap_new(pages);
+    g_autofree unsigned long *same = bitmap_new(pages);
     Saver saver = {
         .bulk = bulk,
         .populated = populated,
         .copied = copied,
+        .same = same,
         .writer = fixed_ram_writer_new(c->fd, c->name, c->direct,
                                        c->buffered_fd, bulk->slice_bytes,
                                        errp),

@@ -7,6 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_SAVE_BULK_H
 #define MIGRATION_FIXED_RAM_SAVE_BULK_H
 
+#include "delta.h"
 #include "live.h"
 #include "page-sums.h"
 
@@ -31,6 +32,8 @@ typedef struct FixedRamBulkBlock {
     /* The bitmap for the file, all clear: savers set the bits of data */
     unsigned long *data;
     FixedRamPageSums *sums;     /* NULL: no checksums are taken */
+    /* Clusters that the base has are left out; needs @sums.  NULL: none is */
+    FixedRamDeltaBlock *delta;
 } FixedRamBulkBlock;
 
 typedef struct FixedRamBulkConfig {
@@ -49,7 +52,7 @@ typedef struct FixedRamBulkConfig {
 
 /* What the savers have done so far. */
 typedef struct FixedRamBulkProgress {
-    uint64_t data_pages;        /* that were written */
+    uint64_t data_pages;        /* that were written, or that the base has */
     uint64_t zero_pages;        /* that were found to be zero */
     uint64_t bytes;             /* passed to writes */
 } FixedRamBulkProgress;

@@ -47,18 +47,32 @@ void fixed_ram_metadata_revoke(FixedRamMetadata *file)
     }
 }
 
-/* The list of the set at @offset; *@end is the offset behind it. */
+/* The list of the set from @offset on; *@end is the offset behind it. */
 static bool write_set(FixedRamMetadata *file, FixedRamIndex *index,
                       const FixedRamWorkingSet *set, uint64_t offset,
                       uint64_t *end, Error **errp)
 {
-    g_autoptr(GByteArray) list =
-        fixed_ram_working_set_encode(set, offset, &index->set);
+    g_autoptr(GByteArray) list = NULL;
 
+    offset = ROUND_UP(offset, INDEX_PADDING);
+    list = fixed_ram_working_set_encode(set, offset, &index->set);
     index->has_set = true;
     *end = offset + list->len;
     return fixed_ram_write_snapshot(file->fd, file->name, list->data,
                                     list->len, offset, errp);
+}
+
+/* The map of layers at @offset; *@end is the offset behind it. */
+static bool write_layers(FixedRamMetadata *file, FixedRamIndex *index,
+                         uint64_t offset, uint64_t *end, Error **errp)
+{
+    index->layers = fixed_ram_delta_write(file->delta, file->fd, file->name,
+                                          offset, errp);
+    if (!index->layers) {
+        return false;
+    }
+    *end = offset + index->layers->map_length;
+    return true;
 }
 
 bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
@@ -75,6 +89,9 @@ bool fixed_ram_metadata_write_index(FixedRamMetadata *file,
             return false;
         }
         offset += index->table.length;
+    }
+    if (file->delta && !write_layers(file, index, offset, &offset, errp)) {
+        return false;
     }
     if (set && !write_set(file, index, set, offset, &offset, errp)) {
         return false;

@@ -7,6 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_SAVE_METADATA_H
 #define MIGRATION_FIXED_RAM_SAVE_METADATA_H
 
+#include "delta.h"
 #include "../format/working-set.h"
 
 /*
@@ -20,6 +21,7 @@ typedef struct FixedRamMetadata {
     const char *name;           /* the file, for messages */
     FixedRamSuperblock sb;
     uint64_t sb_offset;         /* in the file; 0: not yet known */
+    const FixedRamDelta *delta; /* NULL: it is a full snapshot */
 } FixedRamMetadata;
 
 /**
@@ -32,8 +34,8 @@ bool fixed_ram_metadata_begin(FixedRamMetadata *file, Error **errp);
 /**
  * fixed_ram_metadata_write_index(): write the index and what it refers to
  *
- * @index: complete, except for the table of checksums and the working set,
- *         which are filled in here
+ * @index: complete, except for the table of checksums, the layers of a delta
+ *         and the working set, which are filled in here
  * @sums: closed FixedRamPageSums, in the order of the index's blocks; unused if
  *        the index has no checksums
  * @set: as for fixed_ram_working_set_encode(); NULL: there is none

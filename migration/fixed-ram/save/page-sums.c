@@ -99,10 +99,9 @@ uint8_t *fixed_ram_page_sums_copy(FixedRamPageSums *sums, uint64_t offset,
     return buf;
 }
 
-/* 0 if no page of the cluster has data. */
-static uint64_t cluster_sum(const FixedRamPageSums *sums,
-                            const unsigned long *data, uint64_t first,
-                            uint64_t end)
+uint64_t fixed_ram_page_sums_peek(const FixedRamPageSums *sums,
+                                  const unsigned long *data, uint64_t first,
+                                  uint64_t end)
 {
     uint64_t zeros = fixed_ram_sums_zero_page(sums->page_size);
     uint64_t of_pages[FIXED_RAM_CLUSTER_BYTES / KiB];
@@ -128,8 +127,9 @@ static void close_group(FixedRamPageSums *sums, const unsigned long *data,
     uint64_t end = MIN((group + 1) * GROUP, DIV_ROUND_UP(pages, per_cluster));
 
     for (uint64_t i = group * GROUP; i < end; i++) {
-        sums->sums[i] = cluster_sum(sums, data, i * per_cluster,
-                                    MIN((i + 1) * per_cluster, pages));
+        sums->sums[i] =
+            fixed_ram_page_sums_peek(sums, data, i * per_cluster,
+                                     MIN((i + 1) * per_cluster, pages));
     }
     set_bit(group, sums->groups);
 }

@@ -61,6 +61,19 @@ uint8_t *fixed_ram_page_sums_copy(FixedRamPageSums *sums, uint64_t offset,
                                   const uint8_t *mem, size_t length);
 
 /**
+ * fixed_ram_page_sums_peek(): the checksum that a cluster has so far
+ *
+ * @data: the block's bitmap
+ * @first, @end: the pages of the cluster, the latter behind the last one
+ *
+ * Returns 0 for a cluster without data.  Any thread; the sums of these pages
+ * must have been recorded.
+ */
+uint64_t fixed_ram_page_sums_peek(const FixedRamPageSums *sums,
+                                  const unsigned long *data, uint64_t first,
+                                  uint64_t end);
+
+/**
  * fixed_ram_page_sums_close(): compute the checksums of clusters
  *
  * @data: the block's bitmap as it is written to the file.  A page whose bit is

@@ -47,9 +47,37 @@ size_t fixed_ram_scan(const FixedRamScan *scan)
     return found;
 }
 
+bool fixed_ram_scan_compare(FixedRamScan *scan, FixedRamDeltaBlock *delta,
+                            unsigned long *same, Error **errp)
+{
+    const unsigned long *data = scan->data - BIT_WORD(scan->first);
+    size_t per_cluster = FIXED_RAM_CLUSTER_BYTES / scan->page_size;
+
+    bitmap_zero(same, scan->pages);
+    scan->same = same;
+    for (size_t at = 0; at < scan->pages; at += per_cluster) {
+        size_t pages = MIN(per_cluster, scan->pages - at);
+        uint64_t first = scan->first + at;
+        uint64_t sum = fixed_ram_page_sums_peek(scan->sums, data, first,
+                                                first + pages);
+        bool found = false;
+
+        if (sum && !fixed_ram_delta_compare(delta, first / per_cluster, sum,
+                                            &found, errp)) {
+            return false;
+        }
+        if (found) {
+            bitmap_set(same, at, pages);
+        }
+    }
+    return true;
+}
+
+/* Is @page, which is wanted, to be written? */
 static bool is_written(const FixedRamScan *scan, size_t page)
 {
-    return test_bit(page, scan->wanted) && test_bit(page, scan->data);
+    return test_bit(page, scan->data) &&
+           !(scan->same && test_bit(page, scan->same));
 }
 
 static void fill_gap(const FixedRamScan *scan, size_t first, size_t end)
@@ -64,14 +92,15 @@ bool fixed_ram_scan_next_run(const FixedRamScan *scan, size_t pos,
     size_t most = FIXED_RAM_SCAN_GAP / scan->page_size;
     size_t page = pos, zeros = 0;
 
-    while (page < scan->pages && !is_written(scan, page)) {
+    while (page < scan->pages && !(test_bit(page, scan->wanted) &&
+                                   is_written(scan, page))) {
         page++;
     }
     *first = *end = page;
     while (page < scan->pages && test_bit(page, scan->wanted)) {
         size_t gap = page - *end, data = *end - *first - zeros;
 
-        if (test_bit(page, scan->data)) {
+        if (is_written(scan, page)) {
             fill_gap(scan, *end, page);
             zeros += gap;
             *end = page + 1;

@@ -8,6 +8,7 @@
 #define MIGRATION_FIXED_RAM_SAVE_SCAN_H
 
 #include "qemu/units.h"
+#include "delta.h"
 #include "page-sums.h"
 
 /*
@@ -29,6 +30,8 @@ typedef struct FixedRamScan {
     unsigned long *data;        /* set for pages with data, else cleared */
     FixedRamPageSums *sums;     /* of the block; NULL: none are taken */
     uint64_t first;             /* index in @sums of the page at @mem */
+    /* Pages with data that a delta's layers have, not to be written; or NULL */
+    const unsigned long *same;
 } FixedRamScan;
 
 /*
@@ -44,6 +47,18 @@ typedef struct FixedRamScan {
  * Returns the number of pages with data.
  */
 size_t fixed_ram_scan(const FixedRamScan *scan);
+
+/**
+ * fixed_ram_scan_compare(): find the clusters that a delta's base has
+ *
+ * @scan: after fixed_ram_scan(); with checksums, from a cluster's start on
+ * @delta: the block
+ * @same: a bit for each page of @scan, which gets it
+ *
+ * Fails if the checksums of the base cannot be read.
+ */
+bool fixed_ram_scan_compare(FixedRamScan *scan, FixedRamDeltaBlock *delta,
+                            unsigned long *same, Error **errp);
 
 /**
  * fixed_ram_scan_next_run(): find the next pages to write by one write

@@ -111,12 +111,14 @@ static void decode_block(Cursor *c)
 {
     SnapshotBlock block = { .header_offset = c->pos };
     g_autofree char *name = take_name(c);
+    uint32_t version;
     uint64_t words;
     Cursor at = *c;
 
     pstrcpy(block.name, sizeof(block.name), name);
     block.length = take64(c);
-    g_assert_cmpuint(take32(c), ==, 1);
+    version = take32(c);
+    g_assert(version == 1 || version == 2); /* the latter in a delta */
     g_assert_cmpuint(take64(c), ==, SNAPSHOT_PAGE_SIZE);
     block.bitmap_offset = take64(c);
     block.pages_offset = take64(c);

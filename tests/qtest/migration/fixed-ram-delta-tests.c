@@ -1,0 +1,575 @@
+/*
+ * QTest testcases for fixed-ram: snapshots of what has changed
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+/*
+ * "other" is the base, "copy" a full snapshot of the same moment as the delta.
+ * What is loaded from the delta must be what "copy" holds.
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "qobject/qdict.h"
+#include "migration/fixed-ram-faults.h"
+#include "migration/fixed-ram-pause.h"
+#include "migration/fixed-ram-scenario.h"
+#include "migration/migration-qmp.h"
+#include "migration/migration-util.h"
+
+/* In the pattern, where no page is zero and where every other one is. */
+#define CHANGED         (PATTERN_START + 4 * MiB)
+#define CHANGED_BYTES   (300 * KiB)
+
+static void set_base(QTestState *qts, const char *name)
+{
+    g_autofree char *path = *name ? frt_path(name) : g_strdup("");
+
+    migrate_set_parameter_str(qts, "fixed-ram-base", path);
+}
+
+/* The loading side, which has not run, saves what it has. */
+static void save_target(FixedRamTest *t, const char *base, const char *name)
+{
+    g_autofree char *uri = frt_file_uri(name);
+
+    set_base(t->to, base);
+    frt_set_mode(t->to, t->save);
+    migrate_ensure_converge(t->to);
+    migrate_qmp(t->to, NULL, uri, NULL, "{}");
+    frt_wait_saved(t->to);
+}
+
+/* A new loading side with what @name holds. */
+static void load_target(FixedRamTest *t, const char *name)
+{
+    g_autofree char *uri = frt_file_uri(name);
+
+    frt_restart_target(t, "defer", "");
+    frt_set_mode(t->to, FR_FIXED);
+    frt_incoming(t, uri);
+    frt_wait_status(t->to, "completed");
+}
+
+/* A run of pages, single ones, pages that become zero, and one that was. */
+static void change_memory(QTestState *qts)
+{
+    qtest_memset(qts, CHANGED, 0x77, CHANGED_BYTES);
+    for (unsigned i = 0; i < 8; i++) {
+        qtest_writel(qts, PATTERN_START + i * 300 * KiB, 0x12345678);
+    }
+    qtest_memset(qts, PATTERN_START + 6 * MiB, 0, 100 * KiB);
+    qtest_writel(qts, PATTERN_START - 10 * MiB, 0x87654321);
+}
+
+/* Up to the base. */
+static bool begin(FixedRamTest *t)
+{
+    g_autofree char *uri = frt_file_uri("other");
+
+    if (!frt_start(t)) {
+        return false;
+    }
+    frt_fill(t);
+    frt_set_mode(t->from, FR_FIXED);
+    migrate_ensure_converge(t->from);
+    migrate_qmp(t->from, NULL, uri, NULL, "{}");
+    frt_wait_saved(t->from);
+    return true;
+}
+
+static uint64_t disk_bytes(const char *name)
+{
+    g_autofree char *path = frt_path(name);
+    struct stat st;
+
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    return st.st_blocks * 512ULL;
+}
+
+/* Up to the delta, and a loading side that is to load it. */
+static bool prepare(FixedRamTest *t)
+{
+    g_autofree char *mode = t->load_mode
+        ? g_strdup_printf("-global migration.fixed-ram-load-mode=%s",
+                          t->load_mode) : g_strdup("");
+
+    if (!begin(t)) {
+        return false;
+    }
+    load_target(t, "other");
+    change_memory(t->to);
+    save_target(t, "", "copy");
+    load_target(t, "other");
+    change_memory(t->to);
+    save_target(t, "other", FILE_TEST_FILENAME);
+    /* What has changed, and the devices' state. */
+    g_assert_cmpuint(disk_bytes(FILE_TEST_FILENAME), <,
+                     disk_bytes("copy") - 6 * MiB);
+    frt_restart_target(t, "defer", mode);
+    return true;
+}
+
+/* The loading side has what @name holds. */
+static void assert_loaded(FixedRamTest *t, const char *name)
+{
+    g_autofree char *path = frt_path(name);
+    g_autoptr(Snapshot) want = snapshot_open(path, 0);
+    g_autoptr(Snapshot) have = frt_save_and_open(t);
+
+    snapshot_assert_same_ram(want, have);
+}
+
+/* In the block's header: a byte, the name, and the length come before it. */
+static uint32_t version_of(const Snapshot *s, const SnapshotBlock *block)
+{
+    return ldl_be_p(s->data + block->header_offset + 1 + strlen(block->name) +
+                    8);
+}
+
+/* The bitmap of a delta is that of a full snapshot. */
+static void assert_same_bitmaps(FixedRamTest *t)
+{
+    g_autofree char *path = frt_path("copy");
+    g_autoptr(Snapshot) want = snapshot_open(path, 0);
+    g_autoptr(Snapshot) have = frt_open_snapshot(t);
+
+    for (guint i = 0; i < want->blocks->len; i++) {
+        const SnapshotBlock *a = &g_array_index(want->blocks, SnapshotBlock,
+                                                i);
+        const SnapshotBlock *b = &g_array_index(have->blocks, SnapshotBlock,
+                                                i);
+        size_t bytes = DIV_ROUND_UP(a->length, SNAPSHOT_PAGE_SIZE * 64) * 8;
+
+        g_assert_cmpuint(version_of(want, a), ==, 1);
+        g_assert_cmpuint(version_of(have, b), ==, 2);
+        g_assert_cmpmem(a->bitmap, bytes, b->bitmap, bytes);
+    }
+}
+
+static void test_load(FixedRamTest *t)
+{
+    if (prepare(t)) {
+        assert_same_bitmaps(t);
+        frt_load(t);
+        frt_check_figures(t);
+        assert_loaded(t, "copy");
+        frt_end(t);
+    }
+}
+
+static void test_eager(void)
+{
+    FixedRamTest args = { .save = FR_FIXED, .load = FR_FIXED };
+
+    test_load(&args);
+}
+
+static void test_demand(void)
+{
+    FixedRamTest args = { .save = FR_FIXED, .load = FR_DEMAND };
+
+    test_load(&args);
+}
+
+static void test_eager_direct(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED | FR_DIRECT | FR_MULTIFD,
+        .load = FR_FIXED | FR_DIRECT | FR_MULTIFD,
+    };
+
+    test_load(&args);
+}
+
+static void test_demand_direct(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED | FR_DIRECT,
+        .load = FR_DEMAND | FR_DIRECT,
+        .percent = 50,
+    };
+
+    test_load(&args);
+}
+
+static void test_buffered(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED | FR_BUFFERED, .load = FR_DEMAND | FR_BUFFERED,
+    };
+
+    test_load(&args);
+}
+
+/*
+ * Chains
+ */
+
+/* Change a place of its own for each @number. */
+static void change_more(QTestState *qts, unsigned number)
+{
+    qtest_memset(qts, PATTERN_START + number * 500 * KiB, 0x10 + number,
+                 200 * KiB);
+}
+
+/* A delta to a delta to a delta, each of the moment after a change. */
+static void test_chain(void)
+{
+    FixedRamTest args = { .save = FR_FIXED, .load = FR_DEMAND };
+    static const char *const names[] = {
+        "other", "disk", "source", FILE_TEST_FILENAME,
+    };
+
+    if (!begin(&args)) {
+        return;
+    }
+    for (unsigned i = 0; i + 1 < ARRAY_SIZE(names); i++) {
+        load_target(&args, names[i]);
+        change_more(args.to, i);
+        save_target(&args, names[i], names[i + 1]);
+        g_assert_cmpuint(disk_bytes(names[i + 1]), <,
+                         disk_bytes("other") - 6 * MiB);
+    }
+    load_target(&args, "other");
+    for (unsigned i = 0; i + 1 < ARRAY_SIZE(names); i++) {
+        change_more(args.to, i);
+    }
+    save_target(&args, "", "copy");
+    frt_restart_target(&args, "defer", "");
+    frt_load(&args);
+    assert_loaded(&args, "copy");
+    frt_end(&args);
+}
+
+/* Without a change nothing but metadata is written. */
+static void test_unchanged(void)
+{
+    FixedRamTest args = { .save = FR_FIXED, .load = FR_FIXED };
+
+    if (!begin(&args)) {
+        return;
+    }
+    load_target(&args, "other");
+    save_target(&args, "other", FILE_TEST_FILENAME);
+    g_assert_cmpuint(disk_bytes(FILE_TEST_FILENAME), <, 4 * MiB);
+    frt_restart_target(&args, "defer", "");
+    frt_load(&args);
+    assert_loaded(&args, "other");
+    frt_end(&args);
+}
+
+/* Paused, and recovered from the same files and from a copy of the delta. */
+static void test_recover(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+    g_autofree char *uri = frt_file_uri("disk");
+
+    if (!prepare(&args)) {
+        return;
+    }
+    frt_load_begin(&args);
+    frt_wait_status(args.to, "postcopy-active");
+    frt_pause(&args);
+    frt_recover(&args);
+    frt_pause(&args);
+    frt_assert_recovery_fails(&args, "other", "identities differ");
+    frt_copy_file(FILE_TEST_FILENAME, "disk");
+    migrate_recover(args.to, uri);
+    frt_load_rest(&args);
+    assert_loaded(&args, "copy");
+    frt_end(&args);
+}
+
+static void assert_same_pattern(FixedRamTest *t)
+{
+    g_autofree uint8_t *want = g_malloc(PATTERN_BYTES);
+    g_autofree uint8_t *have = g_malloc(PATTERN_BYTES);
+
+    qtest_bufread(t->from, PATTERN_START, want, PATTERN_BYTES);
+    qtest_bufread(t->to, PATTERN_START, have, PATTERN_BYTES);
+    g_assert_true(!memcmp(want, have, PATTERN_BYTES));
+}
+
+/*
+ * A saver has found the pattern's first clusters in the base, then a page there
+ * is written to.  The delta must have those clusters whole.
+ */
+static void test_torn(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED | FR_MULTIFD, .load = FR_FIXED,
+    };
+    g_autofree char *path = frt_path("other");
+    g_autofree char *uri = frt_file_uri("other");
+    g_autoptr(Snapshot) base = NULL;
+    uint64_t pages;
+
+    if (!frt_faults_begin_save(&args)) {
+        return;
+    }
+    frt_set_mode(args.from, args.save);
+    /* One saver, which goes through memory in order. */
+    migrate_set_parameter_int(args.from, "multifd-channels", 1);
+    migrate_ensure_converge(args.from);
+    migrate_qmp(args.from, NULL, uri, NULL, "{}");
+    frt_wait_saved(args.from);
+    base = snapshot_open(path, 0);
+    pages = frt_pattern_block(&args, base)->pages_offset;
+    /* The same guest cannot be saved again before it has run. */
+    qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
+    qtest_qmp_assert_success(args.from, "{ 'execute': 'stop' }");
+    change_memory(args.from);
+    set_base(args.from, "other");
+    frt_faults_set(0, &(FixedRamFaultsRule) {
+        .mode = FIXED_RAM_FAULTS_WRITE_HANG,
+        .first = pages + CHANGED,
+        .end = pages + CHANGED + CHANGED_BYTES,
+    });
+    migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
+    frt_faults_wait_hanging(0, 1);
+    qtest_writel(args.from, PATTERN_START + 2 * MiB + 8192, 0xabcdef01);
+    qtest_memset(args.from, PATTERN_START + 3 * MiB + 4096, 0, 4096);
+    frt_faults_off(0);
+    frt_wait_saved(args.from);
+    frt_load(&args);
+    assert_same_pattern(&args);
+    frt_faults_end(&args);
+}
+
+/*
+ * Layers that are not what they were
+ */
+
+static void assert_refused(FixedRamTest *t, const char *what)
+{
+    frt_assert_refused(t->to, what, "{ 'execute': 'migrate-incoming', "
+                       "'arguments': { 'uri': %s } }", t->uri);
+    g_assert_cmpstr(t->events->str, ==, "");
+}
+
+static void flip(const char *name, uint64_t at)
+{
+    g_autofree char *path = frt_path(name);
+    int fd = open(path, O_RDWR);
+    uint8_t byte;
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(pread(fd, &byte, 1, at), ==, 1);
+    byte ^= 1;
+    g_assert_cmpint(pwrite(fd, &byte, 1, at), ==, 1);
+    close(fd);
+}
+
+static void move(const char *from, const char *to)
+{
+    g_autofree char *a = frt_path(from);
+    g_autofree char *b = frt_path(to);
+
+    g_assert_cmpint(rename(a, b), ==, 0);
+}
+
+/* A load that is refused changes nothing: the good base loads after it. */
+static void test_wrong_base(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true, .save = FR_FIXED, .load = FR_DEMAND,
+    };
+    g_autofree char *path = frt_path("other");
+    SnapshotSuperblock sb;
+
+    if (!prepare(&args)) {
+        return;
+    }
+    frt_set_mode(args.to, args.load);
+    move("other", "disk");
+    assert_refused(&args, "layer 1 of 1|other|No such file");
+    /* Another snapshot of the same VM. */
+    frt_copy_file("copy", "other");
+    assert_refused(&args, "layer 1 of 1|other|another one|identity|expected");
+    frt_copy_file("disk", "other");
+    sb = frt_superblock("other");
+    flip("other", sb.index_offset + 40);
+    assert_refused(&args, "layer 1 of 1|other|CRC");
+    g_assert_cmpint(truncate(path, 20 * MiB), ==, 0);
+    assert_refused(&args, "layer 1 of 1|other|end");
+    move("disk", "other");
+    frt_load(&args);
+    assert_loaded(&args, "copy");
+    frt_end(&args);
+}
+
+/* The page is in the base; the error names that file. */
+static void test_flipped(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true, .save = FR_FIXED, .load = FR_DEMAND,
+    };
+    g_autofree char *path = frt_path("other");
+    g_autoptr(Snapshot) base = NULL;
+    uint64_t at;
+
+    if (!prepare(&args)) {
+        return;
+    }
+    base = snapshot_open(path, 0);
+    at = frt_pattern_block(&args, base)->pages_offset + PATTERN_START +
+         7 * MiB + 8192;
+    flip("other", at);
+    frt_set_mode(args.to, args.load);
+    frt_incoming(&args, args.uri);
+    frt_wait_status(args.to, "postcopy-paused");
+    frt_assert_reason(args.to, "other|pc.ram|not what was saved");
+    frt_end(&args);
+}
+
+/* A layer in use cannot be overwritten. */
+static void test_locked(void)
+{
+    FixedRamTest args = {
+        .start.oob = true,
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_DEMAND,
+        .crawl = true,
+    };
+    g_autofree char *uri = frt_file_uri("other");
+
+    if (!prepare(&args)) {
+        return;
+    }
+    frt_load_begin(&args);
+    frt_wait_status(args.to, "postcopy-active");
+    qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
+    frt_assert_refused(args.from, "other|loaded", "{ 'execute': 'migrate', "
+                       "'arguments': { 'uri': %s } }", uri);
+    frt_load_rest(&args);
+    assert_loaded(&args, "copy");
+    frt_end(&args);
+}
+
+/*
+ * Readers of full snapshots
+ */
+
+/* The base's own loader must not take what is left out for zeros. */
+static void test_mapped_ram(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .save = FR_FIXED,
+        .load = FR_MAPPED,
+        .stock_load = true,
+    };
+    static const char *unexpected[] = { "completed", NULL };
+
+    if (!prepare(&args)) {
+        return;
+    }
+    frt_set_mode(args.to, FR_MAPPED);
+    qtest_qmp_assert_success(args.to, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s, "
+                             "'exit-on-error': false } }", args.uri);
+    wait_for_migration_status(args.to, "failed", unexpected);
+    frt_end(&args);
+}
+
+static void test_mapped(void)
+{
+    FixedRamTest args = {
+        .start.hide_stderr = true,
+        .load_mode = "mapped",
+        .save = FR_FIXED,
+        .load = FR_FIXED,
+    };
+
+    if (!prepare(&args)) {
+        return;
+    }
+    frt_set_mode(args.to, args.load);
+    assert_refused(&args, "is a delta|qemu-snapshot");
+    frt_end(&args);
+}
+
+/*
+ * Saves that cannot be deltas
+ */
+
+static void assert_not_saved(FixedRamTest *t, const char *name,
+                             const char *what)
+{
+    g_autofree char *uri = frt_file_uri(name);
+
+    frt_assert_refused(t->from, what, "{ 'execute': 'migrate', "
+                       "'arguments': { 'uri': %s } }", uri);
+}
+
+static void test_refused(void)
+{
+    FixedRamTest args = { .save = FR_FIXED, .load = FR_FIXED };
+
+    if (!begin(&args)) {
+        return;
+    }
+    set_base(args.from, "other");
+    qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
+    assert_not_saved(&args, FILE_TEST_FILENAME, "the guest runs");
+    qtest_qmp_assert_success(args.from, "{ 'execute': 'stop' }");
+    assert_not_saved(&args, "other", "other|is that file");
+    migrate_set_parameter_str(args.from, "fixed-ram-verify", "off");
+    assert_not_saved(&args, FILE_TEST_FILENAME, "fixed-ram-verify");
+    migrate_set_parameter_str(args.from, "fixed-ram-verify", "on");
+    set_base(args.from, "missing");
+    assert_not_saved(&args, FILE_TEST_FILENAME, "missing|No such file");
+    /* The base is what it was. */
+    move("other", FILE_TEST_FILENAME);
+    frt_load(&args);
+    frt_compare_ram(&args);
+    frt_end(&args);
+}
+
+static void test_parameter(void)
+{
+    QTestState *qts = qtest_init("-machine none -global "
+                                 "migration.fixed-ram-base=/a/b");
+
+    frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-base: '/a/b'");
+    frt_hmp_silent(qts, "migrate_set_parameter fixed-ram-base c");
+    frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-base: 'c'");
+    set_base(qts, "");
+    frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-base: ''");
+    qtest_quit(qts);
+}
+
+static const FixedRamCase cases[] = {
+    { "eager", test_eager },
+    { "demand", test_demand },
+    { "eager-direct", test_eager_direct },
+    { "demand-direct", test_demand_direct, true },
+    { "buffered", test_buffered, true },
+    { "chain", test_chain },
+    { "unchanged", test_unchanged },
+    { "recover", test_recover },
+    { "torn", test_torn },
+    { "wrong-base", test_wrong_base },
+    { "flipped", test_flipped },
+    { "locked", test_locked },
+    { "mapped-ram", test_mapped_ram },
+    { "mapped", test_mapped },
+    { "refused", test_refused },
+    { "parameter", test_parameter },
+};
+
+void frt_add_delta_tests(const MigrationTestEnv *env)
+{
+    frt_add_cases(env, "delta", cases, ARRAY_SIZE(cases));
+}

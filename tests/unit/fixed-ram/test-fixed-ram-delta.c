@@ -1,0 +1,352 @@
+/*
+ * Unit tests of fixed-ram's deltas: what a save leaves out, and what it writes
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "qapi/error.h"
+#include "qemu/cutils.h"
+#include "migration/fixed-ram/format/sums.h"
+#include "migration/fixed-ram/save/delta.h"
+#include "indexed.h"
+
+#define BASE_ID     "id of the base.."
+#define OTHER_ID    "id of another..."
+#define BASE        "base.snap"
+#define MIDDLE      "middle.snap"
+#define BLOCK0_CLUSTERS 7
+
+/* A base, and in MIDDLE a delta to it; both hold the same content. */
+typedef struct Files {
+    char *dir;
+    char *base;
+    char *middle;
+    Fixture f;
+    Fixture m;
+} Files;
+
+static void write_file(const char *path, const Fixture *f)
+{
+    g_assert_true(g_file_set_contents(path, (char *)f->img->bytes->data,
+                                      f->img->bytes->len, NULL));
+}
+
+/* @layers: of the delta in MIDDLE; the first one is the base */
+static void files_setup(Files *files, const ImageIndexOptions *o,
+                        size_t layers)
+{
+    static const uint8_t map[IMAGE_CLUSTERS] = { 1, 0, 1, 0, 1, 1, 1, 0 };
+    g_autofree ImageLayer *list = g_new0(ImageLayer, layers);
+
+    files->dir = g_dir_make_tmp("fixed-ram-delta-XXXXXX", NULL);
+    files->base = g_build_filename(files->dir, BASE, NULL);
+    files->middle = g_build_filename(files->dir, MIDDLE, NULL);
+    setup_as(&files->f, 0, o);
+    write_file(files->base, &files->f);
+    for (size_t i = 0; i < layers; i++) {
+        list[i] = (ImageLayer) {
+            .id = BASE_ID, .path = BASE,
+            .digest = o->no_sums ? 0 : image_digest(files->f.img, &files->f.at),
+        };
+    }
+    setup_as(&files->m, 0, &(ImageIndexOptions) {
+                 .id = OTHER_ID, .layers = list, .layer_count = layers,
+                 .map = map,
+             });
+    write_file(files->middle, &files->m);
+}
+
+static void files_teardown(Files *files)
+{
+    unlink(files->base);
+    unlink(files->middle);
+    g_assert_cmpint(rmdir(files->dir), ==, 0);
+    teardown(&files->f);
+    teardown(&files->m);
+    g_free(files->base);
+    g_free(files->middle);
+    g_free(files->dir);
+}
+
+static FixedRamDelta *open_delta(const char *path)
+{
+    FixedRamDelta *delta = fixed_ram_delta_new(path, IMAGE_PAGE, &error_abort);
+
+    for (unsigned i = 0; i < IMAGE_BLOCKS; i++) {
+        fixed_ram_delta_add_block(delta, image_block_names[i],
+                                  image_block_pages[i] * IMAGE_PAGE);
+    }
+    return delta;
+}
+
+static bool same(FixedRamDelta *delta, const char *name, uint64_t cluster,
+                 uint64_t sum)
+{
+    bool found;
+
+    g_assert_true(fixed_ram_delta_compare(fixed_ram_delta_find(delta, name),
+                                          cluster, sum, &found,
+                                          &error_abort));
+    return found;
+}
+
+/* Compare all clusters of a block; those in @changed have another content. */
+static void compare_all(const Files *files, FixedRamDelta *delta,
+                        unsigned block, uint64_t clusters, unsigned changed)
+{
+    for (uint64_t i = 0; i < clusters; i++) {
+        uint64_t sum = image_cluster_sum(files->f.img, block, i);
+        bool other = changed >> i & 1;
+
+        g_assert_cmpint(same(delta, image_block_names[block], i, sum + other),
+                        ==, !other);
+    }
+}
+
+/* What is written: the layers, which the caller frees, and the map. */
+static FixedRamIndexLayers *write_delta(const Files *files,
+                                        FixedRamDelta *delta, uint8_t *map)
+{
+    g_autofree char *path = g_build_filename(files->dir, "new.snap", NULL);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    FixedRamIndexLayers *layers;
+
+    g_assert_cmpint(fd, >=, 0);
+    layers = fixed_ram_delta_write(delta, fd, path, 777, &error_abort);
+    g_assert_cmpint(layers->map_offset, ==, 777);
+    g_assert_cmpint(layers->map_length, ==, IMAGE_CLUSTERS);
+    g_assert_cmpint(pread(fd, map, IMAGE_CLUSTERS, 777), ==, IMAGE_CLUSTERS);
+    g_assert_cmphex(layers->map_sum, ==,
+                    fixed_ram_sums_get(map, IMAGE_CLUSTERS));
+    close(fd);
+    unlink(path);
+    return layers;
+}
+
+static void check_layer(const FixedRamIndexLayers *layers, size_t number,
+                        const char *id, const char *path, const Fixture *f)
+{
+    const FixedRamIndexLayer *layer = fixed_ram_index_layer(layers, number);
+
+    g_assert_cmpmem(layer->id, FIXED_RAM_ID_BYTES, id, FIXED_RAM_ID_BYTES);
+    g_assert_cmpstr(layer->path, ==, path);
+    g_assert_cmphex(layer->digest, ==, image_digest(f->img, &f->at));
+    g_assert_cmpint(layer->start, ==, 0);
+}
+
+static void test_full_base(void)
+{
+    static const uint8_t expected[] = { 1, 0, 1, 1, 0, 1, 1, 1 };
+    g_autoptr(FixedRamIndexLayers) layers = NULL;
+    g_autoptr(FixedRamDelta) delta = NULL;
+    uint8_t map[IMAGE_CLUSTERS];
+    Files files;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    delta = open_delta(files.base);
+    compare_all(&files, delta, 0, BLOCK0_CLUSTERS, 1 << 1 | 1 << 4);
+    compare_all(&files, delta, 1, 1, 0);
+    layers = write_delta(&files, delta, map);
+    g_assert_cmpmem(map, sizeof(map), expected, sizeof(expected));
+    g_assert_cmpint(layers->list->len, ==, 1);
+    check_layer(layers, 1, BASE_ID, BASE, &files.f);
+    files_teardown(&files);
+}
+
+/* The layers of the base become layers of the delta. */
+static void test_delta_base(void)
+{
+    static const uint8_t expected[] = { 2, 0, 2, 1, 0, 2, 2, 1 };
+    g_autoptr(FixedRamIndexLayers) layers = NULL;
+    g_autoptr(FixedRamDelta) delta = NULL;
+    uint8_t map[IMAGE_CLUSTERS];
+    Files files;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    delta = open_delta(files.middle);
+    compare_all(&files, delta, 0, BLOCK0_CLUSTERS, 1 << 1 | 1 << 4);
+    compare_all(&files, delta, 1, 1, 0);
+    layers = write_delta(&files, delta, map);
+    g_assert_cmpmem(map, sizeof(map), expected, sizeof(expected));
+    g_assert_cmpint(layers->list->len, ==, 2);
+    check_layer(layers, 1, OTHER_ID, MIDDLE, &files.m);
+    check_layer(layers, 2, BASE_ID, BASE, &files.f);
+    files_teardown(&files);
+}
+
+/* A layer that no cluster lies in any more is not named, but the base is. */
+static void test_unused(void)
+{
+    static const uint8_t expected[IMAGE_CLUSTERS] = { 0, 0, 0, 1 };
+    g_autoptr(FixedRamIndexLayers) layers = NULL;
+    g_autoptr(FixedRamDelta) delta = NULL;
+    uint8_t map[IMAGE_CLUSTERS];
+    Files files;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    delta = open_delta(files.middle);
+    compare_all(&files, delta, 0, BLOCK0_CLUSTERS, ~(1 << 3));
+    layers = write_delta(&files, delta, map);
+    g_assert_cmpmem(map, sizeof(map), expected, sizeof(expected));
+    g_assert_cmpint(layers->list->len, ==, 1);
+    fixed_ram_index_layers_free(g_steal_pointer(&layers));
+    fixed_ram_delta_free(delta);
+    delta = open_delta(files.middle);
+    layers = write_delta(&files, delta, map);
+    g_assert_true(buffer_is_zero(map, sizeof(map)));
+    check_layer(layers, 1, OTHER_ID, MIDDLE, &files.m);
+    files_teardown(&files);
+}
+
+/* Pages that are written after a cluster was found in the base. */
+static void test_torn(void)
+{
+    static const uint8_t expected[] = { 1, 0, 0, 1, 1, 1, 0, 0 };
+    g_autoptr(FixedRamIndexLayers) layers = NULL;
+    g_autoptr(FixedRamDelta) delta = NULL;
+    uint8_t map[IMAGE_CLUSTERS];
+    FixedRamDeltaBlock *block;
+    uint64_t cluster = 0;
+    Files files;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    delta = open_delta(files.base);
+    block = fixed_ram_delta_find(delta, image_block_names[0]);
+    g_assert_false(fixed_ram_delta_next_torn(block, &cluster));
+    compare_all(&files, delta, 0, BLOCK0_CLUSTERS, 0);
+    fixed_ram_delta_written(block, 2 * IMAGE_CLUSTER - IMAGE_PAGE,
+                            2 * IMAGE_PAGE);
+    fixed_ram_delta_written(block, 6 * IMAGE_CLUSTER, IMAGE_PAGE);
+    g_assert_true(fixed_ram_delta_next_torn(block, &cluster));
+    g_assert_cmpint(cluster, ==, 1);
+    g_assert_true(fixed_ram_delta_next_torn(block, &cluster));
+    g_assert_cmpint(cluster, ==, 2);
+    g_assert_true(fixed_ram_delta_next_torn(block, &cluster));
+    g_assert_cmpint(cluster, ==, 6);
+    g_assert_false(fixed_ram_delta_next_torn(block, &cluster));
+    layers = write_delta(&files, delta, map);
+    g_assert_cmpmem(map, sizeof(map), expected, sizeof(expected));
+    files_teardown(&files);
+}
+
+/* Of a block that the base lacks, or has with another length, all differs. */
+static void test_blocks(void)
+{
+    g_autoptr(FixedRamDelta) delta = NULL;
+    uint64_t sum;
+    Files files;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    delta = fixed_ram_delta_new(files.base, IMAGE_PAGE, &error_abort);
+    fixed_ram_delta_add_block(delta, "new", 4 * IMAGE_CLUSTER);
+    fixed_ram_delta_add_block(delta, image_block_names[0], 4 * IMAGE_CLUSTER);
+    sum = image_cluster_sum(files.f.img, 0, 0);
+    g_assert_false(same(delta, "new", 0, sum));
+    g_assert_false(same(delta, image_block_names[0], 0, sum));
+    g_assert_null(fixed_ram_delta_find(delta, "neither"));
+    files_teardown(&files);
+}
+
+static void test_is_file(void)
+{
+    g_autoptr(FixedRamDelta) delta = NULL;
+    Files files;
+    int fd;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    delta = open_delta(files.middle);
+    g_assert_cmpstr(fixed_ram_delta_name(delta), ==, files.middle);
+    fd = open(files.base, O_RDONLY);
+    g_assert_true(fixed_ram_delta_is_file(delta, fd));
+    close(fd);
+    fd = open(files.middle, O_RDONLY);
+    g_assert_true(fixed_ram_delta_is_file(delta, fd));
+    close(fd);
+    fd = open("/dev/null", O_RDONLY);
+    g_assert_false(fixed_ram_delta_is_file(delta, fd));
+    close(fd);
+    files_teardown(&files);
+}
+
+/*
+ * What is no base
+ */
+
+static void expect_no_base(const char *path, const char *words)
+{
+    Error *err = NULL;
+
+    g_assert_null(fixed_ram_delta_new(path, IMAGE_PAGE, &err));
+    g_assert_nonnull(err);
+    if (!strstr(error_get_pretty(err), words)) {
+        g_test_message("'%s' is not in: %s", words, error_get_pretty(err));
+        g_test_fail();
+    }
+    error_free(err);
+}
+
+static void test_no_base(void)
+{
+    Files files;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) {
+                    .id = BASE_ID, .no_sums = true,
+                }, 1);
+    expect_no_base(files.base, "no checksums to compare with");
+    expect_no_base("/dev/fdset/1", "path of its base");
+    expect_no_base(files.dir, "");
+    unlink(files.base);
+    expect_no_base(files.base, "No such file");
+    files_teardown(&files);
+}
+
+/* The layers of the base are verified, too. */
+static void test_base_of_base(void)
+{
+    Files files;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    g_assert_cmpint(g_rename(files.middle, files.base), ==, 0);
+    expect_no_base(files.base, "another one");
+    files_teardown(&files);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/fixed-ram/delta/full-base", test_full_base);
+    g_test_add_func("/fixed-ram/delta/delta-base", test_delta_base);
+    g_test_add_func("/fixed-ram/delta/unused", test_unused);
+    g_test_add_func("/fixed-ram/delta/torn", test_torn);
+    g_test_add_func("/fixed-ram/delta/blocks", test_blocks);
+    g_test_add_func("/fixed-ram/delta/is-file", test_is_file);
+    g_test_add_func("/fixed-ram/delta/no-base", test_no_base);
+    g_test_add_func("/fixed-ram/delta/base-of-base", test_base_of_base);
+    return g_test_run();
+}
