@@ -125,9 +125,10 @@ FixedRamCheckInfo *tool_check_file(ToolFile *file, unsigned threads)
 static void print_range(const FixedRamCheckRange *r)
 {
     g_autofree char *name = fixed_ram_text_printable(r->block);
+    g_autofree char *file = r->file ? fixed_ram_text_printable(r->file) : NULL;
 
-    printf("%s: 0x%" PRIx64 " - 0x%" PRIx64 " (file offset 0x%" PRIx64 "): ",
-           name, r->start, r->start + r->length - 1, r->offset);
+    printf("%s: 0x%" PRIx64 " - 0x%" PRIx64 " (%s offset 0x%" PRIx64 "): ",
+           name, r->start, r->start + r->length - 1, file ?: "file", r->offset);
     if (r->error) {
         g_autofree char *error = fixed_ram_text_printable(r->error);
 

@@ -20,7 +20,8 @@ typedef struct ToolCommand {
 } ToolCommand;
 
 extern const ToolCommand tool_info, tool_check, tool_map, tool_extract,
-                         tool_compare, tool_convert, tool_working_set;
+                         tool_compare, tool_convert, tool_merge,
+                         tool_working_set;
 
 /* Values of getopt_long() for options without a letter. */
 enum {

@@ -51,23 +51,43 @@ static int compare_damage(const void *a, const void *b)
     return x->bad.cluster < y->bad.cluster ? -1 : 1;
 }
 
-static bool is_next(const ToolDamage *last, const ToolDamage *next)
+/* Does the next cluster lie in the same file? */
+static bool same_file(const ToolFile *file, const ToolDamage *last)
+{
+    const ToolBlock *block = tool_file_block(file, last->block);
+    uint64_t at = block->pages_offset +
+                  last->bad.cluster * FIXED_RAM_CLUSTER_BYTES;
+
+    return fixed_ram_source_part(file->snapshot->source, at,
+                                 2 * FIXED_RAM_CLUSTER_BYTES).length >
+           FIXED_RAM_CLUSTER_BYTES;
+}
+
+static bool is_next(const ToolFile *file, const ToolDamage *last,
+                    const ToolDamage *next)
 {
     return last->block == next->block &&
            last->bad.cluster + 1 == next->bad.cluster &&
            last->unreadable == next->unreadable &&
-           !last->error == !next->error;
+           !last->error == !next->error && same_file(file, last);
 }
 
 static FixedRamCheckRange *range_new(const ToolFile *file,
                                      const ToolDamage *d)
 {
     const ToolBlock *block = tool_file_block(file, d->block);
+    FixedRamSource *source = file->snapshot->source;
     FixedRamCheckRange *range = g_new0(FixedRamCheckRange, 1);
+    FixedRamSourcePart part;
 
     range->block = g_strdup(block->name);
     range->start = d->bad.cluster * FIXED_RAM_CLUSTER_BYTES;
-    range->offset = block->pages_offset + range->start;
+    part = fixed_ram_source_part(source, block->pages_offset + range->start,
+                                 block->page_size);
+    range->offset = part.offset;
+    if (strcmp(part.source->name, source->name)) {
+        range->file = g_strdup(part.source->name);
+    }
     if (d->error) {
         range->error = g_strdup(d->error);
     } else {
@@ -99,7 +119,7 @@ void tool_damage_report(GArray *list, const ToolFile *file,
         uint64_t length = cluster_length(file, d);
 
         *(d->unreadable ? &info->unreadable : &info->corrupt) += length;
-        if (last && is_next(last, d)) {
+        if (last && is_next(file, last, d)) {
             if (range) {
                 range->length += length;
             }

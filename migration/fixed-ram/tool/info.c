@@ -21,6 +21,7 @@
 #include "libvirt.h"
 #include "output.h"
 #include "report.h"
+#include "chain.h"
 #include "sections.h"
 #include "../util/text.h"
 
@@ -207,6 +208,8 @@ FixedRamFileInfo *tool_info_file(const ToolFile *file)
     info->machine = machine_info(file);
     info->command_line = tool_command_line(file);
     info->has_command_line = info->command_line;
+    info->layers = tool_chain_layers(file);
+    info->has_layers = info->layers;
     info->blocks = blocks_info(file);
     info->has_blocks = info->blocks;
     info->devices = devices_info(file);
@@ -406,6 +409,9 @@ static void print_info(const FixedRamFileInfo *info)
     if (info->has_sections) {
         print_sections(info->sections);
     }
+    if (info->has_layers) {
+        tool_chain_print(info->layers);
+    }
     if (info->has_blocks) {
         print_blocks(info->blocks, info->page_size);
     }
@@ -414,49 +420,84 @@ static void print_info(const FixedRamFileInfo *info)
     }
 }
 
-enum { OPT_COMMAND_LINE = TOOL_OPT_OWN };
+static void show(const ToolFile *file, bool json)
+{
+    g_autoptr(FixedRamFileInfo) info = tool_info_file(file);
+
+    if (json) {
+        TOOL_PRINT_JSON(FixedRamFileInfo, info);
+    } else {
+        print_info(info);
+    }
+}
+
+/* The file, then its layers; JSON becomes an array. */
+static bool show_chain(const ToolFile *file, bool json, Error **errp)
+{
+    bool ok = true;
+
+    fputs(json ? "[\n" : "", stdout);
+    show(file, json);
+    for (size_t i = 1; ok && i <= tool_chain_length(file); i++) {
+        g_autoptr(ToolFile) layer = tool_chain_open(file, i, errp);
+
+        ok = layer;
+        if (ok) {
+            printf(json ? ",\n" : "\nlayer %zu\n", i);
+            show(layer, json);
+        }
+    }
+    fputs(json ? "]\n" : "", stdout);
+    return ok;
+}
+
+enum { OPT_COMMAND_LINE = TOOL_OPT_OWN, OPT_CHAIN };
 
 static int run_info(const ToolCommand *command, int argc, char **argv)
 {
     static const struct option options[] = {
         TOOL_OPTION_HELP, TOOL_OPTION_OUTPUT, TOOL_OPTION_OFFSET,
-        { "command-line", no_argument, NULL, OPT_COMMAND_LINE }, { },
+        { "command-line", no_argument, NULL, OPT_COMMAND_LINE },
+        { "chain", no_argument, NULL, OPT_CHAIN }, { },
     };
-    g_autoptr(FixedRamFileInfo) info = NULL;
     g_autoptr(ToolFile) file = NULL;
     ToolCommon common = { };
-    bool command_line = false;
+    bool command_line = false, chain = false, ok;
     Error *err = NULL;
+    int c;
 
-    while (tool_getopt(command, argc, argv, "h", options, &common) >= 0) {
-        command_line = true;
+    while ((c = tool_getopt(command, argc, argv, "h", options,
+                            &common)) >= 0) {
+        command_line = command_line || c == OPT_COMMAND_LINE;
+        chain = chain || c == OPT_CHAIN;
     }
     tool_expect_args(command, argc, 1);
     file = tool_file_open(argv[optind], common.offset, &err);
-    if (!file || (command_line && !tool_command_line_print(file, &err))) {
+    ok = file;
+    if (ok && command_line) {
+        ok = tool_command_line_print(file, &err);
+    } else if (ok && chain) {
+        ok = show_chain(file, common.json, &err);
+    } else if (ok) {
+        show(file, common.json);
+    }
+    if (!ok) {
         error_report_err(err);
-        return EXIT_FAILURE;
     }
-    if (command_line) {
-        return EXIT_SUCCESS;
-    }
-    info = tool_info_file(file);
-    if (common.json) {
-        TOOL_PRINT_JSON(FixedRamFileInfo, info);
-    } else {
-        print_info(info);
-    }
-    return EXIT_SUCCESS;
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 const ToolCommand tool_info = {
     .name = "info",
     .summary = "Show what a file holds",
-    .syntax = "[--output=human|json] [--command-line] [--offset=N] FILE",
+    .syntax = "[--output=human|json] [--command-line] [--chain] [--offset=N] "
+              "FILE",
     .help =
 TOOL_HELP_OUTPUT
 "  --command-line\n"
 "     print only a command that starts QEMU and loads FILE\n"
+"  --chain\n"
+"     show the files of a delta's layers, too\n"
 TOOL_HELP_OFFSET
 "  FILE\n"
 "     the file that a VM was saved to\n"

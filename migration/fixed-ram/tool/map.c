@@ -21,9 +21,11 @@ typedef struct MapOptions {
 } MapOptions;
 
 /* Print each range by itself: a list of millions would take memory. */
-static void print_entry(const ToolBlock *block, const ToolRun *run,
-                        bool *first)
+static void print_entry(const ToolFile *file, const ToolBlock *block,
+                        const ToolRun *run, bool *first)
 {
+    FixedRamSource *source = file->snapshot->source;
+    FixedRamSourcePart part;
     FixedRamMapEntry entry = {
         .block = (char *)block->name,
         .start = run->page * block->page_size,
@@ -36,7 +38,12 @@ static void print_entry(const ToolBlock *block, const ToolRun *run,
     QObject *object;
 
     if (entry.has_offset) {
-        entry.offset = tool_block_place(block, run->page);
+        part = fixed_ram_source_part(source, tool_block_place(block, run->page),
+                                     entry.length);
+        entry.offset = part.offset;
+        if (strcmp(part.source->name, source->name)) {
+            entry.file = part.source->name;
+        }
     }
     v = qobject_output_visitor_new(&object);
     visit_type_FixedRamMapEntry(v, NULL, &e, &error_abort);
@@ -47,13 +54,29 @@ static void print_entry(const ToolBlock *block, const ToolRun *run,
     *first = false;
 }
 
-static void print_json(const ToolBlock *block, bool *first)
+/* A run of a delta may lie in several files: keep what lies in the first. */
+static void limit_run(const ToolFile *file, const ToolBlock *block,
+                      ToolRun *run)
+{
+    FixedRamSourcePart part;
+
+    if (run->data && !block->plain) {
+        part = fixed_ram_source_part(file->snapshot->source,
+                                     tool_block_place(block, run->page),
+                                     run->pages * block->page_size);
+        run->pages = part.length / block->page_size;
+    }
+}
+
+static void print_json(const ToolFile *file, const ToolBlock *block,
+                       bool *first)
 {
     ToolRun run = { };
 
     while (tool_block_next_run(block, run.page + run.pages, block->pages,
                                &run)) {
-        print_entry(block, &run, first);
+        limit_run(file, block, &run);
+        print_entry(file, block, &run, first);
     }
 }
 
@@ -79,7 +102,7 @@ static void print_map(const ToolFile *file, const MapOptions *o)
             continue;
         }
         if (o->common.json) {
-            print_json(block, &first);
+            print_json(file, block, &first);
         } else {
             tool_picture_draw(&picture, block);
         }
