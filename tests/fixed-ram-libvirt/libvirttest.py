@@ -136,11 +136,6 @@ class LibvirtTest(unittest.TestCase):
 
     # ---- programs ----
 
-    def needs_background(self):
-        qemu = self.build / "qemu-system-x86_64"
-        if b"fixed-ram-load\0" not in qemu.read_bytes():
-            self.skipTest("this QEMU loads nothing in the background")
-
     def refused(self, call, *words, **more):
         """What virsh says when it fails, as it must"""
         try:

@@ -85,7 +85,6 @@ class DamageTest(LibvirtTest):
 
     def test_page(self):
         """The load pauses, virsh shows it, and it goes on"""
-        self.needs_background()
         path = self.copy()
         offset = self.page_of_the_fill(path)
         good = self.write(path, offset, b"\x55" * 64)

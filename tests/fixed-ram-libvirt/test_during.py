@@ -11,7 +11,6 @@ class DuringTest(LibvirtTest):
 
     def begin(self, **more):
         """A guest that runs, and whose RAM is not there"""
-        self.needs_background()
         self.restore(self.image("verified"), *SLOW, **more)
         self.domain.serial.wait_first_byte(60)
         self.true(self.load_job(), "RAM is still being loaded")
