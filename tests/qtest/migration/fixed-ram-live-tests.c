@@ -291,6 +291,25 @@ static void test_cancel(void)
     }
 }
 
+/* The status is "failed" some time before capabilities can be changed. */
+static void wait_over(QTestState *qts)
+{
+    gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
+    bool over = false;
+
+    while (!over) {
+        QDict *rsp = qtest_qmp(qts, "{ 'execute': 'migrate-set-capabilities',"
+                               "'arguments': { 'capabilities': [ { "
+                               "'capability': 'background-snapshot', "
+                               "'state': true } ] } }");
+
+        over = qdict_haskey(rsp, "return");
+        qobject_unref(rsp);
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
 static void save_failing(uint32_t mode, int error, const char *what)
 {
     FixedRamTest args = { .save = FR_BUFFERED, .start.hide_stderr = true };
@@ -313,6 +332,7 @@ static void save_failing(uint32_t mode, int error, const char *what)
     g_assert_true(frt_running(args.from));
     frt_assert_being_written(FILE_TEST_FILENAME);
     frt_faults_off(0);
+    wait_over(args.from);
     begin(&args);
     release(&args);
 }
