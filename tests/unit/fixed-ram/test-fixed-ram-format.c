@@ -163,7 +163,9 @@ static const Spoil spoils[] = {
     { NAME0, 2, SET, 0x0600, NULL, "zero byte" },
     { NAME1, 1, SET, 0, NULL, "name is empty" },
     { VERSION0, 4, SET, 0, RAM, "version 0" },
-    { VERSION0, 4, SET, 2, RAM, "version 2" },
+    { VERSION0, 4, SET, 3, RAM, "version 3" },
+    /* That is a delta's, and then all blocks have it. */
+    { VERSION0, 4, SET, 2, VGA, "expected 2" },
     { VERSION1, 4, SET, UINT32_MAX, VGA, "version" },
     { PAGE_SIZE0, 8, SET, 0, RAM, "page size 0" },
     { PAGE_SIZE0, 8, SET, 3, RAM, "page size 3" },
