@@ -55,24 +55,6 @@ static const FixedRamBlock *find_extent(const Pass *pass, uint64_t number,
     return NULL;
 }
 
-/* Through the page cache; a range of a delta may lie in several files. */
-static bool read_range(FixedRamSource *source, uint8_t *buf, uint64_t length,
-                       uint64_t offset, Error **errp)
-{
-    while (length) {
-        FixedRamSourcePart part = fixed_ram_source_part(source, offset, length);
-
-        if (!fixed_ram_source_read(part.source, buf, part.length, part.offset,
-                                   errp)) {
-            return false;
-        }
-        buf += part.length;
-        offset += part.length;
-        length -= part.length;
-    }
-    return true;
-}
-
 static bool read_extent(const Pass *pass, const FixedRamBlock *block,
                         const FixedRamRun *extent, uint8_t *buf, Error **errp)
 {
@@ -80,8 +62,11 @@ static bool read_extent(const Pass *pass, const FixedRamBlock *block,
     FixedRamRun data;
 
     while (fixed_ram_block_next_data(block, at, end, GAP_BYTES, &data)) {
-        if (!read_range(pass->source, buf + (data.offset - extent->offset),
-                        data.length, block->pages_offset + data.offset, errp)) {
+        if (!fixed_ram_source_read_pages(pass->source,
+                                         buf + (data.offset - extent->offset),
+                                         data.length,
+                                         block->pages_offset + data.offset,
+                                         errp)) {
             return false;
         }
         at = data.offset + data.length;
