@@ -426,6 +426,11 @@ static void choose_without_cachestat(void)
     for (unsigned i = 0; i < 256; i++) {
         read_pages(source, SIZE - 16 * KiB, 16 * KiB);
         assert_seen("d4080+16");
+        /*
+         * A try makes the kernel read the page.  It cannot be dropped before
+         * it is there, and reading it waits for that.
+         */
+        cache(SIZE - 16 * KiB, 16 * KiB);
         drop_all();
     }
     /* The first one, 1, 2, 4 ... 64, 128, 192 */
