@@ -15,15 +15,17 @@ class Expected:
     """The parts of a job, in their order, and what each usually takes
 
     path: the file with the seconds of an earlier run, by part; it need not be
-    there.  usual: seconds by part, for what that file does not have.
+    there.  usual: seconds by part, for what that file does not have.  lanes:
+    so many parts are done at a time, and each takes longer for that.
     """
 
-    def __init__(self, path, usual):
+    def __init__(self, path, usual, lanes=1):
         self.path = path
+        self.lanes = lanes
         self.seconds = dict(usual)
         self.left_out = list(usual)     # parts that have not begun
+        self.began = {}                 # of the parts that go on, when
         self.measured = {}
-        self.part, self.began = None, 0.0
         self.done, self.done_expected = 0.0, 0.0
         self.start = time.monotonic()
         self.earlier = self.read()
@@ -38,21 +40,19 @@ class Expected:
             return {}
 
     def begin(self, part):
-        self.end()
-        self.part, self.began = part, time.monotonic()
+        self.began[part] = time.monotonic()
         if part in self.left_out:
             self.left_out.remove(part)
 
-    def end(self):
-        """The part that has begun, if any, has come to its end"""
-        if self.part is None:
+    def end(self, part):
+        """The part has come to its end, if it has begun"""
+        if part not in self.began:
             return
-        took = time.monotonic() - self.began
+        took = time.monotonic() - self.began.pop(part)
         if took >= 0.05:        # else it has not even begun
-            self.measured[self.part] = round(took, 1)
+            self.measured[part] = round(took, 1)
         self.done += took
-        self.done_expected += self.seconds.get(self.part, took)
-        self.part = None
+        self.done_expected += self.seconds.get(part, took)
 
     def spent(self):
         return time.monotonic() - self.start
@@ -65,14 +65,13 @@ class Expected:
 
     def text(self):
         """What a line about something that goes on ends with"""
-        factor = self.factor()
+        factor, now = self.factor(), time.monotonic()
+        going = [self.seconds.get(part, 0) * factor - (now - began)
+                 for part, began in self.began.items()]
         left = sum(self.seconds[part] for part in self.left_out) * factor
-        if self.part is None:
+        left = (left + sum(s for s in going if s > 0)) / self.lanes
+        if not going or max(going) >= 0:
             return time_left(left)
-        part_left = self.seconds.get(self.part, 0) * factor - (
-            time.monotonic() - self.began)
-        if part_left >= 0:
-            return time_left(left + part_left)
         return (f"more than {duration(left)} left" if left >= 1
                 else "longer than usual")
 

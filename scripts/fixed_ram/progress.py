@@ -43,9 +43,9 @@ class Progress:
 
     def done(self, text):
         self.write(text, last=True)
-        self.title = None
         if self.expected:
-            self.expected.end()
+            self.expected.end(self.title)
+        self.title = None
 
     def above(self, line):
         """A line that stays, above the one that is rewritten"""
