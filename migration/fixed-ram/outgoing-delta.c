@@ -26,10 +26,8 @@ static bool check(Error **errp)
 {
     const char *why = NULL;
 
-    if (migrate_background_snapshot()) {
-        why = "with background-snapshot a save is not compared with a base";
-    } else if (runstate_is_live(runstate_get())) {
-        why = "the guest runs: stop it before it is saved";
+    if (!migrate_background_snapshot() && runstate_is_live(runstate_get())) {
+        why = "the guest runs: stop it, or set background-snapshot";
     } else if (!fixed_ram_sums_built()) {
         why = "QEMU was built without libxxhash";
     } else if (!migrate_fixed_ram_verify()) {

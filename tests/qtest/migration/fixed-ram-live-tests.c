@@ -84,10 +84,15 @@ static void wait_running(QTestState *qts)
     }
 }
 
-static void wait_saved(FixedRamTest *t)
+static void wait_complete(FixedRamTest *t)
 {
     wait_for_migration_complete(t->from);
     wait_running(t->from);
+}
+
+static void wait_saved(FixedRamTest *t)
+{
+    wait_complete(t);
     check_saved(t);
 }
 
@@ -202,6 +207,46 @@ static void test_again(void)
     frt_load(&args);
     frt_check(&args);
     frt_end(&args);
+}
+
+/* What has not changed since the last save is not written once more. */
+static void save_delta(FixedRamTest *t)
+{
+    g_autofree char *base = frt_path("other");
+    g_autofree char *delta = frt_path(FILE_TEST_FILENAME);
+    g_autoptr(Snapshot) loaded = NULL;
+    struct stat full, changed;
+
+    if (!prepare(t)) {
+        return;
+    }
+    g_assert_cmpint(stat(delta, &full), ==, 0);
+    g_assert_cmpint(rename(delta, base), ==, 0);
+    migrate_set_parameter_str(t->from, "fixed-ram-base", base);
+    migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
+    wait_complete(t);
+    g_assert_true(frt_running(t->from));
+    g_assert_cmpint(stat(delta, &changed), ==, 0);
+    g_assert_cmpuint(changed.st_blocks, <, full.st_blocks - 6 * MiB / 512);
+    frt_load(t);
+    loaded = frt_save_and_open(t);
+    frt_check_pattern(t, loaded);
+    check_moment(loaded);
+    frt_end(t);
+}
+
+static void test_delta(void)
+{
+    FixedRamTest args = { .load = FR_FIXED };
+
+    save_delta(&args);
+}
+
+static void test_delta_demand(void)
+{
+    FixedRamTest args = { .save = FR_DIRECT, .load = FR_DEMAND };
+
+    save_delta(&args);
 }
 
 /* Writes of pages hang, and the guest runs meanwhile. */
@@ -426,6 +471,8 @@ static const FixedRamCase cases[] = {
     { "buffered", test_buffered, true },
     { "shared", test_shared },
     { "again", test_again },
+    { "delta", test_delta },
+    { "delta/demand", test_delta_demand },
     { "write", test_write },
     { "reset", test_reset, true },
     { "refused-meanwhile", test_refused_meanwhile },
