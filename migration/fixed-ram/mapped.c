@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "engine/restore.h"
 #include "engine/warm.h"
+#include "engine/written.h"
 #include "mapped.h"
 #include "mapped-pause.h"
 #include "ramblocks.h"
@@ -228,6 +229,15 @@ bool fixed_ram_mapped_map(FixedRamSnapshot *s, const FixedRamMap *map,
 bool fixed_ram_mapped_has(const void *host, size_t length)
 {
     return mapping && fixed_ram_mapping_has(mapping, host, length);
+}
+
+bool fixed_ram_mapped_written(const FixedRamSnapshot *base, const void *host,
+                              uint64_t unit, unsigned long *written)
+{
+    return mapping && base->start == snapshot->start &&
+           fixed_ram_source_is_file(base->source,
+                                    fixed_ram_source_map_fd(snapshot->source))
+           && fixed_ram_mapping_written(mapping, host, unit, written);
 }
 
 bool fixed_ram_mapped_discard(void *host, size_t length, int *ret)

@@ -16,7 +16,7 @@
  * The load is over when the blocks are mapped; the mapping stays until QEMU
  * ends, and with it the lock on the file.
  *
- * The main thread calls all of this under the BQL.
+ * The main thread calls all of this under the BQL, except where it says so.
  */
 
 /**
@@ -71,6 +71,19 @@ bool fixed_ram_mapped_verified(const FixedRamSnapshot *s);
 
 /** fixed_ram_mapped_has(): is the memory at @host a mapping of a snapshot? */
 bool fixed_ram_mapped_has(const void *host, size_t length);
+
+/**
+ * fixed_ram_mapped_written(): which memory may differ from @base?
+ *
+ * @host: of a block
+ * @unit: bytes, whole pages of the host
+ * @written: a bit for each @unit of the block, all clear; see written.h
+ *
+ * Returns false if the block is no mapping of that very file.  For the migration
+ * thread as well; no thread writes to the memory meanwhile.
+ */
+bool fixed_ram_mapped_written(const FixedRamSnapshot *base, const void *host,
+                              uint64_t unit, unsigned long *written);
 
 /** fixed_ram_mapped_discard(): see fixed_ram_discard() */
 bool fixed_ram_mapped_discard(void *host, size_t length, int *ret);

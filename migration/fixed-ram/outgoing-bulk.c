@@ -41,6 +41,7 @@ typedef struct SaveBulk {
     int direct_fd;              /* a descriptor of our own, or -1 */
     GPtrArray *rams;            /* RAMBlocks; a reference to each region */
     GArray *blocks;             /* FixedRamBulkBlocks, in the order of @rams */
+    FixedRamBulkProgress kept;  /* what a delta leaves to its base at once */
     FixedRamBulkProgress told;  /* the part that migration's counters have */
 } SaveBulk;
 
@@ -207,6 +208,18 @@ void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file,
     data_pages = 0;
 }
 
+static bool keep_blocks(SaveBulk *s, Error **errp)
+{
+    for (size_t i = 0; i < s->rams->len; i++) {
+        if (!fixed_ram_outgoing_delta_keep(g_ptr_array_index(s->rams, i),
+                                           bulk_block(s, i)->todo, &s->kept,
+                                           errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool save_bulk_start(SaveBulk *s, Error **errp)
 {
     OnOffAuto direct = fixed_ram_settings_direct();
@@ -215,6 +228,9 @@ static bool save_bulk_start(SaveBulk *s, Error **errp)
         open_direct(s, direct == ON_OFF_AUTO_ON);
     }
     foreach_not_ignored_block(take_block, s);
+    if (!keep_blocks(s, errp)) {
+        return false;
+    }
     s->bulk = fixed_ram_bulk_start(&s->config,
                                    (FixedRamBulkBlock *)s->blocks->data,
                                    s->blocks->len, errp);
@@ -231,6 +247,8 @@ static uint64_t account(SaveBulk *s, uint64_t *dirty_pages)
     uint64_t data, zero, bytes;
 
     fixed_ram_bulk_progress(s->bulk, &now);
+    now.data_pages += s->kept.data_pages;
+    now.zero_pages += s->kept.zero_pages;
     data = now.data_pages - s->told.data_pages;
     zero = now.zero_pages - s->told.zero_pages;
     bytes = now.bytes - s->told.bytes;

@@ -8,11 +8,13 @@
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
+#include "qemu/host-utils.h"
 #include "system/runstate.h"
 #include "../migration.h"
 #include "../options.h"
 #include "compat.h"
 #include "format/sums.h"
+#include "mapped.h"
 #include "outgoing-delta.h"
 #include "trace.h"
 
@@ -89,6 +91,91 @@ void fixed_ram_outgoing_delta_written(const RAMBlock *block, uint64_t offset,
     }
 }
 
+/* What is kept of one block. */
+typedef struct Keeper {
+    RAMBlock *rb;
+    FixedRamDeltaBlock *block;
+    unsigned long *todo;
+    uint64_t pages;
+    uint64_t per_cluster;
+    const unsigned long *base;  /* its bitmap */
+    FixedRamBulkProgress *kept;
+} Keeper;
+
+/* All pages of the cluster are to be saved, and are what the base has. */
+static bool keep_cluster(const Keeper *k, uint64_t cluster, Error **errp)
+{
+    uint64_t first = cluster * k->per_cluster;
+    uint64_t end = MIN(first + k->per_cluster, k->pages), sum;
+    uint64_t data = 0;
+
+    for (uint64_t page = find_next_bit(k->base, end, first); page < end;
+         page = find_next_bit(k->base, end, page + 1)) {
+        set_bit(page, k->rb->file_bmap);
+        data++;
+    }
+    if (data) {
+        if (!fixed_ram_delta_keep(k->block, cluster, &sum, errp)) {
+            return false;
+        }
+        fixed_ram_page_sums_know(k->rb->page_sums, cluster, sum);
+    }
+    bitmap_clear(k->todo, first, end - first);
+    k->kept->data_pages += data;
+    k->kept->zero_pages += end - first - data;
+    return true;
+}
+
+static bool keep_clusters(const Keeper *k, const unsigned long *written,
+                          uint64_t clusters, Error **errp)
+{
+    uint64_t cluster = find_next_zero_bit(written, clusters, 0);
+
+    while (cluster < clusters) {
+        uint64_t first = cluster * k->per_cluster;
+        uint64_t end = MIN(first + k->per_cluster, k->pages);
+
+        if (find_next_zero_bit(k->todo, end, first) == end &&
+            !keep_cluster(k, cluster, errp)) {
+            return false;
+        }
+        cluster = find_next_zero_bit(written, clusters, cluster + 1);
+    }
+    return true;
+}
+
+bool fixed_ram_outgoing_delta_keep(RAMBlock *rb, unsigned long *todo,
+                                   FixedRamBulkProgress *kept, Error **errp)
+{
+    uint64_t clusters = fixed_ram_sums_clusters(rb->used_length);
+    g_autofree unsigned long *written = NULL;
+    Keeper k = {
+        .rb = rb,
+        .todo = todo,
+        .pages = rb->used_length / qemu_target_page_size(),
+        .per_cluster = FIXED_RAM_CLUSTER_BYTES / qemu_target_page_size(),
+        .kept = kept,
+    };
+
+    if (!delta) {
+        return true;
+    }
+    k.block = fixed_ram_delta_find(delta, rb->idstr);
+    written = bitmap_new(clusters);
+    if (!fixed_ram_delta_in_base(k.block) ||
+        !fixed_ram_mapped_written(fixed_ram_delta_base(delta), rb->host,
+                                  FIXED_RAM_CLUSTER_BYTES, written)) {
+        return true;
+    }
+    trace_fixed_ram_outgoing_delta_keep(rb->idstr, clusters,
+                                        bitmap_count_one(written, clusters));
+    if (!fixed_ram_delta_read_bitmap(k.block, errp)) {
+        return false;
+    }
+    k.base = fixed_ram_delta_bitmap(k.block);
+    return keep_clusters(&k, written, clusters, errp);
+}
+
 /* Write the pages from @first up to @end that have data. */
 static bool write_cluster(RAMBlock *block, uint64_t first, uint64_t end,
                           FixedRamWriteFunc *write, Error **errp)
@@ -107,6 +194,28 @@ static bool write_cluster(RAMBlock *block, uint64_t first, uint64_t end,
     return true;
 }
 
+/*
+ * A page of a cluster that was kept may have become zero since: nothing was
+ * written then, but the cluster is not what the base has.
+ */
+static void note_zeroed(const RAMBlock *block, FixedRamDeltaBlock *torn,
+                        uint64_t pages)
+{
+    const unsigned long *base = fixed_ram_delta_bitmap(torn);
+    uint64_t size = qemu_target_page_size();
+
+    for (uint64_t i = 0; base && i < BITS_TO_LONGS(pages); i++) {
+        unsigned long differ = base[i] ^ block->file_bmap[i];
+
+        while (differ) {
+            uint64_t page = i * BITS_PER_LONG + ctzl(differ);
+
+            fixed_ram_delta_written(torn, page * size, size);
+            differ &= differ - 1;
+        }
+    }
+}
+
 bool fixed_ram_outgoing_delta_complete(RAMBlock *block,
                                        FixedRamWriteFunc *write, Error **errp)
 {
@@ -119,9 +228,11 @@ bool fixed_ram_outgoing_delta_complete(RAMBlock *block,
         return true;
     }
     torn = fixed_ram_delta_find(delta, block->idstr);
+    note_zeroed(block, torn, pages);
     while (fixed_ram_delta_next_torn(torn, &cluster)) {
         uint64_t first = cluster * per_cluster;
 
+        fixed_ram_page_sums_know(block->page_sums, cluster, 0);
         if (!write_cluster(block, first, MIN(first + per_cluster, pages),
                            write, errp)) {
             return false;

@@ -7,6 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_OUTGOING_DELTA_H
 #define MIGRATION_FIXED_RAM_OUTGOING_DELTA_H
 
+#include "save/bulk.h"
 #include "save/delta.h"
 
 /*
@@ -32,6 +33,18 @@ void fixed_ram_outgoing_delta_close(void);
 
 /** fixed_ram_outgoing_delta(): what the save is compared with, or NULL */
 FixedRamDelta *fixed_ram_outgoing_delta(void);
+
+/**
+ * fixed_ram_outgoing_delta_keep(): leave out what is known to be in the base
+ *
+ * @todo: pages of @rb to save; those that need not be looked at are cleared
+ * @kept: grows by them
+ *
+ * The RAM of a guest that was loaded in the mode "mapped" from the base is the
+ * base, except for pages that were written to since.
+ */
+bool fixed_ram_outgoing_delta_keep(RAMBlock *rb, unsigned long *todo,
+                                   FixedRamBulkProgress *kept, Error **errp);
 
 /**
  * fixed_ram_outgoing_delta_written(): pages of @block are being written

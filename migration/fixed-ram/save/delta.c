@@ -36,6 +36,7 @@ struct FixedRamDeltaBlock {
      */
     uint8_t *map;
     unsigned long *written;     /* atomic: clusters that no saver wrote */
+    unsigned long *base_bitmap; /* of one thread; NULL: it was not read */
 };
 
 struct FixedRamDelta {
@@ -52,6 +53,7 @@ static void block_free(void *opaque)
     g_free(block->name);
     g_free(block->map);
     g_free(block->written);
+    g_free(block->base_bitmap);
     g_free(block);
 }
 
@@ -168,6 +170,11 @@ const char *fixed_ram_delta_name(const FixedRamDelta *delta)
     return delta->base->source->name;
 }
 
+const FixedRamSnapshot *fixed_ram_delta_base(const FixedRamDelta *delta)
+{
+    return delta->base;
+}
+
 bool fixed_ram_delta_is_file(const FixedRamDelta *delta, int fd)
 {
     const FixedRamLayers *layers = delta->base->layers;
@@ -226,26 +233,73 @@ static uint8_t layer_of(const FixedRamDelta *delta, uint64_t base_cluster)
                                     : FIXED_RAM_LAYER_OWN);
 }
 
+bool fixed_ram_delta_in_base(const FixedRamDeltaBlock *block)
+{
+    return block->base_cluster != NO_CLUSTER;
+}
+
+static bool base_sum(const FixedRamDeltaBlock *block, uint64_t cluster,
+                     uint64_t *sum, Error **errp)
+{
+    const FixedRamDelta *delta = block->delta;
+
+    if (!fixed_ram_sumtable_get(delta->table, delta->base->source,
+                                block->base_cluster + cluster, sum, errp)) {
+        error_prepend(errp, "the delta's base: ");
+        return false;
+    }
+    return true;
+}
+
+static void take_from_base(FixedRamDeltaBlock *block, uint64_t cluster)
+{
+    block->map[cluster] = layer_of(block->delta, block->base_cluster + cluster);
+}
+
 bool fixed_ram_delta_compare(FixedRamDeltaBlock *block, uint64_t cluster,
                              uint64_t sum, bool *same, Error **errp)
 {
-    const FixedRamDelta *delta = block->delta;
     uint64_t expected;
 
     *same = false;
-    if (block->base_cluster == NO_CLUSTER) {
+    if (!fixed_ram_delta_in_base(block)) {
         return true;
     }
-    if (!fixed_ram_sumtable_get(delta->table, delta->base->source,
-                                block->base_cluster + cluster, &expected,
-                                errp)) {
-        error_prepend(errp, "the delta's base: ");
+    if (!base_sum(block, cluster, &expected, errp)) {
         return false;
     }
     *same = sum == expected;
     if (*same) {
-        block->map[cluster] = layer_of(delta, block->base_cluster + cluster);
+        take_from_base(block, cluster);
     }
+    return true;
+}
+
+bool fixed_ram_delta_read_bitmap(FixedRamDeltaBlock *block, Error **errp)
+{
+    const FixedRamSnapshot *base = block->delta->base;
+    const FixedRamBlockInfo *info = fixed_ram_ramsection_find(base->ram,
+                                                              block->name);
+
+    g_free(block->base_bitmap);
+    block->base_bitmap = fixed_ram_ramsection_read_bitmap(base->ram,
+                                                          base->source, info,
+                                                          NULL, errp);
+    return block->base_bitmap;
+}
+
+const unsigned long *fixed_ram_delta_bitmap(const FixedRamDeltaBlock *block)
+{
+    return block->base_bitmap;
+}
+
+bool fixed_ram_delta_keep(FixedRamDeltaBlock *block, uint64_t cluster,
+                          uint64_t *sum, Error **errp)
+{
+    if (!base_sum(block, cluster, sum, errp)) {
+        return false;
+    }
+    take_from_base(block, cluster);
     return true;
 }
 

@@ -42,6 +42,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FixedRamDelta, fixed_ram_delta_free)
 /** fixed_ram_delta_name(): the base, for messages */
 const char *fixed_ram_delta_name(const FixedRamDelta *delta);
 
+/** fixed_ram_delta_base(): the base; it stays the delta's */
+const FixedRamSnapshot *fixed_ram_delta_base(const FixedRamDelta *delta);
+
 /** fixed_ram_delta_is_file(): is @fd the base or one of its layers? */
 bool fixed_ram_delta_is_file(const FixedRamDelta *delta, int fd);
 
@@ -69,6 +72,34 @@ FixedRamDeltaBlock *fixed_ram_delta_find(const FixedRamDelta *delta,
  */
 bool fixed_ram_delta_compare(FixedRamDeltaBlock *block, uint64_t cluster,
                              uint64_t sum, bool *same, Error **errp);
+
+/**
+ * fixed_ram_delta_read_bitmap(): find out which pages the base has
+ *
+ * The base must have the block.  One thread, while no other uses @block.
+ */
+bool fixed_ram_delta_read_bitmap(FixedRamDeltaBlock *block, Error **errp);
+
+/**
+ * fixed_ram_delta_bitmap(): a bit for each page of the block in the base
+ *
+ * NULL: it was not read.  The bitmap stays @block's.
+ */
+const unsigned long *fixed_ram_delta_bitmap(const FixedRamDeltaBlock *block);
+
+/** fixed_ram_delta_in_base(): does the base have the block? */
+bool fixed_ram_delta_in_base(const FixedRamDeltaBlock *block);
+
+/**
+ * fixed_ram_delta_keep(): the cluster has the base's content
+ *
+ * @sum: receives its checksum
+ *
+ * For a caller that knows it without a comparison.  Fails as
+ * fixed_ram_delta_compare() does.  Any thread, each for clusters of its own.
+ */
+bool fixed_ram_delta_keep(FixedRamDeltaBlock *block, uint64_t cluster,
+                          uint64_t *sum, Error **errp);
 
 /**
  * fixed_ram_delta_written(): pages are being written to the delta

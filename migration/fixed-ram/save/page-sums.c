@@ -17,6 +17,8 @@ struct FixedRamPageSums {
     uint64_t *sums;
     uint64_t count;
     size_t page_size;
+    /* Of clusters, 0: it must be computed.  NULL: all must. */
+    uint64_t *known;
     /*
      * Once closed: a bit for each GROUP of clusters, set if one of them has
      * data.  The sums of other groups are undefined.
@@ -50,6 +52,7 @@ void fixed_ram_page_sums_free(FixedRamPageSums *sums)
 {
     if (sums) {
         g_free(sums->groups);
+        g_free(sums->known);
         g_free(sums->sums);
         g_free(sums);
     }
@@ -60,6 +63,19 @@ void fixed_ram_page_sums_set(FixedRamPageSums *sums, uint64_t page,
 {
     assert(page < sums->count);
     sums->sums[page] = sum;
+}
+
+void fixed_ram_page_sums_know(FixedRamPageSums *sums, uint64_t cluster,
+                              uint64_t sum)
+{
+    uint64_t per_cluster = FIXED_RAM_CLUSTER_BYTES / sums->page_size;
+
+    if (!sums->known && sum) {
+        sums->known = g_new0(uint64_t, DIV_ROUND_UP(sums->count, per_cluster));
+    }
+    if (sums->known) {
+        sums->known[cluster] = sum;
+    }
 }
 
 /* One buffer for each thread, aligned for O_DIRECT. */
@@ -127,7 +143,7 @@ static void close_group(FixedRamPageSums *sums, const unsigned long *data,
     uint64_t end = MIN((group + 1) * GROUP, DIV_ROUND_UP(pages, per_cluster));
 
     for (uint64_t i = group * GROUP; i < end; i++) {
-        sums->sums[i] =
+        sums->sums[i] = sums->known && sums->known[i] ? sums->known[i] :
             fixed_ram_page_sums_peek(sums, data, i * per_cluster,
                                      MIN((i + 1) * per_cluster, pages));
     }

@@ -61,6 +61,16 @@ uint8_t *fixed_ram_page_sums_copy(FixedRamPageSums *sums, uint64_t offset,
                                   const uint8_t *mem, size_t length);
 
 /**
+ * fixed_ram_page_sums_know(): the checksum of a whole cluster is known
+ *
+ * @sum: 0: it is not known any more, the sums of its pages count
+ *
+ * One thread at a time, and no other may close the table meanwhile.
+ */
+void fixed_ram_page_sums_know(FixedRamPageSums *sums, uint64_t cluster,
+                              uint64_t sum);
+
+/**
  * fixed_ram_page_sums_peek(): the checksum that a cluster has so far
  *
  * @data: the block's bitmap

@@ -4,91 +4,16 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-/*
- * "other" is the base, "copy" a full snapshot of the same moment as the delta.
- * What is loaded from the delta must be what "copy" holds.
- */
-
 #include "qemu/osdep.h"
-#include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
+#include "migration/fixed-ram-delta.h"
 #include "migration/fixed-ram-faults.h"
 #include "migration/fixed-ram-pause.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
-
-/* In the pattern, where no page is zero and where every other one is. */
-#define CHANGED         (PATTERN_START + 4 * MiB)
-#define CHANGED_BYTES   (300 * KiB)
-
-static void set_base(QTestState *qts, const char *name)
-{
-    g_autofree char *path = *name ? frt_path(name) : g_strdup("");
-
-    migrate_set_parameter_str(qts, "fixed-ram-base", path);
-}
-
-/* The loading side, which has not run, saves what it has. */
-static void save_target(FixedRamTest *t, const char *base, const char *name)
-{
-    g_autofree char *uri = frt_file_uri(name);
-
-    set_base(t->to, base);
-    frt_set_mode(t->to, t->save);
-    migrate_ensure_converge(t->to);
-    migrate_qmp(t->to, NULL, uri, NULL, "{}");
-    frt_wait_saved(t->to);
-}
-
-/* A new loading side with what @name holds. */
-static void load_target(FixedRamTest *t, const char *name)
-{
-    g_autofree char *uri = frt_file_uri(name);
-
-    frt_restart_target(t, "defer", "");
-    frt_set_mode(t->to, FR_FIXED);
-    frt_incoming(t, uri);
-    frt_wait_status(t->to, "completed");
-}
-
-/* A run of pages, single ones, pages that become zero, and one that was. */
-static void change_memory(QTestState *qts)
-{
-    qtest_memset(qts, CHANGED, 0x77, CHANGED_BYTES);
-    for (unsigned i = 0; i < 8; i++) {
-        qtest_writel(qts, PATTERN_START + i * 300 * KiB, 0x12345678);
-    }
-    qtest_memset(qts, PATTERN_START + 6 * MiB, 0, 100 * KiB);
-    qtest_writel(qts, PATTERN_START - 10 * MiB, 0x87654321);
-}
-
-/* Up to the base. */
-static bool begin(FixedRamTest *t)
-{
-    g_autofree char *uri = frt_file_uri("other");
-
-    if (!frt_start(t)) {
-        return false;
-    }
-    frt_fill(t);
-    frt_set_mode(t->from, FR_FIXED);
-    migrate_ensure_converge(t->from);
-    migrate_qmp(t->from, NULL, uri, NULL, "{}");
-    frt_wait_saved(t->from);
-    return true;
-}
-
-static uint64_t disk_bytes(const char *name)
-{
-    g_autofree char *path = frt_path(name);
-    struct stat st;
-
-    g_assert_cmpint(stat(path, &st), ==, 0);
-    return st.st_blocks * 512ULL;
-}
 
 /* Up to the delta, and a loading side that is to load it. */
 static bool prepare(FixedRamTest *t)
@@ -97,66 +22,29 @@ static bool prepare(FixedRamTest *t)
         ? g_strdup_printf("-global migration.fixed-ram-load-mode=%s",
                           t->load_mode) : g_strdup("");
 
-    if (!begin(t)) {
+    if (!frt_delta_begin(t)) {
         return false;
     }
-    load_target(t, "other");
-    change_memory(t->to);
-    save_target(t, "", "copy");
-    load_target(t, "other");
-    change_memory(t->to);
-    save_target(t, "other", FILE_TEST_FILENAME);
+    frt_load_target(t, "other");
+    frt_delta_change(t->to);
+    frt_save_target(t, "", "copy");
+    frt_load_target(t, "other");
+    frt_delta_change(t->to);
+    frt_save_target(t, "other", FILE_TEST_FILENAME);
     /* What has changed, and the devices' state. */
-    g_assert_cmpuint(disk_bytes(FILE_TEST_FILENAME), <,
-                     disk_bytes("copy") - 6 * MiB);
+    g_assert_cmpuint(frt_disk_bytes(FILE_TEST_FILENAME), <,
+                     frt_disk_bytes("copy") - 6 * MiB);
     frt_restart_target(t, "defer", mode);
     return true;
-}
-
-/* The loading side has what @name holds. */
-static void assert_loaded(FixedRamTest *t, const char *name)
-{
-    g_autofree char *path = frt_path(name);
-    g_autoptr(Snapshot) want = snapshot_open(path, 0);
-    g_autoptr(Snapshot) have = frt_save_and_open(t);
-
-    snapshot_assert_same_ram(want, have);
-}
-
-/* In the block's header: a byte, the name, and the length come before it. */
-static uint32_t version_of(const Snapshot *s, const SnapshotBlock *block)
-{
-    return ldl_be_p(s->data + block->header_offset + 1 + strlen(block->name) +
-                    8);
-}
-
-/* The bitmap of a delta is that of a full snapshot. */
-static void assert_same_bitmaps(FixedRamTest *t)
-{
-    g_autofree char *path = frt_path("copy");
-    g_autoptr(Snapshot) want = snapshot_open(path, 0);
-    g_autoptr(Snapshot) have = frt_open_snapshot(t);
-
-    for (guint i = 0; i < want->blocks->len; i++) {
-        const SnapshotBlock *a = &g_array_index(want->blocks, SnapshotBlock,
-                                                i);
-        const SnapshotBlock *b = &g_array_index(have->blocks, SnapshotBlock,
-                                                i);
-        size_t bytes = DIV_ROUND_UP(a->length, SNAPSHOT_PAGE_SIZE * 64) * 8;
-
-        g_assert_cmpuint(version_of(want, a), ==, 1);
-        g_assert_cmpuint(version_of(have, b), ==, 2);
-        g_assert_cmpmem(a->bitmap, bytes, b->bitmap, bytes);
-    }
 }
 
 static void test_load(FixedRamTest *t)
 {
     if (prepare(t)) {
-        assert_same_bitmaps(t);
+        frt_assert_delta_bitmaps(t);
         frt_load(t);
         frt_check_figures(t);
-        assert_loaded(t, "copy");
+        frt_assert_loaded(t, "copy");
         frt_end(t);
     }
 }
@@ -224,24 +112,24 @@ static void test_chain(void)
         "other", "disk", "source", FILE_TEST_FILENAME,
     };
 
-    if (!begin(&args)) {
+    if (!frt_delta_begin(&args)) {
         return;
     }
     for (unsigned i = 0; i + 1 < ARRAY_SIZE(names); i++) {
-        load_target(&args, names[i]);
+        frt_load_target(&args, names[i]);
         change_more(args.to, i);
-        save_target(&args, names[i], names[i + 1]);
-        g_assert_cmpuint(disk_bytes(names[i + 1]), <,
-                         disk_bytes("other") - 6 * MiB);
+        frt_save_target(&args, names[i], names[i + 1]);
+        g_assert_cmpuint(frt_disk_bytes(names[i + 1]), <,
+                         frt_disk_bytes("other") - 6 * MiB);
     }
-    load_target(&args, "other");
+    frt_load_target(&args, "other");
     for (unsigned i = 0; i + 1 < ARRAY_SIZE(names); i++) {
         change_more(args.to, i);
     }
-    save_target(&args, "", "copy");
+    frt_save_target(&args, "", "copy");
     frt_restart_target(&args, "defer", "");
     frt_load(&args);
-    assert_loaded(&args, "copy");
+    frt_assert_loaded(&args, "copy");
     frt_end(&args);
 }
 
@@ -250,15 +138,15 @@ static void test_unchanged(void)
 {
     FixedRamTest args = { .save = FR_FIXED, .load = FR_FIXED };
 
-    if (!begin(&args)) {
+    if (!frt_delta_begin(&args)) {
         return;
     }
-    load_target(&args, "other");
-    save_target(&args, "other", FILE_TEST_FILENAME);
-    g_assert_cmpuint(disk_bytes(FILE_TEST_FILENAME), <, 4 * MiB);
+    frt_load_target(&args, "other");
+    frt_save_target(&args, "other", FILE_TEST_FILENAME);
+    g_assert_cmpuint(frt_disk_bytes(FILE_TEST_FILENAME), <, 4 * MiB);
     frt_restart_target(&args, "defer", "");
     frt_load(&args);
-    assert_loaded(&args, "other");
+    frt_assert_loaded(&args, "other");
     frt_end(&args);
 }
 
@@ -286,18 +174,16 @@ static void test_recover(void)
     frt_copy_file(FILE_TEST_FILENAME, "disk");
     migrate_recover(args.to, uri);
     frt_load_rest(&args);
-    assert_loaded(&args, "copy");
+    frt_assert_loaded(&args, "copy");
     frt_end(&args);
 }
 
 static void assert_same_pattern(FixedRamTest *t)
 {
     g_autofree uint8_t *want = g_malloc(PATTERN_BYTES);
-    g_autofree uint8_t *have = g_malloc(PATTERN_BYTES);
 
     qtest_bufread(t->from, PATTERN_START, want, PATTERN_BYTES);
-    qtest_bufread(t->to, PATTERN_START, have, PATTERN_BYTES);
-    g_assert_true(!memcmp(want, have, PATTERN_BYTES));
+    frt_assert_pattern(t->to, want);
 }
 
 /*
@@ -328,12 +214,12 @@ static void test_torn(void)
     /* The same guest cannot be saved again before it has run. */
     qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
     qtest_qmp_assert_success(args.from, "{ 'execute': 'stop' }");
-    change_memory(args.from);
-    set_base(args.from, "other");
+    frt_delta_change(args.from);
+    frt_set_base(args.from, "other");
     frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_WRITE_HANG,
-        .first = pages + CHANGED,
-        .end = pages + CHANGED + CHANGED_BYTES,
+        .first = pages + FRT_CHANGED,
+        .end = pages + FRT_CHANGED + FRT_CHANGED_BYTES,
     });
     migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
     frt_faults_wait_hanging(0, 1);
@@ -404,7 +290,7 @@ static void test_wrong_base(void)
     assert_refused(&args, "layer 1 of 1|other|end");
     move("disk", "other");
     frt_load(&args);
-    assert_loaded(&args, "copy");
+    frt_assert_loaded(&args, "copy");
     frt_end(&args);
 }
 
@@ -453,7 +339,7 @@ static void test_locked(void)
     frt_assert_refused(args.from, "other|loaded", "{ 'execute': 'migrate', "
                        "'arguments': { 'uri': %s } }", uri);
     frt_load_rest(&args);
-    assert_loaded(&args, "copy");
+    frt_assert_loaded(&args, "copy");
     frt_end(&args);
 }
 
@@ -517,18 +403,18 @@ static void test_refused(void)
 {
     FixedRamTest args = { .save = FR_FIXED, .load = FR_FIXED };
 
-    if (!begin(&args)) {
+    if (!frt_delta_begin(&args)) {
         return;
     }
-    set_base(args.from, "other");
+    frt_set_base(args.from, "other");
     qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
-    assert_not_saved(&args, FILE_TEST_FILENAME, "the guest runs");
+    assert_not_saved(&args, FILE_TEST_FILENAME, "the guest runs|background-snapshot");
     qtest_qmp_assert_success(args.from, "{ 'execute': 'stop' }");
     assert_not_saved(&args, "other", "other|is that file");
     migrate_set_parameter_str(args.from, "fixed-ram-verify", "off");
     assert_not_saved(&args, FILE_TEST_FILENAME, "fixed-ram-verify");
     migrate_set_parameter_str(args.from, "fixed-ram-verify", "on");
-    set_base(args.from, "missing");
+    frt_set_base(args.from, "missing");
     assert_not_saved(&args, FILE_TEST_FILENAME, "missing|No such file");
     /* The base is what it was. */
     move("other", FILE_TEST_FILENAME);
@@ -545,7 +431,7 @@ static void test_parameter(void)
     frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-base: '/a/b'");
     frt_hmp_silent(qts, "migrate_set_parameter fixed-ram-base c");
     frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-base: 'c'");
-    set_base(qts, "");
+    frt_set_base(qts, "");
     frt_hmp_says(qts, "info migrate_parameters", "fixed-ram-base: ''");
     qtest_quit(qts);
 }

@@ -265,5 +265,6 @@ void frt_add_working_set_tests(const MigrationTestEnv *env);
 void frt_add_record_end_tests(const MigrationTestEnv *env);
 void frt_add_guess_tests(const MigrationTestEnv *env);
 void frt_add_delta_tests(const MigrationTestEnv *env);
+void frt_add_delta_mapped_tests(const MigrationTestEnv *env);
 
 #endif

@@ -12,6 +12,7 @@
 #include "blocks.h"
 #include "migration/fixed-ram/engine/mapping.h"
 #include "migration/fixed-ram/engine/restore.h"
+#include "migration/fixed-ram/engine/written.h"
 #include "migration/fixed-ram/util/pagemap.h"
 
 #define PAGES           2048ULL         /* of the block; four extents */
@@ -492,6 +493,97 @@ static void test_restore_replaced(void)
     teardown(&f);
 }
 
+/*
+ * What was written to
+ */
+
+#define UNIT            (16 * PAGE)
+
+/* @expected: the numbers of units of the block, as "3 17" */
+static void assert_written(const Fixture *f, const char *expected)
+{
+    uint64_t units = LENGTH / UNIT;
+    g_autofree unsigned long *written = bitmap_new(units);
+    g_autoptr(GString) found = g_string_new(NULL);
+
+    g_assert_true(fixed_ram_mapping_written(f->mapping, f->host, UNIT,
+                                            written));
+    for (uint64_t i = find_first_bit(written, units); i < units;
+         i = find_next_bit(written, units, i + 1)) {
+        g_string_append_printf(found, "%s%" PRIu64, found->len ? " " : "", i);
+    }
+    g_assert_cmpstr(found->str, ==, expected);
+}
+
+/* A read is no write; nor has the file to be read. */
+static void test_written(void)
+{
+    uint8_t *page;
+    Fixture f;
+
+    setup(&f, ends, true);
+    map_memory(&f, false, MANY);
+    assert_written(&f, "");
+    check_memory(&f, f.host);
+    /* Of memory that is no file's, the kernel may count a read as a write. */
+    teardown(&f);
+
+    setup(&f, all, false);
+    map_memory(&f, false, MANY);
+    check_memory(&f, f.host);
+    assert_written(&f, "");
+    f.host[0] = 1;
+    f.host[LENGTH - 1] = 1;
+    memset(f.host + 15 * PAGE, 2, 18 * PAGE);
+    assert_written(&f, "0 1 2 127");
+    g_assert_cmpint(fixed_ram_mapping_discard(f.mapping, f.host + 50 * UNIT,
+                                              PAGE), ==, 0);
+    page = f.host + 60 * UNIT - PAGE;
+    g_assert_true(mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+                       MAP_FIXED | MAP_ANONYMOUS, -1, 0) == page);
+    fixed_ram_mapping_replaced(f.mapping, page, PAGE);
+    assert_written(&f, "0 1 2 50 59 127");
+    restore(&f);
+    g_free(changed);
+    assert_written(&f, "");
+    teardown(&f);
+}
+
+/* In the pages that a cover replaces, too: at least the page itself. */
+static void test_written_cover(void)
+{
+    g_autofree unsigned long *written = bitmap_new(PAGES);
+    Fixture f;
+
+    setup(&f, none, true);
+    map_memory(&f, false, MANY);
+    assert_written(&f, "");
+    f.host[33 * PAGE + 7] = 1;
+    g_assert_true(fixed_ram_mapping_written(f.mapping, f.host, PAGE, written));
+    g_assert_true(test_bit(33, written));
+    teardown(&f);
+}
+
+/* If the kernel does not tell, all may have been written to. */
+static void test_written_no_scan(void)
+{
+    g_autofree unsigned long *written = bitmap_new(PAGES);
+    Fixture f;
+
+    setup(&f, all, false);
+    map_memory(&f, false, MANY);
+    g_assert_false(fixed_ram_mapping_written(f.mapping, f.host + PAGE, PAGE,
+                                             written));
+    g_setenv(FIXED_RAM_NO_PAGEMAP_SCAN, "1", true);
+    g_assert_true(fixed_ram_mapping_written(f.mapping, f.host, PAGE, written));
+    g_assert_true(bitmap_full(written, PAGES));
+    g_unsetenv(FIXED_RAM_NO_PAGEMAP_SCAN);
+    fixed_ram_mapping_forget(f.mapping, f.host);
+    g_assert_false(fixed_ram_mapping_written(f.mapping, f.host, PAGE,
+                                             written));
+    teardown(&f);
+}
+
 /* Blocks that are unplugged, or have another name, are known. */
 static void test_same(void)
 {
@@ -545,6 +637,10 @@ int main(int argc, char **argv)
                     test_restore_no_scan);
     g_test_add_func("/fixed-ram/mapping/restore-replaced",
                     test_restore_replaced);
+    g_test_add_func("/fixed-ram/mapping/written", test_written);
+    g_test_add_func("/fixed-ram/mapping/written-cover", test_written_cover);
+    g_test_add_func("/fixed-ram/mapping/written-no-scan",
+                    test_written_no_scan);
     g_test_add_func("/fixed-ram/mapping/same", test_same);
     return g_test_run();
 }

@@ -1,0 +1,128 @@
+/*
+ * What scenarios of deltas are made of
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "migration/fixed-ram-delta.h"
+#include "migration/migration-qmp.h"
+#include "migration/migration-util.h"
+
+void frt_set_base(QTestState *qts, const char *name)
+{
+    g_autofree char *path = *name ? frt_path(name) : g_strdup("");
+
+    migrate_set_parameter_str(qts, "fixed-ram-base", path);
+}
+
+void frt_save_target(FixedRamTest *t, const char *base, const char *name)
+{
+    g_autofree char *uri = frt_file_uri(name);
+
+    frt_set_base(t->to, base);
+    frt_set_mode(t->to, t->save);
+    migrate_ensure_converge(t->to);
+    migrate_qmp(t->to, NULL, uri, NULL, "{}");
+    frt_wait_saved(t->to);
+}
+
+void frt_load_target_with(FixedRamTest *t, const char *name, const char *opts)
+{
+    g_autofree char *uri = frt_file_uri(name);
+
+    frt_restart_target(t, "defer", opts);
+    frt_set_mode(t->to, FR_FIXED);
+    frt_incoming(t, uri);
+    frt_wait_status(t->to, "completed");
+}
+
+void frt_load_target(FixedRamTest *t, const char *name)
+{
+    frt_load_target_with(t, name, "");
+}
+
+void frt_delta_change(QTestState *qts)
+{
+    qtest_memset(qts, FRT_CHANGED, 0x77, FRT_CHANGED_BYTES);
+    for (unsigned i = 0; i < 8; i++) {
+        qtest_writel(qts, PATTERN_START + i * 300 * KiB, 0x12345678);
+    }
+    qtest_memset(qts, PATTERN_START + 6 * MiB, 0, 100 * KiB);
+    qtest_writel(qts, PATTERN_START - 10 * MiB, 0x87654321);
+}
+
+void frt_save_base(FixedRamTest *t)
+{
+    g_autofree char *uri = frt_file_uri("other");
+
+    frt_set_mode(t->from, FR_FIXED);
+    migrate_ensure_converge(t->from);
+    migrate_qmp(t->from, NULL, uri, NULL, "{}");
+    frt_wait_saved(t->from);
+}
+
+bool frt_delta_begin(FixedRamTest *t)
+{
+    if (!frt_start(t)) {
+        return false;
+    }
+    frt_fill(t);
+    frt_save_base(t);
+    return true;
+}
+
+uint64_t frt_disk_bytes(const char *name)
+{
+    g_autofree char *path = frt_path(name);
+    struct stat st;
+
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    return st.st_blocks * 512ULL;
+}
+
+void frt_assert_loaded(FixedRamTest *t, const char *name)
+{
+    g_autofree char *path = frt_path(name);
+    g_autoptr(Snapshot) want = snapshot_open(path, 0);
+    g_autoptr(Snapshot) have = frt_save_and_open(t);
+
+    snapshot_assert_same_ram(want, have);
+}
+
+/* In the block's header: a byte, the name, and the length come before it. */
+static uint32_t version_of(const Snapshot *s, const SnapshotBlock *block)
+{
+    return ldl_be_p(s->data + block->header_offset + 1 + strlen(block->name) +
+                    8);
+}
+
+void frt_assert_delta_bitmaps(FixedRamTest *t)
+{
+    g_autofree char *path = frt_path("copy");
+    g_autoptr(Snapshot) want = snapshot_open(path, 0);
+    g_autoptr(Snapshot) have = frt_open_snapshot(t);
+
+    for (guint i = 0; i < want->blocks->len; i++) {
+        const SnapshotBlock *a = &g_array_index(want->blocks, SnapshotBlock,
+                                                i);
+        const SnapshotBlock *b = &g_array_index(have->blocks, SnapshotBlock,
+                                                i);
+        size_t bytes = DIV_ROUND_UP(a->length, SNAPSHOT_PAGE_SIZE * 64) * 8;
+
+        g_assert_cmpuint(version_of(want, a), ==, 1);
+        g_assert_cmpuint(version_of(have, b), ==, 2);
+        g_assert_cmpmem(a->bitmap, bytes, b->bitmap, bytes);
+    }
+}
+
+void frt_assert_pattern(QTestState *qts, const uint8_t *want)
+{
+    g_autofree uint8_t *have = g_malloc(PATTERN_BYTES);
+
+    qtest_bufread(qts, PATTERN_START, have, PATTERN_BYTES);
+    g_assert_true(!memcmp(want, have, PATTERN_BYTES));
+}
