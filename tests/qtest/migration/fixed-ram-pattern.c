@@ -52,6 +52,28 @@ static void pattern_page(uint64_t *buf, unsigned page)
     }
 }
 
+/*
+ * Both ends of the qtest protocol search a line for its end anew each time that
+ * some more of it has arrived, so the line should be short.
+ */
+#define LINE_BYTES              (64 * KiB)
+
+static void write_memory(QTestState *qts, uint64_t addr, const uint8_t *buf,
+                         size_t length)
+{
+    for (size_t at = 0; at < length; at += LINE_BYTES) {
+        qtest_bufwrite(qts, addr + at, buf + at, MIN(length - at, LINE_BYTES));
+    }
+}
+
+void frt_read_memory(QTestState *qts, uint64_t addr, uint8_t *buf,
+                     size_t length)
+{
+    for (size_t at = 0; at < length; at += LINE_BYTES) {
+        qtest_bufread(qts, addr + at, buf + at, MIN(length - at, LINE_BYTES));
+    }
+}
+
 void frt_write_pattern(QTestState *qts)
 {
     g_autofree uint8_t *buf = g_malloc(PATTERN_BYTES);
@@ -60,7 +82,7 @@ void frt_write_pattern(QTestState *qts)
     for (unsigned page = 0; page < PATTERN_PAGES; page++) {
         pattern_page((uint64_t *)(buf + page * SNAPSHOT_PAGE_SIZE), page);
     }
-    qtest_bufwrite(qts, PATTERN_START, buf, PATTERN_BYTES);
+    write_memory(qts, PATTERN_START, buf, PATTERN_BYTES);
     for (addr = X86_TEST_MEM_START; addr < X86_TEST_MEM_END;
          addr += STAMP_EVERY) {
         qtest_writeq(qts, addr + 8, addr);

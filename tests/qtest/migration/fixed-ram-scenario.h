@@ -125,6 +125,9 @@ void frt_restart_target(FixedRamTest *t, const char *uri,
 #define PATTERN_BYTES           (8 * MiB)
 
 void frt_write_pattern(QTestState *qts);
+/* What the guest's memory holds. */
+void frt_read_memory(QTestState *qts, uint64_t addr, uint8_t *buf,
+                     size_t length);
 /* The part that has no zero pages becomes zero. */
 void frt_wipe_pattern(QTestState *qts);
 void frt_check_pattern(FixedRamTest *t, const Snapshot *s);
