@@ -21,6 +21,7 @@
 #include "engine/restore.h"
 #include "engine/warm.h"
 #include "engine/written.h"
+#include "format/layered.h"
 #include "mapped.h"
 #include "mapped-pause.h"
 #include "ramblocks.h"
@@ -98,6 +99,38 @@ bool fixed_ram_mapped_check(Error **errp)
     return check_blocks(errp);
 }
 
+/* The source that is the file of @s, and no layer. */
+static const FixedRamSource *own_file(const FixedRamSnapshot *s)
+{
+    return s->layers ? s->layers->own : s->source;
+}
+
+/* Of a delta all layers count. */
+static bool for_all_files(const FixedRamSnapshot *s,
+                          bool (*is)(const FixedRamSnapshot *s))
+{
+    for (size_t i = 1; s->layers && i <= s->layers->list->len; i++) {
+        if (!is(fixed_ram_layer(s->layers, i)->snapshot)) {
+            return false;
+        }
+    }
+    return is(s);
+}
+
+/* Is the file zero wherever a page's bit is clear? */
+static bool is_clean(const FixedRamSnapshot *s)
+{
+    return s->index && s->index->clean;
+}
+
+static bool has_verity(const FixedRamSnapshot *s)
+{
+    int flags = 0;
+
+    return !ioctl(fixed_ram_source_map_fd(own_file(s)), FS_IOC_GETFLAGS,
+                  &flags) && flags & FS_VERITY_FL;
+}
+
 FixedRamMapping *fixed_ram_mapped_plan(const FixedRamSnapshot *s,
                                        const FixedRamMap *map, Error **errp)
 {
@@ -107,16 +140,13 @@ FixedRamMapping *fixed_ram_mapped_plan(const FixedRamSnapshot *s,
                    s->source->name);
         return NULL;
     }
-    return fixed_ram_mapping_new(map, s->source, s->index && s->index->clean,
+    return fixed_ram_mapping_new(map, s->source, for_all_files(s, is_clean),
                                  fixed_ram_mapping_limit(), errp);
 }
 
 bool fixed_ram_mapped_verified(const FixedRamSnapshot *s)
 {
-    int flags = 0;
-
-    return !ioctl(fixed_ram_source_map_fd(s->source), FS_IOC_GETFLAGS,
-                  &flags) && flags & FS_VERITY_FL;
+    return for_all_files(s, has_verity);
 }
 
 /*
@@ -236,7 +266,7 @@ bool fixed_ram_mapped_written(const FixedRamSnapshot *base, const void *host,
 {
     return mapping && base->start == snapshot->start &&
            fixed_ram_source_is_file(base->source,
-                                    fixed_ram_source_map_fd(snapshot->source))
+                                    fixed_ram_source_map_fd(own_file(snapshot)))
            && fixed_ram_mapping_written(mapping, host, unit, written);
 }
 

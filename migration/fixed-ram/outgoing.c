@@ -456,7 +456,8 @@ bool fixed_ram_outgoing_bitmap(QEMUFile *f, RAMBlock *block)
  * Does the file hold nothing in the place of a page whose bit is clear?  It was
  * empty at first.  Savers write a page once, and a bit that was cleared since
  * is missing in the sum.  Of pages that were written in another way, some may
- * have become zero later.
+ * have become zero later.  What a delta leaves to its base has the same zero
+ * pages there, so the base decides about them.
  */
 static bool is_clean(const FixedRamIndex *index)
 {

@@ -205,12 +205,6 @@ static bool check_machine(const FixedRamSnapshot *s, Error **errp)
 
 static bool incoming_plan(FixedRamIncoming *in, Error **errp)
 {
-    if (in->mapped && in->snapshot->ram->delta) {
-        error_setg(errp, "snapshot '%s' is a delta, which cannot be mapped: "
-                   "'qemu-snapshot merge' makes a full snapshot of it",
-                   in->name);
-        return false;
-    }
     if (in->mapped) {
         in->mapping = fixed_ram_mapped_plan(in->snapshot, in->map, errp);
         return in->mapping;

@@ -9,15 +9,33 @@
 #include "mapped-block.h"
 #include "numa.h"
 
-int fixed_ram_mapped_block_map_range(const FixedRamMappedBlock *block,
-                                     uint8_t *at, uint64_t length, int fd,
-                                     uint64_t offset)
+/* @fd: the file; -1: by anonymous memory */
+static int map_range(const FixedRamMappedBlock *block, uint8_t *at,
+                     uint64_t length, int fd, uint64_t offset)
 {
     int flags = MAP_PRIVATE | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS : 0) |
                 (block->reserve ? 0 : MAP_NORESERVE);
 
     return mmap(at, length, PROT_READ | PROT_WRITE, flags, fd,
                 offset) == MAP_FAILED ? -errno : 0;
+}
+
+int fixed_ram_mapped_block_map_pages(const FixedRamMappedBlock *block,
+                                     FixedRamSource *source, uint64_t from,
+                                     uint64_t to)
+{
+    int ret = 0;
+
+    while (!ret && from < to) {
+        FixedRamSourcePart part =
+            fixed_ram_source_part(source, block->pages_offset + from,
+                                  to - from);
+
+        ret = map_range(block, block->host + from, part.length,
+                        fixed_ram_source_map_fd(part.source), part.offset);
+        from += part.length;
+    }
+    return ret;
 }
 
 /* Advice is only advice: QEMU ignores failures of it elsewhere, too. */
@@ -41,7 +59,7 @@ void fixed_ram_mapped_block_advise(const FixedRamMappedBlock *block,
 int fixed_ram_mapped_block_cover(const FixedRamMappedBlock *block,
                                  uint8_t *at, uint64_t length)
 {
-    int ret = fixed_ram_mapped_block_map_range(block, at, length, -1, 0);
+    int ret = map_range(block, at, length, -1, 0);
 
     if (!ret) {
         qemu_madvise(at, length, QEMU_MADV_HUGEPAGE);
@@ -70,11 +88,11 @@ void fixed_ram_mapped_block_expect(const FixedRamMappedBlock *block,
                  in_order ? MADV_SEQUENTIAL : MADV_RANDOM);
 }
 
-int fixed_ram_mapped_block_map(const FixedRamMappedBlock *block, int fd)
+int fixed_ram_mapped_block_map(const FixedRamMappedBlock *block,
+                               FixedRamSource *source)
 {
-    int ret = fixed_ram_mapped_block_map_range(block, block->host,
-                                               block->length, fd,
-                                               block->pages_offset);
+    int ret = fixed_ram_mapped_block_map_pages(block, source, 0,
+                                               block->length);
 
     if (!ret) {
         fixed_ram_mapped_block_expect(block, false);

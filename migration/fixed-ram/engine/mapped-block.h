@@ -35,22 +35,24 @@ struct FixedRamMapping {
 };
 
 /**
- * fixed_ram_mapped_block_map_range(): replace memory at @at of the block
+ * fixed_ram_mapped_block_map_pages(): replace memory of the block by its pages
  *
- * @fd: the file; -1: by anonymous memory
+ * @source: has the pages, perhaps in several files
+ * @from, @to: bytes in the block
  *
  * Returns 0 or a negative errno.
  */
-int fixed_ram_mapped_block_map_range(const FixedRamMappedBlock *block,
-                                     uint8_t *at, uint64_t length, int fd,
-                                     uint64_t offset);
+int fixed_ram_mapped_block_map_pages(const FixedRamMappedBlock *block,
+                                     FixedRamSource *source, uint64_t from,
+                                     uint64_t to);
 
 /**
  * fixed_ram_mapped_block_map(): map all of it, with its planned covers
  *
  * Returns 0 or a negative errno.
  */
-int fixed_ram_mapped_block_map(const FixedRamMappedBlock *block, int fd);
+int fixed_ram_mapped_block_map(const FixedRamMappedBlock *block,
+                               FixedRamSource *source);
 
 /**
  * fixed_ram_mapped_block_cover(): make a cover of memory at @at

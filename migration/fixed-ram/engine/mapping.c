@@ -35,10 +35,21 @@ size_t fixed_ram_mapping_limit(void)
  * The plan
  */
 
-/* Does the file have a hole there, which reads as zeros? */
+/* Are there holes in the files, which read as zeros? */
 static bool is_hole(FixedRamSource *source, uint64_t offset, uint64_t length)
 {
-    return fixed_ram_source_next_data(source, offset) >= offset + length;
+    while (length) {
+        FixedRamSourcePart part = fixed_ram_source_part(source, offset,
+                                                        length);
+
+        if (fixed_ram_source_next_data(part.source, part.offset) <
+            part.offset + part.length) {
+            return false;
+        }
+        offset += part.length;
+        length -= part.length;
+    }
+    return true;
 }
 
 /*
@@ -133,19 +144,54 @@ static bool plan_to_fit(FixedRamMapping *mapping, const FixedRamMap *map,
     return false;
 }
 
-static bool check_block(const FixedRamBlock *block, FixedRamSource *source,
-                        Error **errp)
+/* @part: pages of the block that lie in one file */
+static bool check_part(const FixedRamBlock *block,
+                       const FixedRamSourcePart *part, Error **errp)
 {
     size_t host_page = qemu_real_host_page_size();
 
-    if (!QEMU_IS_ALIGNED(block->pages_offset | block->length |
-                         block->page_size, host_page)) {
+    if (fixed_ram_source_map_fd(part->source) < 0) {
+        error_setg(errp, "snapshot '%s' cannot be mapped: it is no file",
+                   part->source->name);
+        return false;
+    }
+    if (!QEMU_IS_ALIGNED(part->offset | part->length | block->page_size,
+                         host_page)) {
         error_setg(errp, "snapshot '%s': block '%s' has 0x%" PRIx64 " bytes in "
                    "pages of %" PRIu64 " at offset 0x%" PRIx64 ", which the "
-                   "host cannot map by its pages of %zu bytes", source->name,
-                   block->name, block->length, block->page_size,
-                   block->pages_offset, host_page);
+                   "host cannot map by its pages of %zu bytes",
+                   part->source->name, block->name, part->length,
+                   block->page_size, part->offset, host_page);
         return false;
+    }
+    return true;
+}
+
+/*
+ * Each part becomes a mapping.  @left: so many more may be needed, that is one
+ * less from part to part.
+ */
+static bool check_block(const FixedRamBlock *block, FixedRamSource *source,
+                        size_t *left, Error **errp)
+{
+    uint64_t at = 0;
+
+    while (at < block->length) {
+        FixedRamSourcePart part =
+            fixed_ram_source_part(source, block->pages_offset + at,
+                                  block->length - at);
+
+        if (!check_part(block, &part, errp)) {
+            return false;
+        }
+        at += part.length;
+        if (at < block->length && !(*left)--) {
+            error_setg(errp, "snapshot '%s' has the pages of block '%s' in too "
+                       "many pieces of several files to map them; "
+                       "'qemu-snapshot merge' makes a snapshot of one file",
+                       source->name, block->name);
+            return false;
+        }
     }
     return true;
 }
@@ -165,14 +211,9 @@ FixedRamMapping *fixed_ram_mapping_new(const FixedRamMap *map,
         mapping->blocks[i].name = g_strdup(block->name);
         mapping->blocks[i].covers = g_array_new(false, false,
                                                 sizeof(FixedRamRun));
-        if (!check_block(block, source, errp)) {
+        if (!check_block(block, source, &limit, errp)) {
             return NULL;
         }
-    }
-    if (fixed_ram_source_map_fd(source) < 0) {
-        error_setg(errp, "snapshot '%s' cannot be mapped: it is no file",
-                   source->name);
-        return NULL;
     }
     return plan_to_fit(mapping, map, clean, limit, errp)
            ? g_steal_pointer(&mapping) : NULL;
@@ -193,8 +234,7 @@ bool fixed_ram_mapping_apply(FixedRamMapping *mapping, size_t i, void *host,
     block->reserve = reserve;
     block->advice = *advice;
     fixed_ram_mapped_block_keep_policy(block);
-    ret = fixed_ram_mapped_block_map(block,
-                                     fixed_ram_source_map_fd(mapping->source));
+    ret = fixed_ram_mapped_block_map(block, mapping->source);
     if (ret) {
         error_setg_errno(errp, -ret, "snapshot '%s': block '%s': cannot map "
                          "0x%" PRIx64 " bytes at offset 0x%" PRIx64,

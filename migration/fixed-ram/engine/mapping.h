@@ -39,9 +39,9 @@ size_t fixed_ram_mapping_limit(void);
  * fixed_ram_mapping_new(): plan to map the blocks of @map
  *
  * @map: their memory need not be known yet; is not used later
- * @source: the snapshot's file; the mapping takes a reference
- * @clean: the file is zero wherever a page's bit is clear
- * @limit: covers at most
+ * @source: the snapshot's file, or files; the mapping takes a reference
+ * @clean: the files are zero wherever a page's bit is clear
+ * @limit: covers, and pieces of more than one file, at most
  *
  * Changes no memory.  Fails if the file cannot be mapped in this way: its pages
  * are not aligned, or so many of them need a cover.  The caller frees the

@@ -26,11 +26,6 @@ typedef struct Restore {
     FixedRamMappingChanged *changed;
 } Restore;
 
-static int file(const Restore *r)
-{
-    return fixed_ram_source_map_fd(r->mapping->source);
-}
-
 static int map_piece(const Restore *r, uint64_t from, uint64_t to)
 {
     const FixedRamMappedBlock *block = r->block;
@@ -40,8 +35,8 @@ static int map_piece(const Restore *r, uint64_t from, uint64_t to)
     if (from >= to) {
         return 0;
     }
-    ret = fixed_ram_mapped_block_map_range(block, at, to - from, file(r),
-                                           block->pages_offset + from);
+    ret = fixed_ram_mapped_block_map_pages(block, r->mapping->source, from,
+                                           to);
     if (!ret) {
         qemu_madvise(at, to - from, MADV_RANDOM);
         fixed_ram_mapped_block_advise(block, at, to - from);
@@ -82,7 +77,7 @@ static int map_between_covers(const Restore *r, uint64_t from, uint64_t to,
 static int map_all(const Restore *r)
 {
     FixedRamMappedBlock *block = r->block;
-    int ret = fixed_ram_mapped_block_map(block, file(r));
+    int ret = fixed_ram_mapped_block_map(block, r->mapping->source);
 
     if (!ret) {
         fixed_ram_mapped_block_advise(block, block->host, block->length);

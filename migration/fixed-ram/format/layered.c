@@ -163,7 +163,13 @@ static bool layered_locked(const FixedRamSource *source)
 static void layered_expect(FixedRamSource *source, uint64_t offset,
                            uint64_t length)
 {
-    fixed_ram_source_expect(layers_of(source)->own, offset, length);
+    while (length) {
+        FixedRamSourcePart part = layered_part(source, offset, length);
+
+        fixed_ram_source_expect(part.source, part.offset, part.length);
+        offset += part.length;
+        length -= part.length;
+    }
 }
 
 static uint64_t layered_next_data(FixedRamSource *source, uint64_t offset)

@@ -14,6 +14,48 @@
 
 #define MAPPED  "-global migration.fixed-ram-load-mode=mapped"
 
+/* The pages of each layer are mapped from its file, and a rollback does so. */
+static void test_load(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED, .load = FR_FIXED, .load_mode = "mapped",
+    };
+
+    if (!frt_delta_prepare(&args)) {
+        return;
+    }
+    frt_load(&args);
+    frt_assert_loaded(&args, "copy");
+    frt_wipe_pattern(args.to);
+    frt_roll_back(&args);
+    frt_assert_loaded(&args, "copy");
+    frt_end(&args);
+}
+
+/* A delta of a guest that was loaded from a delta takes that one's layers. */
+static void test_chain(void)
+{
+    FixedRamTest args = {
+        .save = FR_FIXED, .load = FR_FIXED, .load_mode = "mapped",
+    };
+    g_autofree uint8_t *want = g_malloc(PATTERN_BYTES);
+
+    if (!frt_delta_prepare(&args)) {
+        return;
+    }
+    frt_load(&args);
+    qtest_memset(args.to, PATTERN_START + 5 * MiB, 0x99, 100 * KiB);
+    qtest_memset(args.to, FRT_CHANGED, 0, 8 * KiB);
+    frt_read_memory(args.to, PATTERN_START, want, PATTERN_BYTES);
+    frt_save_target(&args, FILE_TEST_FILENAME, "disk");
+    g_assert_cmpuint(frt_disk_bytes("disk"), <, 4 * MiB);
+    frt_load_target(&args, "disk");
+    frt_assert_pattern(args.to, want);
+    frt_load_target_with(&args, "disk", MAPPED);
+    frt_assert_pattern(args.to, want);
+    frt_end(&args);
+}
+
 /* The kernel tells what has changed, and nothing else is compared. */
 static void test_kernel(void)
 {
@@ -88,7 +130,7 @@ static void test_torn(void)
     frt_faults_wait_hanging(0, 1);
     qtest_writel(args.to, PATTERN_START + 5 * MiB + 8192, 0xabcdef01);
     qtest_memset(args.to, PATTERN_START + 5 * MiB + 200 * KiB, 0, 4096);
-    qtest_bufread(args.to, PATTERN_START, want, PATTERN_BYTES);
+    frt_read_memory(args.to, PATTERN_START, want, PATTERN_BYTES);
     frt_faults_off(0);
     frt_wait_saved(args.to);
     frt_restart_target(&args, "defer", "");
@@ -98,6 +140,8 @@ static void test_torn(void)
 }
 
 static const FixedRamCase cases[] = {
+    { "load", test_load },
+    { "chain", test_chain },
     { "kernel", test_kernel },
     { "other", test_other },
     { "torn", test_torn },

@@ -123,6 +123,28 @@ void frt_assert_pattern(QTestState *qts, const uint8_t *want)
 {
     g_autofree uint8_t *have = g_malloc(PATTERN_BYTES);
 
-    qtest_bufread(qts, PATTERN_START, have, PATTERN_BYTES);
+    frt_read_memory(qts, PATTERN_START, have, PATTERN_BYTES);
     g_assert_true(!memcmp(want, have, PATTERN_BYTES));
+}
+
+bool frt_delta_prepare(FixedRamTest *t)
+{
+    g_autofree char *mode = t->load_mode
+        ? g_strdup_printf("-global migration.fixed-ram-load-mode=%s",
+                          t->load_mode) : g_strdup("");
+
+    if (!frt_delta_begin(t)) {
+        return false;
+    }
+    frt_load_target(t, "other");
+    frt_delta_change(t->to);
+    frt_save_target(t, "", "copy");
+    frt_load_target(t, "other");
+    frt_delta_change(t->to);
+    frt_save_target(t, "other", FILE_TEST_FILENAME);
+    /* What has changed, and the devices' state. */
+    g_assert_cmpuint(frt_disk_bytes(FILE_TEST_FILENAME), <,
+                     frt_disk_bytes("copy") - 6 * MiB);
+    frt_restart_target(t, "defer", mode);
+    return true;
 }

@@ -44,6 +44,9 @@ void frt_assert_pattern(QTestState *qts, const uint8_t *want);
 /* The bitmaps of the delta are those of "copy". */
 void frt_assert_delta_bitmaps(FixedRamTest *t);
 
+/* All of this: up to the delta, and a loading side that is to load it. */
+bool frt_delta_prepare(FixedRamTest *t);
+
 /* What the file takes on the disk. */
 uint64_t frt_disk_bytes(const char *name);
 

@@ -1,0 +1,113 @@
+/*
+ * fixed-ram: unit tests of what was written to in a mapping
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/bitmap.h"
+#include "mapping-rig.h"
+#include "migration/fixed-ram/engine/restore.h"
+#include "migration/fixed-ram/engine/written.h"
+#include "migration/fixed-ram/util/pagemap.h"
+
+#define UNIT            (16 * PAGE)
+
+/* @expected: the numbers of units of the block, as "3 17" */
+static void assert_written(const MappingRig *f, const char *expected)
+{
+    uint64_t units = LENGTH / UNIT;
+    g_autofree unsigned long *written = bitmap_new(units);
+    g_autoptr(GString) found = g_string_new(NULL);
+
+    g_assert_true(fixed_ram_mapping_written(f->mapping, f->host, UNIT,
+                                            written));
+    for (uint64_t i = find_first_bit(written, units); i < units;
+         i = find_next_bit(written, units, i + 1)) {
+        g_string_append_printf(found, "%s%" PRIu64, found->len ? " " : "", i);
+    }
+    g_assert_cmpstr(found->str, ==, expected);
+}
+
+static void ignore_changed(const char *name, uint64_t offset, uint64_t length)
+{
+}
+
+/* A read is no write; nor has the file to be read. */
+static void test_written(void)
+{
+    uint8_t *page;
+    MappingRig f;
+
+    mapping_setup(&f, mapping_ends, true);
+    mapping_map(&f, false, MANY);
+    assert_written(&f, "");
+    mapping_check(&f, f.host);
+    /* Of memory that is no file's, the kernel may count a read as a write. */
+    mapping_teardown(&f);
+
+    mapping_setup(&f, mapping_all, false);
+    mapping_map(&f, false, MANY);
+    mapping_check(&f, f.host);
+    assert_written(&f, "");
+    f.host[0] = 1;
+    f.host[LENGTH - 1] = 1;
+    memset(f.host + 15 * PAGE, 2, 18 * PAGE);
+    assert_written(&f, "0 1 2 127");
+    g_assert_cmpint(fixed_ram_mapping_discard(f.mapping, f.host + 50 * UNIT,
+                                              PAGE), ==, 0);
+    page = f.host + 60 * UNIT - PAGE;
+    g_assert_true(mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+                       MAP_FIXED | MAP_ANONYMOUS, -1, 0) == page);
+    fixed_ram_mapping_replaced(f.mapping, page, PAGE);
+    assert_written(&f, "0 1 2 50 59 127");
+    g_assert_true(fixed_ram_mapping_restore(f.mapping, ignore_changed,
+                                            &error_abort));
+    assert_written(&f, "");
+    mapping_teardown(&f);
+}
+
+/* In the pages that a cover replaces, too: at least the page itself. */
+static void test_written_cover(void)
+{
+    g_autofree unsigned long *written = bitmap_new(PAGES);
+    MappingRig f;
+
+    mapping_setup(&f, mapping_none, true);
+    mapping_map(&f, false, MANY);
+    assert_written(&f, "");
+    f.host[33 * PAGE + 7] = 1;
+    g_assert_true(fixed_ram_mapping_written(f.mapping, f.host, PAGE, written));
+    g_assert_true(test_bit(33, written));
+    mapping_teardown(&f);
+}
+
+/* If the kernel does not tell, all may have been written to. */
+static void test_written_no_scan(void)
+{
+    g_autofree unsigned long *written = bitmap_new(PAGES);
+    MappingRig f;
+
+    mapping_setup(&f, mapping_all, false);
+    mapping_map(&f, false, MANY);
+    g_assert_false(fixed_ram_mapping_written(f.mapping, f.host + PAGE, PAGE,
+                                             written));
+    g_setenv(FIXED_RAM_NO_PAGEMAP_SCAN, "1", true);
+    g_assert_true(fixed_ram_mapping_written(f.mapping, f.host, PAGE, written));
+    g_assert_true(bitmap_full(written, PAGES));
+    g_unsetenv(FIXED_RAM_NO_PAGEMAP_SCAN);
+    fixed_ram_mapping_forget(f.mapping, f.host);
+    g_assert_false(fixed_ram_mapping_written(f.mapping, f.host, PAGE,
+                                             written));
+    mapping_teardown(&f);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/fixed-ram/written/units", test_written);
+    g_test_add_func("/fixed-ram/written/cover", test_written_cover);
+    g_test_add_func("/fixed-ram/written/no-scan", test_written_no_scan);
+    return g_test_run();
+}
