@@ -231,6 +231,8 @@ static void prepare_scan(const Saver *saver, Slice *slice)
         .data = slice->block->b.data + BIT_WORD(first),
         .sums = slice->block->b.sums,
         .first = first,
+        .delta = slice->block->b.delta,
+        .same = saver->same,
     };
 }
 
@@ -284,17 +286,20 @@ static FixedRamScan scan_part(const FixedRamScan *scan, size_t first,
     part.populated += BIT_WORD(first);
     part.copied += BIT_WORD(first);
     part.data += BIT_WORD(first);
+    part.same += BIT_WORD(first);
     part.first += first;
     return part;
 }
 
 /* Copy what the memory held at the freeze, and let it go piece by piece. */
-static size_t scan_frozen(const Saver *saver, Slice *slice)
+static bool scan_frozen(const Saver *saver, Slice *slice, size_t *found,
+                        Error **errp)
 {
     FixedRamBulk *bulk = saver->bulk;
     size_t page_size = bulk->config.page_size;
     size_t step = MAX(PIECE_LIVE / page_size, BITS_PER_LONG);
-    size_t block = slice->block - bulk->blocks, found = 0;
+    size_t block = slice->block - bulk->blocks;
+    bool ok = true;
 
     bitmap_fill(saver->populated, slice->scan.pages);
     fixed_ram_live_take(bulk->config.live, block, slice->offset, slice->length,
@@ -304,22 +309,24 @@ static size_t scan_frozen(const Saver *saver, Slice *slice)
         FixedRamScan part = scan_part(&slice->scan, page,
                                       MIN(step, slice->scan.pages - page));
 
-        found += fixed_ram_scan(&part);
+        /* After a failure, too, no thread may wait for this slice. */
+        ok = ok && fixed_ram_scan(&part, found, errp);
         fixed_ram_live_give(bulk->config.live, block,
                             slice->offset + page * page_size,
                             part.pages * page_size);
     }
-    return found;
+    return ok;
 }
 
-static size_t scan_slice(const Saver *saver, Slice *slice)
+static bool scan_slice(const Saver *saver, Slice *slice, size_t *found,
+                       Error **errp)
 {
     if (saver->bulk->config.live) {
-        return scan_frozen(saver, slice);
+        return scan_frozen(saver, slice, found, errp);
     }
     fixed_ram_populated_get(slice->block->populated, slice->offset,
                             slice->length, saver->populated);
-    return fixed_ram_scan(&slice->scan);
+    return fixed_ram_scan(&slice->scan, found, errp);
 }
 
 static bool save_slice(const Saver *saver, Slice *slice, Error **errp)
@@ -330,7 +337,7 @@ static bool save_slice(const Saver *saver, Slice *slice, Error **errp)
         .block_offset = slice->offset,
         .file_offset = slice->block->b.pages_offset + slice->offset,
     };
-    size_t found;
+    size_t found = 0;
 
     if (slice->zeros) {
         skip_zeros(bulk, slice);
@@ -346,13 +353,8 @@ static bool save_slice(const Saver *saver, Slice *slice, Error **errp)
     if (!slice->scan.buf) {
         return false;
     }
-    found = scan_slice(saver, slice);
-    if (slice->block->b.delta &&
-        !fixed_ram_scan_compare(&slice->scan, slice->block->b.delta,
-                                saver->same, errp)) {
-        return false;
-    }
-    if (!write_slice(bulk, saver->writer, slice, errp)) {
+    if (!scan_slice(saver, slice, &found, errp) ||
+        !write_slice(bulk, saver->writer, slice, errp)) {
         return false;
     }
     account(bulk, slice, found);

@@ -13,7 +13,8 @@
 
 /*
  * Pages that are not zero are copied to a buffer, each to the same offset as in
- * memory, so that a few large writes can write them from there.
+ * memory, so that a few large writes can write them from there.  Of a delta
+ * those clusters that its base has are only read.
  *
  * The checksum is that of the copy: a device may write to the page meanwhile,
  * and fixed_ram_page_sums_copy() explains why that page may not be saved again.
@@ -30,8 +31,10 @@ typedef struct FixedRamScan {
     unsigned long *data;        /* set for pages with data, else cleared */
     FixedRamPageSums *sums;     /* of the block; NULL: none are taken */
     uint64_t first;             /* index in @sums of the page at @mem */
-    /* Pages with data that a delta's layers have, not to be written; or NULL */
-    const unsigned long *same;
+    /* What is compared, with @sums and from a cluster's start on; or NULL */
+    FixedRamDeltaBlock *delta;
+    unsigned long *same;        /* with @delta: set for pages that its layers */
+                                /* have, which are not to be written */
 } FixedRamScan;
 
 /*
@@ -42,23 +45,14 @@ typedef struct FixedRamScan {
 #define FIXED_RAM_SCAN_GAP      (16 * KiB)
 
 /**
- * fixed_ram_scan(): look at all pages in @wanted and copy those with data
+ * fixed_ram_scan(): look at all pages in @wanted and copy those to be written
  *
- * Returns the number of pages with data.
+ * @found: grows by the number of pages with data
+ *
+ * Fails if the checksums of a delta's base cannot be read, and never without
+ * @scan->delta.
  */
-size_t fixed_ram_scan(const FixedRamScan *scan);
-
-/**
- * fixed_ram_scan_compare(): find the clusters that a delta's base has
- *
- * @scan: after fixed_ram_scan(); with checksums, from a cluster's start on
- * @delta: the block
- * @same: a bit for each page of @scan, which gets it
- *
- * Fails if the checksums of the base cannot be read.
- */
-bool fixed_ram_scan_compare(FixedRamScan *scan, FixedRamDeltaBlock *delta,
-                            unsigned long *same, Error **errp);
+bool fixed_ram_scan(const FixedRamScan *scan, size_t *found, Error **errp);
 
 /**
  * fixed_ram_scan_next_run(): find the next pages to write by one write

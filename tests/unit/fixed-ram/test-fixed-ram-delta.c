@@ -7,9 +7,10 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include "qapi/error.h"
+#include "qemu/bitmap.h"
 #include "qemu/cutils.h"
 #include "migration/fixed-ram/format/sums.h"
-#include "migration/fixed-ram/save/delta.h"
+#include "migration/fixed-ram/save/scan.h"
 #include "indexed.h"
 
 #define BASE_ID     "id of the base.."
@@ -244,6 +245,130 @@ static void test_torn(void)
 }
 
 /* Of a block that the base lacks, or has with another length, all differs. */
+/* What a saver looks at: block 0 as the snapshot has it, zeros and all. */
+typedef struct Slice {
+    FixedRamScan scan;
+    uint8_t *mem;
+    unsigned long *data;
+    unsigned long *every;       /* a bit for each page, set */
+} Slice;
+
+#define UNTOUCHED   0xa5        /* bytes of a buffer that nothing was copied to */
+
+static void slice_setup(Slice *s, const Files *files, FixedRamDelta *delta)
+{
+    uint64_t pages = image_block_pages[0];
+
+    s->mem = g_malloc0(pages * IMAGE_PAGE);
+    for (uint64_t page = 0; page < pages; page++) {
+        if (image_holds_page(0, page)) {
+            memcpy(s->mem + page * IMAGE_PAGE, image_page(files->f.img, 0, page),
+                   IMAGE_PAGE);
+        }
+    }
+    s->data = bitmap_new(pages);
+    s->every = bitmap_new(pages);
+    bitmap_fill(s->every, pages);
+    s->scan = (FixedRamScan) {
+        .mem = s->mem, .buf = g_malloc(pages * IMAGE_PAGE), .pages = pages,
+        .page_size = IMAGE_PAGE, .wanted = s->every, .populated = s->every,
+        .data = s->data, .same = bitmap_new(pages),
+        .sums = fixed_ram_page_sums_new(pages * IMAGE_PAGE, IMAGE_PAGE,
+                                        &error_abort),
+        .delta = fixed_ram_delta_find(delta, image_block_names[0]),
+    };
+    memset(s->scan.buf, UNTOUCHED, pages * IMAGE_PAGE);
+}
+
+static void slice_teardown(Slice *s)
+{
+    fixed_ram_page_sums_free(s->scan.sums);
+    g_free(s->scan.same);
+    g_free(s->scan.buf);
+    g_free(s->every);
+    g_free(s->data);
+    g_free(s->mem);
+}
+
+/* A cluster that the base has is neither copied nor written. */
+static void test_scan(void)
+{
+    uint64_t per_cluster = IMAGE_CLUSTER / IMAGE_PAGE, changed = 2;
+    g_autoptr(FixedRamDelta) delta = NULL;
+    size_t found = 0, first, end = 0;
+    Files files;
+    Slice s;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    delta = open_delta(files.base);
+    slice_setup(&s, &files, delta);
+    s.mem[changed * IMAGE_CLUSTER + 5] ^= 1;
+    g_assert_true(fixed_ram_scan(&s.scan, &found, &error_abort));
+    g_assert_cmpuint(found, ==, bitmap_count_one(s.data, s.scan.pages));
+    for (uint64_t page = 0; page < s.scan.pages; page++) {
+        const uint8_t *copy = s.scan.buf + page * IMAGE_PAGE;
+        bool copied = page / per_cluster == changed && test_bit(page, s.data);
+
+        if (copied) {
+            g_assert_cmpmem(copy, IMAGE_PAGE, s.mem + page * IMAGE_PAGE,
+                            IMAGE_PAGE);
+        } else {
+            g_assert_true(copy[0] == UNTOUCHED && copy[4095] == UNTOUCHED);
+        }
+    }
+    while (fixed_ram_scan_next_run(&s.scan, end, &first, &end)) {
+        g_assert_cmpuint(first / per_cluster, ==, changed);
+        g_assert_cmpuint((end - 1) / per_cluster, ==, changed);
+    }
+    slice_teardown(&s);
+    files_teardown(&files);
+}
+
+/* What is known to be in the base has its bitmap and its checksums. */
+static void test_keep(void)
+{
+    const unsigned long parts = 1;
+    g_autoptr(FixedRamDelta) delta = NULL;
+    FixedRamPageSums *sums;
+    uint64_t pages = image_block_pages[0], sum;
+    const unsigned long *base;
+    FixedRamDeltaBlock *block;
+    Files files;
+
+    if (without_sums()) {
+        return;
+    }
+    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    delta = open_delta(files.base);
+    block = fixed_ram_delta_find(delta, image_block_names[0]);
+    g_assert_true(fixed_ram_delta_in_base(block));
+    g_assert_null(fixed_ram_delta_bitmap(block));
+    g_assert_true(fixed_ram_delta_read_bitmap(block, &error_abort));
+    base = fixed_ram_delta_bitmap(block);
+    for (uint64_t page = 0; page < pages; page++) {
+        g_assert_cmpint(test_bit(page, base), ==, image_holds_page(0, page));
+    }
+    sums = fixed_ram_page_sums_new(pages * IMAGE_PAGE, IMAGE_PAGE,
+                                   &error_abort);
+    for (uint64_t i = 0; i < BLOCK0_CLUSTERS; i++) {
+        g_assert_true(fixed_ram_delta_keep(block, i, &sum, &error_abort));
+        g_assert_cmphex(sum, ==, image_cluster_sum(files.f.img, 0, i));
+        fixed_ram_page_sums_know(sums, i, sum);
+    }
+    /* Forgotten again: what is recorded of its pages counts, here nothing. */
+    fixed_ram_page_sums_know(sums, 3, 0);
+    fixed_ram_page_sums_close(sums, base, &parts, pages * IMAGE_PAGE);
+    for (uint64_t i = 0; i < BLOCK0_CLUSTERS; i++) {
+        g_assert_cmpint(fixed_ram_page_sums_cluster(sums, i) ==
+                        image_cluster_sum(files.f.img, 0, i), ==, i != 3);
+    }
+    fixed_ram_page_sums_free(sums);
+    files_teardown(&files);
+}
+
 static void test_blocks(void)
 {
     g_autoptr(FixedRamDelta) delta = NULL;
@@ -344,6 +469,8 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/delta/delta-base", test_delta_base);
     g_test_add_func("/fixed-ram/delta/unused", test_unused);
     g_test_add_func("/fixed-ram/delta/torn", test_torn);
+    g_test_add_func("/fixed-ram/delta/scan", test_scan);
+    g_test_add_func("/fixed-ram/delta/keep", test_keep);
     g_test_add_func("/fixed-ram/delta/blocks", test_blocks);
     g_test_add_func("/fixed-ram/delta/is-file", test_is_file);
     g_test_add_func("/fixed-ram/delta/no-base", test_no_base);

@@ -85,6 +85,14 @@ static bool all_are(const uint8_t *bytes, size_t length, uint8_t byte)
     return bytes[0] == byte && !memcmp(bytes, bytes + 1, length - 1);
 }
 
+static size_t scan(Fixture *f)
+{
+    size_t found = 0;
+
+    g_assert_true(fixed_ram_scan(&f->scan, &found, &error_abort));
+    return found;
+}
+
 /* The bits, and the copies of all pages with data. */
 static void check_scan(Fixture *f, const char *letters)
 {
@@ -101,7 +109,7 @@ static void check_scan(Fixture *f, const char *letters)
             g_assert_cmpmem(f->buf + i * PAGE, PAGE, f->mem + i * PAGE, PAGE);
         }
     }
-    g_assert_cmpuint(fixed_ram_scan(&f->scan), ==, found);
+    g_assert_cmpuint(scan(f), ==, found);
 }
 
 static void check_sums(Fixture *f, const char *letters)
@@ -174,7 +182,7 @@ static void check(const char *letters)
         f->scan.sums = fixed_ram_page_sums_new((FIRST + MAX_PAGES) * PAGE,
                                                PAGE, &error_abort);
     }
-    fixed_ram_scan(&f->scan);
+    scan(f);
     check_scan(f, letters);
     check_runs(f, letters);
     if (f->scan.sums) {
@@ -240,7 +248,7 @@ static void test_runs(void)
         size_t first, end = 0;
         char letter = 'a';
 
-        fixed_ram_scan(&f->scan);
+        scan(f);
         while (fixed_ram_scan_next_run(&f->scan, end, &first, &end)) {
             memset(runs + first, letter++, end - first);
         }
