@@ -112,16 +112,39 @@ static uint64_t first_held(int fd)
     return first;
 }
 
+/* @ret: what qemu_lock_fd() returned */
+static bool is_refused(int ret)
+{
+    return ret == -EAGAIN || ret == -EACCES;
+}
+
+/*
+ * QEMU reports a migration as completed a moment before it closes the file.  A
+ * program that waited for the report shall not be refused for that.
+ */
+#define SAVER_ENDS_MS   500
+#define POLL_MS         10
+
+static int lock_patiently(int fd, int64_t start, int64_t length, bool exclusive)
+{
+    int ret = qemu_lock_fd(fd, start, length, exclusive);
+
+    for (unsigned ms = 0; is_refused(ret) && ms < SAVER_ENDS_MS; ms += POLL_MS) {
+        g_usleep(POLL_MS * 1000);
+        ret = qemu_lock_fd(fd, start, length, exclusive);
+    }
+    return ret;
+}
+
 static int lock_loader(int fd, uint64_t start)
 {
     return qemu_lock_fd(fd, start, LOADERS_END - start, false);
 }
 
-/* @ret: what qemu_lock_fd() returned */
 static bool is_taken(int ret, const char *name, const char *trouble,
                      Error **errp)
 {
-    if (ret != -EAGAIN && ret != -EACCES) {
+    if (!is_refused(ret)) {
         return false;
     }
     error_setg(errp, "snapshot '%s': %s", name, trouble);
@@ -134,7 +157,7 @@ bool fixed_ram_lock_shared(int fd, uint64_t start, const char *name,
                            Error **errp)
 {
     int64_t ticket = add_holder(fd, start);
-    int ret = lock_loader(fd, start);
+    int ret = lock_patiently(fd, start, LOADERS_END - start, false);
 
     if (!ret) {
         /* Only a saver could have this byte, and there is none. */
@@ -192,7 +215,7 @@ void fixed_ram_lock_release(int fd, uint64_t start)
 bool fixed_ram_lock_append(int fd, const char *name, Error **errp)
 {
     /* A saver's lock covers this byte, too. */
-    int ret = qemu_lock_fd(fd, APPENDER, 1, true);
+    int ret = lock_patiently(fd, APPENDER, 1, true);
 
     trace_fixed_ram_lock(name, APPENDER, true, ret);
     if (ret && !is_taken(ret, name, "cannot be changed, it is being written",

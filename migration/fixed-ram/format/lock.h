@@ -32,8 +32,8 @@
  *
  * @name: the file, for messages
  *
- * Fails if the file is being written.  Succeeds without a lock on file systems
- * that have no locks.
+ * Fails if the file is being written, but waits half a second for the end of
+ * that.  Succeeds without a lock on file systems that have no locks.
  */
 bool fixed_ram_lock_shared(int fd, uint64_t start, const char *name,
                            Error **errp);
@@ -69,8 +69,9 @@ void fixed_ram_lock_release(int fd, uint64_t start);
  *
  * @fd: open for reading and writing; was not locked before
  *
- * Fails if the file is being written or appended to.  Fails as well on file
- * systems that have no locks: appenders could not exclude each other there.
+ * Fails if the file is being written or appended to, but waits half a second
+ * for the end of that.  Fails as well on file systems that have no locks:
+ * appenders could not exclude each other there.
  */
 bool fixed_ram_lock_append(int fd, const char *name, Error **errp);
 

@@ -105,6 +105,33 @@ static void test_saver(void)
     files_close(&f);
 }
 
+static void *release_soon(void *opaque)
+{
+    Files *f = opaque;
+
+    g_usleep(50 * 1000);
+    fixed_ram_lock_release(f->a, START);
+    return NULL;
+}
+
+/* A saver has said that it is complete, and is about to close the file. */
+static void test_saver_ends(void)
+{
+    GThread *saver;
+    Files f;
+
+    if (!files_open(&f)) {
+        return;
+    }
+    fixed_ram_lock_exclusive(f.a, START, "snap", &error_abort);
+    saver = g_thread_new("saver", release_soon, &f);
+    fixed_ram_lock_shared(f.b, START, "snap", &error_abort);
+    g_thread_join(saver);
+    expect_no_writer(&(Files) { .b = f.a }, START);
+    fixed_ram_lock_release(f.b, START);
+    files_close(&f);
+}
+
 /* A source holds its lock until its last reference is dropped. */
 static void test_source(void)
 {
@@ -339,6 +366,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/fixed-ram/lock/loaders", test_loaders);
     g_test_add_func("/fixed-ram/lock/saver", test_saver);
+    g_test_add_func("/fixed-ram/lock/saver-ends", test_saver_ends);
     g_test_add_func("/fixed-ram/lock/source", test_source);
     g_test_add_func("/fixed-ram/lock/description", test_description);
     g_test_add_func("/fixed-ram/lock/other-description",
