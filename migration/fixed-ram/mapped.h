@@ -79,8 +79,8 @@ bool fixed_ram_mapped_has(const void *host, size_t length);
  * @unit: bytes, whole pages of the host
  * @written: a bit for each @unit of the block, all clear; see written.h
  *
- * Returns false if the block is no mapping of that very file.  For the migration
- * thread as well; no thread writes to the memory meanwhile.
+ * Returns false if the block is no mapping of that very file.  The migration
+ * thread may call this, too.  No thread writes to the memory meanwhile.
  */
 bool fixed_ram_mapped_written(const FixedRamSnapshot *base, const void *host,
                               uint64_t unit, unsigned long *written);

@@ -14,6 +14,7 @@
 #include "../postcopy-ram.h"
 #include "../qemu-file.h"
 #include "compat.h"
+#include "incoming-set.h"
 #include "machine-options.h"
 #include "preflight.h"
 #include "ramblocks.h"
@@ -140,27 +141,6 @@ static bool incoming_check_record(FixedRamIncoming *in, Error **errp)
     return !why;
 }
 
-/* A set that is damaged costs the load nothing but its advantage. */
-static void incoming_read_set(FixedRamIncoming *in)
-{
-    const FixedRamIndex *index = in->snapshot->index;
-    Error *err = NULL;
-
-    if (!index || !(in->on_demand || in->mapped) || in->record.seconds ||
-        !fixed_ram_settings_working_set()) {
-        return;
-    }
-    if (index->set_problem) {
-        err = error_copy(index->set_problem);
-    } else if (index->has_set) {
-        in->set = fixed_ram_working_set_read(index, in->snapshot->source,
-                                             &err);
-    }
-    if (err) {
-        warn_reportf_err(err, "The snapshot's working set is ignored: ");
-    }
-}
-
 static const char *this_type(void)
 {
     return MACHINE_GET_CLASS(current_machine)->name;
@@ -237,7 +217,7 @@ static bool incoming_open(FixedRamIncoming *in, const FileMigrationArgs *args,
         return false;
     }
     incoming_verify(in);
-    incoming_read_set(in);
+    fixed_ram_incoming_read_set(in);
     return incoming_open_stream(in, args, errp) &&
            incoming_verify_first(in, errp);
 }

@@ -32,7 +32,7 @@ static void test_load(void)
     frt_end(&args);
 }
 
-/* A delta of a guest that was loaded from a delta takes that one's layers. */
+/* A delta of a guest that was loaded from a delta takes the layers of that. */
 static void test_chain(void)
 {
     FixedRamTest args = {

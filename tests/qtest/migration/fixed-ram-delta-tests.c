@@ -12,6 +12,7 @@
 #include "migration/fixed-ram-faults.h"
 #include "migration/fixed-ram-pause.h"
 #include "migration/fixed-ram-scenario.h"
+#include "migration/fixed-ram-working-set.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
 
@@ -127,6 +128,67 @@ static void test_unchanged(void)
     frt_end(&args);
 }
 
+static void move(const char *from, const char *to)
+{
+    g_autofree char *a = frt_path(from);
+    g_autofree char *b = frt_path(to);
+
+    g_assert_cmpint(rename(a, b), ==, 0);
+}
+
+/*
+ * What comes first
+ */
+
+/* The pages of the delta, and no more than those. */
+static void test_own_first(void)
+{
+    FixedRamTest args = { .save = FR_FIXED, .load = FR_DEMAND };
+    int64_t pages;
+
+    if (!frt_delta_prepare(&args)) {
+        return;
+    }
+    frt_load(&args);
+    pages = frt_set_figure(args.to, "working-set", "pages");
+    g_assert_cmpint(pages, >=, FRT_CHANGED_BYTES / SNAPSHOT_PAGE_SIZE);
+    g_assert_cmpint(pages * SNAPSHOT_PAGE_SIZE, <=,
+                    frt_disk_bytes(FILE_TEST_FILENAME));
+    g_assert_cmpint(frt_set_figure(args.to, "working-set", "placed"), ==,
+                    pages);
+    frt_assert_loaded(&args, "copy");
+    frt_restart_target(&args, "defer",
+                       "-global migration.fixed-ram-working-set=off");
+    frt_load(&args);
+    g_assert_false(frt_has_group(args.to, "working-set"));
+    frt_end(&args);
+}
+
+/* The set that was recorded for the base follows. */
+static void test_set_of_base(void)
+{
+    FixedRamTest args = { .save = FR_FIXED, .load = FR_DEMAND };
+    g_autofree uint8_t *want = g_malloc(PATTERN_BYTES);
+    int64_t recorded;
+
+    if (!frt_begin_record(&args)) {
+        return;
+    }
+    frt_end_record(&args, NULL);
+    recorded = frt_set_figure(args.to, "record", "pages");
+    move(FILE_TEST_FILENAME, "other");
+    frt_load_target(&args, "other");
+    qtest_memset(args.to, FRT_CHANGED, 0x77, FRT_CHANGED_BYTES);
+    frt_read_memory(args.to, PATTERN_START, want, PATTERN_BYTES);
+    frt_save_target(&args, "other", FILE_TEST_FILENAME);
+    frt_restart_target(&args, "defer", "");
+    frt_load(&args);
+    g_assert_cmpint(frt_set_figure(args.to, "working-set", "pages"), >=,
+                    recorded / 2 + FRT_CHANGED_BYTES / SNAPSHOT_PAGE_SIZE);
+    frt_assert_pattern(args.to, want);
+    frt_end(&args);
+}
+
 /* Paused, and recovered from the same files and from a copy of the delta. */
 static void test_recover(void)
 {
@@ -231,14 +293,6 @@ static void flip(const char *name, uint64_t at)
     byte ^= 1;
     g_assert_cmpint(pwrite(fd, &byte, 1, at), ==, 1);
     close(fd);
-}
-
-static void move(const char *from, const char *to)
-{
-    g_autofree char *a = frt_path(from);
-    g_autofree char *b = frt_path(to);
-
-    g_assert_cmpint(rename(a, b), ==, 0);
 }
 
 /* A load that is refused changes nothing: the good base loads after it. */
@@ -405,6 +459,8 @@ static const FixedRamCase cases[] = {
     { "buffered", test_buffered, true },
     { "chain", test_chain },
     { "unchanged", test_unchanged },
+    { "own-first", test_own_first },
+    { "set-of-base", test_set_of_base },
     { "recover", test_recover },
     { "torn", test_torn },
     { "wrong-base", test_wrong_base },
