@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Images that are damaged."""
 
+import json
 import os
 import select
 import shutil
 import time
 
 from fixed_ram.child import started
-from fixed_ram.pagecache import data_ranges
 from fixed_ram.qmp import Failure
 from fixed_ram_libvirt.daemon import VIRSH
 from libvirttest import LIMIT_S, ON_DEMAND, SLOWLY, LibvirtTest
@@ -31,12 +31,11 @@ class DamageTest(LibvirtTest):
 
     def page_of_the_fill(self, path):
         """Offset in the file of a page that only `verify` reads"""
-        ram = max(self.info(path)["blocks"], key=lambda b: b["length"])
-        first, last = ram["offset"], ram["offset"] + ram["length"]
-        ranges = [(max(first, start), min(last, end))
-                  for start, end in data_ranges(path)]
-        start, end = max(ranges, key=lambda r: r[1] - r[0])
-        return (start + end) // 2 // 4096 * 4096
+        ranges = json.loads(self.tool("map", "--block=pc.ram",
+                                      "--output=json", path))
+        most = max((r for r in ranges if r["data"]),
+                   key=lambda r: r["length"])
+        return most["offset"] + most["length"] // 2 // 4096 * 4096
 
     def refused_restore(self, path):
         """What virsh says; a good image can be restored after it"""
