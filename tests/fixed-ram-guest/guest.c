@@ -23,11 +23,14 @@
  *   touch-random MIB [N]   keep touching one page in N (64 without it) of the
  *                          area's first MIB MiB, in no order; print the same
  *                          after each 2,000 touches; 0 ends it
+ *   touch-write MIB        keep changing pages of the area's first MIB MiB, in
+ *                          no order; print the same; 0 ends it
  *   touch N SEED MIB       read N random pages of the area's first MIB MiB
+ *   change N RUN SEED      change N pages, in runs of RUN, anywhere in the area
  *   quit                   power off
  *
- * The area is only written by "fill".  "tick" and "work" write, in small areas
- * of their own, and check there what they left.
+ * The area is only written by "fill", "touch-write" and "change".  "tick" and
+ * "work" write in small areas of their own, and check there what they left.
  */
 
 #include <errno.h>
@@ -107,8 +110,9 @@ uint64_t mix64(uint64_t x)
 
 /*
  * What page @page holds: word i is first + i * step.  Both come from the page
- * number, so a page from elsewhere, or shifted, does not pass; and one addition
- * a word keeps "fill" and "verify" quick in an emulated CPU.
+ * number and its version, so a page from elsewhere, shifted, or of another time
+ * does not pass; and one addition a word keeps "fill" and "verify" quick in an
+ * emulated CPU.
  */
 void page_content(uint64_t page, uint64_t *first, uint64_t *step)
 {
@@ -117,11 +121,12 @@ void page_content(uint64_t page, uint64_t *first, uint64_t *step)
         *step = 0;
         return;
     }
-    *first = mix64(FILL_SEED + mix64(area.seed) + page * GOLDEN);
+    *first = mix64(FILL_SEED + mix64(area.seed + (page_version(page) << 32)) +
+                   page * GOLDEN);
     *step = mix64(*first) | 1;
 }
 
-static void write_page(uint64_t page)
+void write_page(uint64_t page)
 {
     /* volatile: zeroes are written as well, so that the page is populated */
     volatile uint64_t *w = area.words + page * PAGE_WORDS;
@@ -177,6 +182,7 @@ static void release_area(void)
         munmap(area.words, area.pages * PAGE_BYTES);
     }
     memset(&area, 0, sizeof(area));
+    forget_versions();
 }
 
 static void do_fill(uint64_t mib, bool fragmented, uint64_t seed)
@@ -390,6 +396,9 @@ static void run_command(char *line)
     } else if (!strcmp(word[0], "touch") && n == 4 && number(word[1], &a) &&
                number(word[2], &b) && number(word[3], &c)) {
         do_touch(a, b, c);
+    } else if (!strcmp(word[0], "change") && n == 4 && number(word[1], &a) &&
+               number(word[2], &b) && number(word[3], &c)) {
+        do_change(a, b, c);
     } else if (!strcmp(word[0], "quit") && n == 1) {
         say("quit ok");
         tcdrain(STDOUT_FILENO);

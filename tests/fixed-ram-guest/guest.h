@@ -31,6 +31,7 @@ void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...);
 uint64_t now_us(void);
 uint64_t mix64(uint64_t x);
 void page_content(uint64_t page, uint64_t *first, uint64_t *step);
+void write_page(uint64_t page);
 void start_thread(const char *name, void *(*run)(void *), size_t pages);
 
 /* work.c: the thread.  Its fields and the next two functions are its own */
@@ -56,5 +57,12 @@ bool local_unit(void);
 /* random.c */
 void random_begin(uint64_t detail);
 bool random_unit(void);
+
+/* write.c */
+uint64_t page_version(uint64_t page);
+void forget_versions(void);
+void do_change(uint64_t count, uint64_t run, uint64_t seed);
+void write_begin(uint64_t detail);
+bool write_unit(void);
 
 #endif

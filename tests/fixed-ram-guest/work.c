@@ -4,7 +4,8 @@
  * busy, checks what it reads, and says how it gets on: every 100 ms, or after
  * each round of touches.
  *
- * local.c and random.c know which pages a unit of work reads.
+ * local.c and random.c know which pages a unit of work reads, and write.c which
+ * ones it changes.
  */
 
 #include <pthread.h>
@@ -27,6 +28,7 @@ static const Job jobs[] = {
     { "work", local_begin, local_unit, 100, false },
     { "touch-local", local_begin, local_unit, 100, true },
     { "touch-random", random_begin, random_unit, 64, true },
+    { "touch-write", write_begin, write_unit, 1, true },
 };
 
 typedef struct Wanted {
