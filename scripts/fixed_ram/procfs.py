@@ -55,6 +55,18 @@ def written_bytes(pid):
     return int(re.search(r"^write_bytes: (\d+)$", text, re.M)[1])
 
 
+def has_open(pid, path):
+    """Whether one of the process's descriptors is of that file"""
+    wanted = os.stat(path)
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.path.samestat(each.stat(), wanted):
+                return True
+        except FileNotFoundError:
+            continue        # it was closed meanwhile, or is no file
+    return False
+
+
 def memory(pid, start, end):
     """What is resident; a mapping lies in the range wholly or not at all"""
     for _ in range(ATTEMPTS):

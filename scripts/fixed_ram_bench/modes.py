@@ -80,6 +80,14 @@ HERDS = {
 }
 # back to the snapshot that was loaded
 BACK = ("rollback", "loadvm")
+# what changes between a base and its delta: pages that lie side by side
+CHANGES = {"random": 1, "runs": 256}
+CHAIN = ("chain", "full")
+MERGE = ("merge", "copy")
+# of a live save: the guest's memory, and what the guest does meanwhile
+PAGE_SIZES = ("2 MiB", "4 KiB")
+LIVE = ("light", "writer")
+STOPPED = "stopped"
 
 
 class Choice(NamedTuple):
@@ -109,6 +117,10 @@ class Save(NamedTuple):
         return (self.capabilities[0] == "fixed-ram"
                 and (self.parameters or {}).get("fixed-ram-verify", "on") != "off")
 
+    @property
+    def is_live(self):
+        return "background-snapshot" in self.capabilities
+
 
 # for each save, unless its mode says something else; 0: no limit
 SAVE_DEFAULTS = {"max-bandwidth": 0, "multifd-channels": 4,
@@ -124,7 +136,10 @@ SAVES = {
     "fixed-ram-direct-no-sums": Save(OURS, {**DIRECT, **UNVERIFIED}),
 }
 DEFAULT_SAVE = "fixed-ram-default"
-EVERY_SAVE = {**SAVES, DEFAULT_SAVE: Save(OURS, None)}
+# of a guest that runs on
+LIVE_SAVE = "fixed-ram-live"
+EVERY_SAVE = {**SAVES, DEFAULT_SAVE: Save(OURS, None),
+              LIVE_SAVE: Save(OURS + ("background-snapshot",))}
 SAVE_CHOICE = Choice(DEFAULT_SAVE, ("fixed-ram", "fixed-ram-direct"))
 
 BASE_BUFFERED_SAVES = ("base-plain", "base-multifd")

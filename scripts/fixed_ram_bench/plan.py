@@ -47,6 +47,13 @@ class Scale(NamedTuple):
     clone_memory: int       # of each of these
     clone_fill: int
     rollbacks: int          # and as many times loadvm
+    delta_change: int       # MiB that change between a base and its delta
+    delta_sizes: tuple      # of mapped guests of which a delta is saved
+    delta_written: int      # MiB that each of these has written
+    layer_change: int       # MiB that change between two deltas of a chain
+    window_s: float         # how long a guest's rate is watched before a save
+    checkpoints: int        # live deltas in a row ...
+    checkpoint_s: float     # ... and the time from one to the next
 
 
 FULL = Scale(memory=8192, fill=7, rounds=5,
@@ -56,7 +63,9 @@ FULL = Scale(memory=8192, fill=7, rounds=5,
              fio_mib=4096, write_mib=2048, cold_mib=4096, warm_mib=1024,
              cold_touches=2000, warm_touches=20000, touchers=(1, 2, 4, 8),
              clone_sizes=(1024, 8192, 16384), clones=16, clone_memory=1024,
-             clone_fill=700, rollbacks=20)
+             clone_fill=700, rollbacks=20, delta_change=64,
+             delta_sizes=(1024, 8192), delta_written=16, layer_change=16,
+             window_s=3, checkpoints=60, checkpoint_s=10)
 QUICK = Scale(memory=768, fill=4, rounds=1,
               growth=(512, 1024), growth_fill=128,
               sparse=2048, sparse_fill=64, watch_s=1, work_fillings=1,
@@ -64,7 +73,9 @@ QUICK = Scale(memory=768, fill=4, rounds=1,
               fio_mib=256, write_mib=128, cold_mib=256, warm_mib=128,
               cold_touches=300, warm_touches=3000, touchers=(1, 2, 4, 8),
               clone_sizes=(256, 512), clones=3, clone_memory=512,
-              clone_fill=200, rollbacks=3)
+              clone_fill=200, rollbacks=3, delta_change=4,
+              delta_sizes=(256, 512), delta_written=4, layer_change=2,
+              window_s=0.3, checkpoints=3, checkpoint_s=2)
 
 
 @dataclass
@@ -82,6 +93,7 @@ class Plan:
     growth: tuple = ()
     sparse: int = 0
     clone_sizes: tuple = ()
+    delta_sizes: tuple = ()
     clones: int = 0
     kernel: Path = None
     records: bool = False   # this QEMU can record a working set
@@ -132,7 +144,7 @@ class Plan:
 
     def choose_sizes(self):
         self.memory = self._guest_memory()
-        self.fill = self._filled(self.memory)
+        self.fill = self.filled(self.memory)
         self.growth = self._sizes(self.scale.growth)
         self.sparse = self._sparse_memory()
         if "save" in self.sections:
@@ -146,6 +158,19 @@ class Plan:
             self.clone_sizes = self._sizes(self.scale.clone_sizes)
             self.clones = self._number_of_clones()
             self._check_disk(self._disk_for_sizes(self.clone_sizes))
+        if "deltas" in self.sections:
+            self.delta_sizes = self._sizes(self.scale.delta_sizes)
+            self._check_disk(self.disk_for_deltas())
+
+    def disk_for_deltas(self):
+        """Four whole snapshots at a time, and the deltas beside them
+
+        A page that has changed may take a whole cluster of 64 KiB.
+        """
+        sizes = sum(self.filled(size) + GUEST_RESERVE_MIB
+                    for size in self.delta_sizes)
+        return (max(4 * (self.fill + GUEST_RESERVE_MIB), sizes)
+                + 16 * self.scale.delta_change)
 
     def _disk_for_sizes(self, sizes):
         # what a kernel writes grows with its memory
@@ -161,19 +186,19 @@ class Plan:
                       f"take {each} MiB each on demand")
         return min(room, self.scale.clones)
 
-    def _filled(self, memory):
+    def filled(self, memory):
         return memory * self.scale.fill // 8
 
     def _memory_for(self, memory):
         # a warm file is in the page cache while the guest is loaded from it
-        return memory + self._filled(memory) + RESERVE_MIB
+        return memory + self.filled(memory) + RESERVE_MIB
 
     def _disk_for(self, memory):
         kinds = max(1, len(SNAPSHOTS & set(self.sections)))
         snapshots = kinds * len(self.fillings) if self.snapshots else 1
         # the copies with a working set, and the packed pages of that
         snapshots += bool(WITH_A_SET & set(self.sections))
-        return (snapshots * (self._filled(memory) + GUEST_RESERVE_MIB)
+        return (snapshots * (self.filled(memory) + GUEST_RESERVE_MIB)
                 + self.scale.write_mib + RESERVE_MIB)
 
     def _guest_memory(self):

@@ -26,7 +26,7 @@ def stop(guest):
     guest.qmp.execute("stop")
 
 
-def prepare(guest, mode):
+def prepare(guest, mode, base):
     """Nothing of the mode before stays"""
     every = {name for each in EVERY_SAVE.values() for name in each.capabilities}
     guest.qmp.execute("migrate-set-capabilities",
@@ -36,6 +36,9 @@ def prepare(guest, mode):
     if mode.parameters is not None:
         guest.qmp.execute("migrate-set-parameters",
                           {**SAVE_DEFAULTS, **mode.parameters})
+    if base is not None:
+        guest.qmp.execute("migrate-set-parameters",
+                          {"fixed-ram-base": str(base)})
 
 
 def make_way(path):
@@ -85,20 +88,32 @@ def wait_saved(guest, name):
     return when
 
 
-def settle(guest):
+def is_done(guest, path, mode):
+    if mode.is_live:
+        return not procfs.has_open(guest.pid, path)
+    return guest.qmp.execute("query-status")["status"] == "postmigrate"
+
+
+def settle(guest, path, mode):
     """The event comes a little before QEMU is done"""
     end = time.monotonic() + 60
-    while guest.qmp.execute("query-status")["status"] != "postmigrate":
+    while not is_done(guest, path, mode):
         if time.monotonic() > end:
             raise Failure("QEMU does not end a save that is complete")
         time.sleep(0.01)
 
 
-def save(guest, path, name):
-    """One save; its figures"""
-    prepare(guest, EVERY_SAVE[name])
+def save(guest, path, name, base=None):
+    """One save; its figures
+
+    base: the snapshot that a delta is saved to, "" for none; None where no
+    save of this guest has a base
+    """
+    mode = EVERY_SAVE[name]
+    prepare(guest, mode, base)
     make_way(path)
-    stop(guest)
+    if not mode.is_live:
+        stop(guest)
     guest.qmp.events.clear()
     usage = Usage(guest.pid)
     start = time.monotonic()
@@ -106,7 +121,7 @@ def save(guest, path, name):
     saved = wait_saved(guest, name) - start
     flush(path)
     stable = time.monotonic() - start
-    settle(guest)
+    settle(guest, path, mode)
     ram = guest.qmp.execute("query-migrate")["ram"]
     return {"saved_ms": round(saved * 1000, 2),
             "stable_ms": round(stable * 1000, 2), **usage.figures(),

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The report for people: tables on the terminal and in Markdown."""
 
-from .figures import (BACK_FIGURES, CLONE_WORK_FIGURES, HERD_FIGURES,
-                      LIGHT_FIGURES, OUTPUT, ROUND_FIGURES, RUNNING,
+from .figures import (BACK_FIGURES, CHAIN_FIGURES, CHECKPOINT_FIGURES,
+                      CLONE_DELTA_FIGURES, CLONE_WORK_FIGURES, DELTA_FIGURES,
+                      HERD_FIGURES, LIGHT_FIGURES, LIVE_FIGURES,
+                      MERGE_FIGURES, OUTPUT, ROUND_FIGURES, RUNNING,
                       SAVE_FIGURES, SETTINGS_FIGURES, TOUCH_FIGURES,
                       WORK_FIGURES)
-from .modes import FILLINGS
+from .modes import FILLINGS, PAGE_SIZES
 from .targets import skipped
 
 SAVE_UNITS = (
@@ -24,6 +26,23 @@ CLONE_UNITS = (
     "by all clones;\n  RAM of a further clone, and what of it was written; "
     "QEMU's own; all memory of a clone.\n  back: from the command until the "
     "guest runs as in the snapshot; written: what it had\n  written to before.")
+DELTA_UNITS = (
+    "Medians. Times in ms, sizes in MiB, CPU in s. changed: clusters of 64 KiB "
+    "that differ from\n  the base; GiB/s: of RAM compared, a core. stop: the "
+    "longest time between two of the guest's\n  lines during the save, and "
+    "the stop that QEMU counts; gap: the same before the save.\n  rate: of "
+    "the guest's work, by its rate before the save; CPU: with a busy CPU "
+    "instead of a\n  save. huge: guest memory in huge pages when the save "
+    "begins.")
+DELTA_PARTS = (
+    ("deltas by content", ("content", "modes"), DELTA_FIGURES),
+    ("deltas of mapped guests, by MiB of RAM", ("clone", "sizes"),
+     CLONE_DELTA_FIGURES),
+    ("loads of a chain", ("chain", "modes"), CHAIN_FIGURES),
+    ("merges of the chain", ("merge", "modes"), MERGE_FIGURES),
+    *((f"live saves, {size} pages", ("live", size, "modes"), LIVE_FIGURES)
+      for size in PAGE_SIZES),
+    ("live deltas in a row", ("checkpoints", "modes"), CHECKPOINT_FIGURES))
 ACTIVITIES = (("light", "light", LIGHT_FIGURES),
               ("work", "work", WORK_FIGURES),
               ("storms", "random", ROUND_FIGURES),
@@ -102,6 +121,25 @@ def clone_tables(report):
     yield f"  {CLONE_UNITS}"
 
 
+def delta_tables(report):
+    if not report.get("deltas"):
+        return
+    yield ""
+    yield "  Deltas and live saves"
+    for title, (*path, key), figures in DELTA_PARTS:
+        data = report["deltas"]
+        for name in path:
+            data = data[name]
+        yield ""
+        if "skipped" in data:
+            yield f"  {title}: not measured: {data['skipped']}"
+            continue
+        yield f"  {title}"
+        yield from mode_table(data[key], figures)
+    yield ""
+    yield f"  {DELTA_UNITS}"
+
+
 def growth_table(report):
     sizes = (report.get("growth") or {}).get("sizes", {})
     if not sizes:
@@ -157,7 +195,8 @@ def terminal(report):
     if lines:
         lines += ["", f"  {UNITS}"]
     lines += [*settings_tables(report), *growth_table(report),
-              *clone_tables(report), *save_tables(report),
+              *clone_tables(report), *delta_tables(report),
+              *save_tables(report),
               *scaling_table(report), *target_table(report)]
     notes = [*report["notes"], *skipped(report)]
     if notes:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the figures must come to: all rows, each for both fillings."""
 
-from . import clonerows, loadrows, saverows, workrows
+from . import clonerows, deltarows, loadrows, saverows, workrows
 from .modes import FILLINGS
 from .rows import Missing, Skipped
 
 ROWS = (*loadrows.ROWS, *saverows.ROWS, *workrows.ROWS, *clonerows.ROWS)
+# numbers between those belong to what is measured elsewhere
+NUMBERED = (*enumerate(ROWS, 1), *enumerate(deltarows.ROWS, deltarows.FIRST))
 
 
 def of_a_filling(row, report, filling):
@@ -22,7 +24,7 @@ def of_a_filling(row, report, filling):
 def evaluate(report):
     """One entry a row; skipped: why, where that is so for both fillings"""
     result = []
-    for number, row in enumerate(ROWS, 1):
+    for number, row in NUMBERED:
         cells = {filling: of_a_filling(row, report, filling)
                  for filling in FILLINGS}
         known = [cell for cell in cells.values() if cell]

@@ -109,7 +109,8 @@ def storm(**demand):
 class RowsOfGuests(unittest.TestCase):
     def test_numbers(self):
         rows = targets.evaluate({})
-        self.assertEqual([row["row"] for row in rows], list(range(1, len(rows) + 1)))
+        self.assertEqual([row["row"] for row in rows],
+                         [*range(1, 36), *range(40, 48)])
         self.assertIn("random guest on demand", rows[19]["what"])
         self.assertIn("with a set", rows[28]["what"])
 
