@@ -3,9 +3,10 @@
 """Draw what scripts/bench measured: a guest's rate of work over time, by the
 way it is loaded. The tables have all other figures.
 
-Needs Debian's python3-matplotlib. The output is two pictures, each as SVG and
-as PNG: work, of a guest that was saved at work, against base; and sets, of two
-guests that touch memory in rounds, with and without a working set.
+Needs Debian's python3-matplotlib. The output is three pictures, each as SVG and
+as PNG: work, of a guest that was saved at work, against base; sets, of two
+guests that touch memory in rounds, with and without a working set; and live, of
+a guest that writes without pause while it is saved.
 """
 
 import argparse
@@ -182,11 +183,58 @@ def draw_sets(report, filling):
     return figure
 
 
+# ---- while a guest is saved ----
+
+SAVES = {"stopped": ("stopped for the save", BASE),
+         "writer": ("live save", OURS)}
+
+
+def save_panel(axes, name, run):
+    text, colour = SAVES[name]
+    texts = [f"saved in {duration(run['saved_ms'])}"]
+    if "stop_ms" in run:
+        texts.append(f"longest stop {duration(run['stop_ms'])}")
+    axes.set_title(text, loc="left", color=colour, fontweight="bold",
+                   fontsize=12, pad=24)
+    axes.text(0, 1.06, "   ·   ".join(texts), transform=axes.transAxes)
+    begin = run["begins_ms"] / 1000
+    edges = [ms / 1000 - begin for ms, _ in run["series"]]
+    share = [100 * share for _, share in run["series"][1:]]
+    axes.stairs(share, edges, fill=True, color=colour, alpha=0.35)
+    axes.stairs(share, edges, color=colour, linewidth=1.2)
+    for at in (0, run["ends_ms"] / 1000 - begin):
+        axes.axvline(at, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.set_ylim(0, 145)
+    axes.set_yticks((0, 50, 100))
+
+
+def draw_live(report):
+    """The run in the middle by its time, of each way to save"""
+    modes = inner(report, "deltas", "live", "2 MiB", "modes")
+    runs = [(name, sorted(modes.get(name, {}).get("runs", ()),
+                          key=lambda run: run["saved_ms"])) for name in SAVES]
+    runs = [(name, each[(len(each) - 1) // 2]) for name, each in runs
+            if each and each[0].get("series")]
+    if not runs:
+        return None
+    figure, panels = pyplot.subplots(
+        len(runs), 1, sharex=True, squeeze=False,
+        figsize=(8.6, 0.9 + 2.0 * len(runs)))
+    for axes, (name, run) in zip(panels[:, 0], runs):
+        save_panel(axes, name, run)
+    panels[-1, 0].set_xlabel("seconds since migrate   ("
+                             f"{guest_text(report)}, writes without pause)")
+    figure.supylabel("guest's work, % of its full rate", fontsize=11, x=0.015)
+    figure.tight_layout(h_pad=1.2)
+    return figure
+
+
 def draw(report, output, filling):
     output.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
         for name, figure in (("work", draw_work(report, filling)),
-                             ("sets", draw_sets(report, filling))):
+                             ("sets", draw_sets(report, filling)),
+                             ("live", draw_live(report))):
             for suffix in (".png", ".svg"):
                 path = output / (name + suffix)
                 path.unlink(missing_ok=True)    # not an earlier report's

@@ -22,6 +22,7 @@ from .turns import alternate
 WRITTEN_MIB = 256
 LINE_S = 60             # how long a guest may be silent
 COME_UP_S = 0.3         # to the guest's full rate
+BESIDE_S = 1            # what the picture shows before a save, and after it
 WORK = {"light": pace.TICK, "writer": pace.WRITES}
 
 
@@ -71,6 +72,17 @@ def save_live(guest, path, base):
             }, times
 
 
+def picture_of(guest, pattern, start, end, full):
+    """Its work from a little before the save until a little after it"""
+    time.sleep(BESIDE_S)
+    lines = guest.serial.lines
+    guest.serial.wait_line(pattern, LINE_S, len(lines))
+    return {"begins_ms": BESIDE_S * 1000,
+            "ends_ms": round((end - start + BESIDE_S) * 1000, 1),
+            "series": pace.series(lines, pattern, start - BESIDE_S,
+                                  end + BESIDE_S, full)}
+
+
 def live_save(plan, guest, path, name, ram):
     """One save; what the guest notices of it, and of a busy CPU alone"""
     pattern = WORK[name]
@@ -80,17 +92,25 @@ def live_save(plan, guest, path, name, ram):
             busy, busy_gap = watch(plan, guest, pattern)
         huge = ram.memory().huge
         result, times = save_live(guest, path, "")
+        picture = picture_of(guest, pattern, *times, quiet) \
+            if name == "writer" else {}
     rate = pace.rate(guest.serial.lines, pattern, *times)
-    return {**result,
+    return {**result, **picture,
             "quiet_gap_ms": quiet_gap, "busy_gap_ms": busy_gap,
             "rate_share": round(rate / quiet, 4),
             "busy_share": round(busy / quiet, 4),
             "huge_mib": round(huge / 1024, 1)}
 
 
-def stopped_save(guest, path):
-    go_on(guest)
-    return save(guest, path, "fixed-ram", "")
+def stopped_save(plan, guest, path):
+    """Of the writer, which goes on afterwards"""
+    with at_work(plan, guest, "writer"):
+        quiet, _ = watch(plan, guest, pace.WRITES)
+        start = time.monotonic()
+        result = save(guest, path, "fixed-ram", "")
+        go_on(guest)
+        end = time.monotonic()
+        return {**result, **picture_of(guest, pace.WRITES, start, end, quiet)}
 
 
 def checked(plan, path, number, result):
@@ -104,7 +124,7 @@ def live_saves(plan, guest, folder):
     ram = Watched(guest, plan.memory)
     begin_ticks(guest)
     result = alternate(plan, "live saves", {
-        STOPPED: lambda number: stopped_save(guest, files[STOPPED]),
+        STOPPED: lambda number: stopped_save(plan, guest, files[STOPPED]),
         **{name: lambda number, name=name: checked(
             plan, files[name], number,
             live_save(plan, guest, files[name], name, ram)) for name in LIVE}})

@@ -32,6 +32,24 @@ def rate(lines, pattern, start, end):
     return units / (end - start)
 
 
+def series(lines, pattern, start, end, full):
+    """For each line how far the guest came since the line before it
+
+    [ms since start, share of the full rate, which is units a second]; the first
+    one only says when the next one's time begins.
+    """
+    result, before = [], None
+    for when, text in between(lines, start, end):
+        match = pattern.match(text)
+        if not match:
+            continue
+        units = int(match.groupdict().get("units", 1))
+        share = units / (when - before) / full if before else 0
+        result.append([round((when - start) * 1000, 1), round(share, 4)])
+        before = when
+    return result
+
+
 def longest_gap_ms(lines, start, end):
     """Between two ticks, of a gap of which a part is in this time"""
     ticks = [when for when, text in between(lines, start - NEAR_S,

@@ -250,6 +250,14 @@ class Pace(unittest.TestCase):
         self.assertEqual(pace.rate(lines, pace.TICK, 1, 3), 1)
         self.assertEqual(pace.rate(lines, pace.WRITES, 2, 4), 100)
 
+    def test_series(self):
+        lines = [(when, f"touch-write {units} t=1 stall=2")
+                 for when, units in ((0.5, 9), (1, 5), (1.5, 10), (3.5, 10))]
+        self.assertEqual(
+            pace.series([*lines, (4, "touch-write off")], pace.WRITES, 0.75,
+                        4, 20),
+            [[250, 0], [750, 1], [2750, 0.25]])
+
     def test_open_files(self):
         fd, name = tempfile.mkstemp()
         self.addCleanup(os.unlink, name)
