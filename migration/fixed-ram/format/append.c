@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "append.h"
-#include "index-set.h"
 #include "keep-crc.h"
 #include "lock.h"
 #include "space.h"
@@ -57,7 +56,7 @@ static bool examine(FixedRamAppend *a, const FixedRamSnapshot *s, Error **errp)
     return true;
 }
 
-/* Keep all sections but those that an append replaces. */
+/* Keep all sections but the one that is replaced, and SPACE. */
 static bool read_sections(FixedRamAppend *a, Error **errp)
 {
     const FixedRamSuperblock *sb = &a->now->sb;
@@ -77,7 +76,9 @@ static bool read_sections(FixedRamAppend *a, Error **errp)
         type = le32_to_cpu(header.type);
         length = sizeof(header) + ROUND_UP(le64_to_cpu(header.length),
                                            INDEX_PADDING);
-        if (type != SECTION_WORKING_SET && type != SECTION_SPACE) {
+        if (type == a->type) {
+            a->flags = le32_to_cpu(header.flags);
+        } else if (type != SECTION_SPACE) {
             fixed_ram_bytes_put(a->sections, index + at, length);
             a->section_count++;
         }
@@ -93,10 +94,11 @@ static bool same_index(const FixedRamSnapshot *s, const FixedRamSnapshot *other)
 }
 
 FixedRamAppend *fixed_ram_append_begin(const FixedRamSnapshot *s,
-                                       Error **errp)
+                                       SectionType type, Error **errp)
 {
     g_autoptr(FixedRamAppend) a = g_new0(FixedRamAppend, 1);
 
+    a->type = type;
     a->sections = g_byte_array_new();
     if (!s->index) {
         error_setg(errp, "snapshot '%s' cannot be changed: it was saved "
@@ -115,10 +117,10 @@ FixedRamAppend *fixed_ram_append_begin(const FixedRamSnapshot *s,
  * Place and write
  */
 
-static uint64_t index_bytes(const FixedRamAppend *a, bool has_set)
+static uint64_t index_bytes(const FixedRamAppend *a)
 {
     return sizeof(IndexHeader) + a->sections->len +
-           (has_set ? sizeof(SectionHeader) + sizeof(SetFields) : 0) +
+           (a->payload ? sizeof(SectionHeader) + a->payload : 0) +
            sizeof(SectionHeader) + sizeof(SpaceFields);
 }
 
@@ -156,11 +158,14 @@ static void grow_space(FixedRamAppend *a, uint64_t end)
 }
 
 uint64_t fixed_ram_append_place(FixedRamAppend *a, uint64_t length,
-                                bool has_set)
+                                uint32_t payload)
 {
     uint64_t from_index = ROUND_UP(length, INDEX_ALIGNMENT);
-    uint64_t total = from_index + index_bytes(a, has_set);
+    uint64_t total;
 
+    assert(payload % INDEX_PADDING == 0);
+    a->payload = payload;
+    total = from_index + index_bytes(a);
     a->space = a->now->index->space;
     a->offset = find_free(a, total);
     a->grown = !a->offset;
@@ -193,10 +198,13 @@ static bool sync_file(FixedRamAppend *a, Error **errp)
 /* Where the space's last part will end once the old ones are given back. */
 static uint64_t last_end(const FixedRamAppend *a)
 {
-    const FixedRamIndex *index = a->now->index;
+    FixedRamIndex kept = *a->now->index;
+    FixedRamSuperblock sb = a->now->sb;
 
-    return MAX(a->end, index->has_sums ? index->table.offset +
-                                         index->table.length : 0);
+    kept.has_set = kept.has_set && a->type != SECTION_WORKING_SET;
+    sb.index_offset = a->index_offset;
+    sb.index_length = a->end - a->index_offset;
+    return fixed_ram_space_used_end(&kept, &sb);
 }
 
 /* The old parts were at the file's end, so the file is going to be cut. */
@@ -206,40 +214,39 @@ static bool will_shrink(const FixedRamAppend *a)
            fixed_ram_space_end(&a->now->index->space) == a->old_size;
 }
 
-static void put_section(GByteArray *out, uint32_t type, const void *payload,
-                        size_t length)
+static void put_section(GByteArray *out, uint32_t type, uint32_t flags,
+                        const void *payload, size_t length)
 {
     SectionHeader header = {
-        .type = cpu_to_le32(type), .length = cpu_to_le64(length),
+        .type = cpu_to_le32(type),
+        .flags = cpu_to_le32(flags),
+        .length = cpu_to_le64(length),
     };
 
     fixed_ram_bytes_put(out, &header, sizeof(header));
     fixed_ram_bytes_put(out, payload, length);
 }
 
-static GByteArray *make_index(const FixedRamAppend *a,
-                              const FixedRamIndexSet *set)
+static GByteArray *make_index(const FixedRamAppend *a, const void *payload)
 {
     GByteArray *out = g_byte_array_new();
     IndexHeader header = {
         .version = cpu_to_le32(INDEX_VERSION),
-        .sections = cpu_to_le32(a->section_count + !!set + 1),
+        .sections = cpu_to_le32(a->section_count + !!a->payload + 1),
     };
     SpaceFields space = {
         .offset = cpu_to_le64(a->space.offset),
         .length = cpu_to_le64(a->space.length),
     };
-    SetFields fields;
 
     memcpy(header.magic, INDEX_MAGIC, sizeof(header.magic));
     memcpy(header.id, a->now->sb.id, sizeof(header.id));
     fixed_ram_bytes_put(out, &header, sizeof(header));
     fixed_ram_bytes_put(out, a->sections->data, a->sections->len);
-    if (set) {
-        fixed_ram_index_set_encode(set, &fields);
-        put_section(out, SECTION_WORKING_SET, &fields, sizeof(fields));
+    if (a->payload) {
+        put_section(out, a->type, a->flags, payload, a->payload);
     }
-    put_section(out, SECTION_SPACE, &space, sizeof(space));
+    put_section(out, SECTION_SPACE, 0, &space, sizeof(space));
     return out;
 }
 
@@ -280,7 +287,7 @@ static uint64_t superblock_offset(const FixedRamAppend *a)
         fixed_ram_ramsection_block(a->now->ram, 0)->pages_offset);
 }
 
-bool fixed_ram_append_commit(FixedRamAppend *a, const FixedRamIndexSet *set,
+bool fixed_ram_append_commit(FixedRamAppend *a, const void *payload,
                              Error **errp)
 {
     uint8_t disk[FIXED_RAM_SUPERBLOCK_BYTES];
@@ -292,7 +299,7 @@ bool fixed_ram_append_commit(FixedRamAppend *a, const FixedRamIndexSet *set,
     if (will_shrink(a)) {
         a->space.length = last_end(a) - a->space.offset;
     }
-    index = make_index(a, set);
+    index = make_index(a, payload);
     assert(a->index_offset + index->len == a->end);
     if (index->len > INDEX_MAX) {
         error_setg(errp, "snapshot '%s': cannot write an index of %u bytes, "

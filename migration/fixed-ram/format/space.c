@@ -74,7 +74,7 @@ GArray *fixed_ram_space_free(const FixedRamIndex *index,
     uint64_t from = index->space.offset;
     uint64_t end = fixed_ram_space_end(&index->space);
 
-    if (index->has_unknown) {
+    if (index->has_unknown || index->set_problem) {
         return free;
     }
     for (size_t i = 0; i < used->len; i++) {

@@ -28,7 +28,7 @@ void fixed_ram_space_read(FixedRamReader *r, const FixedRamSuperblock *sb,
  *
  * Returns ranges in ascending order, an array of FixedRamIndexSpace; the caller
  * drops its reference.  Nothing is free if the index has sections that are not
- * known here.
+ * known here, or a working set that is not understood.
  */
 GArray *fixed_ram_space_free(const FixedRamIndex *index,
                              const FixedRamSuperblock *sb);

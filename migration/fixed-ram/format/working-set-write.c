@@ -8,6 +8,7 @@
 #include "qemu/bitmap.h"
 #include "qapi/error.h"
 #include "append.h"
+#include "index-set.h"
 #include "pack.h"
 #include "working-set-write.h"
 #include "../util/bytes.h"
@@ -237,7 +238,7 @@ static bool place(Writer *w, uint64_t *list_offset, Error **errp)
     list_bytes = set->runs->len * sizeof(RunFields) +
                  fixed_ram_working_set_chunks(set) * sizeof(uint64_t);
     offset = fixed_ram_append_place(w->append, set->pack_length + list_bytes,
-                                    true);
+                                    sizeof(SetFields));
     set->pack_offset = set->pack_length ? offset : 0;
     *list_offset = offset + set->pack_length;
     return true;
@@ -247,6 +248,7 @@ static bool write_set(Writer *w, const FixedRamWorkingSet *from, Error **errp)
 {
     g_autoptr(GByteArray) list = NULL;
     FixedRamIndexSet where;
+    SetFields fields;
     uint64_t list_offset;
 
     if (!choose_pages(w, from, errp) || !place(w, &list_offset, errp) ||
@@ -254,9 +256,10 @@ static bool write_set(Writer *w, const FixedRamWorkingSet *from, Error **errp)
         return false;
     }
     list = encode(w->set, list_offset, &where);
+    fixed_ram_index_set_encode(&where, &fields);
     return fixed_ram_append_write(w->append, list->data, list->len,
                                   list_offset, errp) &&
-           fixed_ram_append_commit(w->append, &where, errp);
+           fixed_ram_append_commit(w->append, &fields, errp);
 }
 
 static Writer *writer_new(const FixedRamSnapshot *s, FixedRamAppend *append,
@@ -302,7 +305,7 @@ bool fixed_ram_working_set_write(const FixedRamSnapshot *s,
                    "built without libxxhash", s->source->name);
         return false;
     }
-    append = fixed_ram_append_begin(s, errp);
+    append = fixed_ram_append_begin(s, SECTION_WORKING_SET, errp);
     if (!append) {
         return false;
     }
@@ -320,7 +323,8 @@ bool fixed_ram_working_set_write(const FixedRamSnapshot *s,
 
 bool fixed_ram_working_set_drop(const FixedRamSnapshot *s, Error **errp)
 {
-    g_autoptr(FixedRamAppend) append = fixed_ram_append_begin(s, errp);
+    g_autoptr(FixedRamAppend) append =
+        fixed_ram_append_begin(s, SECTION_WORKING_SET, errp);
 
     if (!append) {
         return false;
@@ -329,6 +333,6 @@ bool fixed_ram_working_set_drop(const FixedRamSnapshot *s, Error **errp)
         error_setg(errp, "snapshot '%s' has no working set", s->source->name);
         return false;
     }
-    fixed_ram_append_place(append, 0, false);
+    fixed_ram_append_place(append, 0, 0);
     return fixed_ram_append_commit(append, NULL, errp);
 }

@@ -332,7 +332,8 @@ static void test_two_appenders(void)
         return;
     }
     set_file_setup(&file, &usual);
-    first = fixed_ram_append_begin(file.s, &error_abort);
+    first = fixed_ram_append_begin(file.s, SECTION_WORKING_SET,
+                                   &error_abort);
     expect_busy(&file);
     fixed_ram_append_end(first);
     write_set(&file, small);
