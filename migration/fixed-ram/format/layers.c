@@ -38,24 +38,47 @@ static FixedRamLayers *layers_new(const FixedRamSnapshot *s)
  * Open a layer
  */
 
+static bool is_fdset(const char *delta)
+{
+    return g_str_has_prefix(delta, "/dev/fdset/");
+}
+
+/* Files lie beside each other, whatever link leads to the delta. */
+static char *folder_of(const char *delta)
+{
+    char *real = realpath(delta, NULL);
+    char *folder = g_path_get_dirname(real ?: delta);
+
+    free(real);
+    return folder;
+}
+
 char *fixed_ram_layers_path(const char *delta, const char *path, Error **errp)
 {
     g_autofree char *folder = NULL;
-    char *real;
 
     if (g_path_is_absolute(path)) {
         return g_strdup(path);
     }
-    if (g_str_has_prefix(delta, "/dev/fdset/")) {
+    if (is_fdset(delta)) {
         error_setg(errp, "its path is relative, and a descriptor of the delta "
                    "does not say in which folder it lies");
         return NULL;
     }
-    /* Files lie beside each other, whatever link leads to the delta. */
-    real = realpath(delta, NULL);
-    folder = g_path_get_dirname(real ?: delta);
-    free(real);
+    folder = folder_of(delta);
     return g_build_filename(folder, path, NULL);
+}
+
+char *fixed_ram_layers_name(const char *delta, const char *path)
+{
+    g_autofree char *folder = folder_of(delta);
+    g_autofree char *prefix = g_strconcat(folder, "/", NULL);
+    const char *rest = path;
+
+    if (!is_fdset(delta)) {
+        strstart(path, prefix, &rest);
+    }
+    return g_strdup(rest);
 }
 
 static void print_id(const uint8_t *id, char text[ID_TEXT_BYTES])
@@ -93,10 +116,10 @@ static bool check_identity(const FixedRamSnapshot *s,
     return true;
 }
 
-static FixedRamSnapshot *open_snapshot(const FixedRamSnapshot *s,
-                                       const FixedRamIndexLayer *named,
-                                       const FixedRamLayersConfig *config,
-                                       Error **errp)
+FixedRamSnapshot *fixed_ram_layers_open_one(const FixedRamSnapshot *s,
+                                            const FixedRamIndexLayer *named,
+                                            const FixedRamLayersConfig *config,
+                                            Error **errp)
 {
     g_autofree char *path = fixed_ram_layers_path(s->source->path, named->path,
                                                   errp);
@@ -137,7 +160,8 @@ static bool open_layer(FixedRamLayers *layers, const FixedRamSnapshot *s,
     ERRP_GUARD();
     const FixedRamIndexLayer *named = fixed_ram_index_layer(s->index->layers,
                                                             number);
-    FixedRamSnapshot *snapshot = open_snapshot(s, named, config, errp);
+    FixedRamSnapshot *snapshot = fixed_ram_layers_open_one(s, named, config,
+                                                           errp);
     FixedRamLayer *layer;
 
     if (!snapshot) {

@@ -38,6 +38,21 @@ bool fixed_ram_layers_open(FixedRamSnapshot *s,
                            const FixedRamLayersConfig *config, Error **errp);
 
 /**
+ * fixed_ram_layers_open_one(): open and lock a layer, and compare its identity
+ *
+ * @s: the delta
+ * @named: a layer as the index of @s has it, perhaps with another path
+ *
+ * Returns NULL if the file is not the snapshot that @named says; the error
+ * names it, and what was found and expected.  Layers of the layer are not
+ * opened.  The caller frees the result.
+ */
+FixedRamSnapshot *fixed_ram_layers_open_one(const FixedRamSnapshot *s,
+                                            const FixedRamIndexLayer *named,
+                                            const FixedRamLayersConfig *config,
+                                            Error **errp);
+
+/**
  * fixed_ram_layers_path(): the path of a layer
  *
  * @delta: path of the delta
@@ -47,5 +62,16 @@ bool fixed_ram_layers_open(FixedRamSnapshot *s,
  * of descriptors, which lies in no folder.
  */
 char *fixed_ram_layers_path(const char *delta, const char *path, Error **errp);
+
+/**
+ * fixed_ram_layers_name(): the path of a layer as the index is to have it
+ *
+ * @delta: path of the delta, which exists
+ * @path: of the layer, absolute
+ *
+ * The result is relative if the layer lies in the delta's folder or below it,
+ * so that the folder can be moved, else absolute.  The caller frees it.
+ */
+char *fixed_ram_layers_name(const char *delta, const char *path);
 
 #endif

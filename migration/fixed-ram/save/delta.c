@@ -346,21 +346,6 @@ static void count_used(const FixedRamDelta *delta, bool used[LAYERS_MAX + 1])
     }
 }
 
-/* The path as a delta of the path @delta has it. */
-static char *path_from(const char *delta, const char *path)
-{
-    g_autofree char *folder = g_path_get_dirname(delta);
-    char *real = realpath(folder, NULL);
-    g_autofree char *prefix = g_strconcat(real ?: folder, "/", NULL);
-    const char *rest = path;
-
-    free(real);
-    if (!g_str_has_prefix(delta, "/dev/fdset/")) {
-        strstart(path, prefix, &rest);
-    }
-    return g_strdup(rest);
-}
-
 /* @number: in the numbers of a block's map */
 static void add_layer(const FixedRamDelta *delta, const char *name,
                       uint8_t number, FixedRamIndexLayers *layers)
@@ -370,7 +355,8 @@ static void add_layer(const FixedRamDelta *delta, const char *name,
     FixedRamIndexLayer layer = {
         .digest = fixed_ram_index_digest(s->index),
         .start = s->start,
-        .path = path_from(name, g_ptr_array_index(delta->paths, number - 1)),
+        .path = fixed_ram_layers_name(name, g_ptr_array_index(delta->paths,
+                                                              number - 1)),
     };
 
     memcpy(layer.id, s->index->id, sizeof(layer.id));

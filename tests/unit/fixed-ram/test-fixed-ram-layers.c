@@ -273,7 +273,8 @@ static void test_paths(void)
     const FixedRamLayersConfig config = { .direct = ON_OFF_AUTO_OFF };
     g_autofree char *other = g_dir_make_tmp("fixed-ram-link-XXXXXX", NULL);
     g_autofree char *link = g_build_filename(other, "link", NULL);
-    g_autofree char *set = NULL;
+    g_autofree char *set = NULL, *name = NULL, *other_name = NULL;
+    char *real;
     Error *err = NULL;
     Chain c;
 
@@ -288,6 +289,12 @@ static void test_paths(void)
     chain_setup(&c);
     g_assert_cmpint(symlink(c.delta_path, link), ==, 0);
     fixed_ram_snapshot_free(open_path(link, &config, &error_abort));
+    real = realpath(c.base_path, NULL);
+    name = fixed_ram_layers_name(link, real);
+    g_assert_cmpstr(name, ==, BASE);
+    other_name = fixed_ram_layers_name(c.delta_path, link);
+    g_assert_cmpstr(other_name, ==, link);
+    free(real);
     chain_teardown(&c);
     unlink(link);
     rmdir(other);
