@@ -1,12 +1,19 @@
 /*
- * fixed-ram: a small snapshot in a file that gets working sets, for tests
+ * fixed-ram: a small snapshot in a file that is changed in place, for tests
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "migration/fixed-ram/format/index-layers.h"
+#include "migration/fixed-ram/format/layers-write.h"
 #include "set-file.h"
+
+#define BASE_ID     "id of the base.."
+#define BASE_DIGEST 0x0123456789abcdefULL
+
+static const uint8_t own_map[IMAGE_CLUSTERS];
 
 void set_file_setup(SetFile *file, const ImageIndexOptions *o)
 {
@@ -17,6 +24,15 @@ void set_file_setup(SetFile *file, const ImageIndexOptions *o)
     file->s = NULL;
     set_file_put(file, file->f.img->bytes);
     set_file_reopen(file);
+}
+
+void set_file_setup_delta(SetFile *file, const char *path)
+{
+    const ImageLayer layer = { BASE_ID, BASE_DIGEST, 4096, path };
+
+    set_file_setup(file, &(ImageIndexOptions) {
+                       .layers = &layer, .layer_count = 1, .map = own_map,
+                   });
 }
 
 void set_file_teardown(SetFile *file)
@@ -88,6 +104,20 @@ bool set_file_write(SetFile *file, const Touch *touches, bool pack,
     FixedRamSetOptions options = { .pack = pack };
 
     return fixed_ram_working_set_write(file->s, set, &options, NULL, errp);
+}
+
+bool set_file_move(SetFile *file, const char *path, Error **errp)
+{
+    const FixedRamIndexLayers *old = file->s->index->layers;
+    FixedRamIndexLayer layer = *fixed_ram_index_layer(old, 1);
+    g_autoptr(FixedRamIndexLayers) layers = fixed_ram_index_layers_new();
+
+    layer.path = (char *)path;
+    fixed_ram_index_layers_add(layers, &layer);
+    layers->map_offset = old->map_offset;
+    layers->map_length = old->map_length;
+    layers->map_sum = old->map_sum;
+    return fixed_ram_layers_write(file->s, layers, errp);
 }
 
 /*
@@ -195,17 +225,47 @@ static bool same_stream(const SetFile *file, const GByteArray *bytes)
                    file->f.at.stream_end - rest);
 }
 
+/* Another image of these bytes.  It must not outlive them. */
+static Image image_of(const SetFile *file, GByteArray *bytes)
+{
+    Image img = *file->f.img;
+
+    img.bytes = bytes;
+    img.parent.size = bytes->len;
+    return img;
+}
+
+bool set_file_names(const SetFile *file, GByteArray *bytes, const char *path)
+{
+    Image img = image_of(file, bytes);
+    FixedRamSnapshot *s = fixed_ram_snapshot_open(&img.parent, START,
+                                                  IMAGE_PAGE, NULL);
+    const FixedRamIndexLayer *layer;
+    bool ok;
+
+    if (!s || !s->index->layers) {
+        fixed_ram_snapshot_free(s);
+        return false;
+    }
+    layer = fixed_ram_index_layer(s->index->layers, 1);
+    ok = s->index->layers->list->len == 1 && !strcmp(layer->path, path) &&
+         !memcmp(layer->id, BASE_ID, sizeof(layer->id)) &&
+         layer->digest == BASE_DIGEST && layer->start == 4096 &&
+         s->index->layers->map_offset == file->f.at.map &&
+         !memcmp(bytes->data + file->f.at.map, own_map, sizeof(own_map));
+    fixed_ram_snapshot_free(s);
+    return ok;
+}
+
 bool set_file_holds(const SetFile *file, GByteArray *bytes,
                     const Touch *touches, bool pack)
 {
+    Image img = image_of(file, bytes);
     Fixture f = file->f;
-    Image img = *f.img;
     FixedRamSnapshot *s;
     Error *err = NULL;
     bool ok;
 
-    img.bytes = bytes;
-    img.parent.size = bytes->len;
     f.img = &img;
     if (!same_stream(file, bytes) || !read_all(&f, &err)) {
         g_test_message("%s", err ? error_get_pretty(err)

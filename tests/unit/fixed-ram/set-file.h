@@ -1,5 +1,5 @@
 /*
- * fixed-ram: a small snapshot in a file that gets working sets, for tests
+ * fixed-ram: a small snapshot in a file that is changed in place, for tests
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -28,6 +28,15 @@ typedef struct SetFile {
 
 /** set_file_setup(): write a snapshot to a file, and open it */
 void set_file_setup(SetFile *file, const ImageIndexOptions *o);
+
+/**
+ * set_file_setup_delta(): the same with a delta
+ *
+ * All of its clusters are its own, so that its only layer need not be there.
+ *
+ * @path: of that layer
+ */
+void set_file_setup_delta(SetFile *file, const char *path);
 void set_file_teardown(SetFile *file);
 
 /** set_file_reopen(): close and open the file, to see what it holds now */
@@ -48,6 +57,12 @@ FixedRamWorkingSet *set_of(const Touch *touches);
 /** set_file_write(): give the file a set of these pages */
 bool set_file_write(SetFile *file, const Touch *touches, bool pack,
                     Error **errp);
+
+/** set_file_move(): give the delta another path of its layer */
+bool set_file_move(SetFile *file, const char *path, Error **errp);
+
+/** set_file_names(): do these bytes hold the delta, and this path? */
+bool set_file_names(const SetFile *file, GByteArray *bytes, const char *path);
 
 /**
  * set_file_holds(): do these bytes hold the snapshot, and this set?

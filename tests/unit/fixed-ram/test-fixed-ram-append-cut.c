@@ -153,14 +153,28 @@ typedef struct Case {
     GByteArray *before;
     const Touch *old;           /* NULL: no set */
     const Touch *new;
+    const char *old_path;       /* of a delta's layer; NULL: no delta */
+    const char *new_path;
     unsigned seen_old, seen_new;
 } Case;
 
+static bool is_old(const Case *c, GByteArray *disk)
+{
+    return set_file_holds(&c->file, disk, c->old, true) &&
+           (!c->old_path || set_file_names(&c->file, disk, c->old_path));
+}
+
+static bool is_new(const Case *c, GByteArray *disk)
+{
+    return set_file_holds(&c->file, disk, c->new, true) &&
+           (!c->new_path || set_file_names(&c->file, disk, c->new_path));
+}
+
 static void expect_old_or_new(Case *c, GByteArray *disk, size_t op)
 {
-    if (set_file_holds(&c->file, disk, c->old, true)) {
+    if (is_old(c, disk)) {
         c->seen_old++;
-    } else if (set_file_holds(&c->file, disk, c->new, true)) {
+    } else if (is_new(c, disk)) {
         c->seen_new++;
     } else {
         g_test_message("neither old nor new, at operation %zu", op);
@@ -222,35 +236,59 @@ static void power_off_at_each(Case *c)
     }
 }
 
+static void set_up(Case *c, unsigned rounds)
+{
+    if (c->old_path) {
+        set_file_setup_delta(&c->file, c->old_path);
+    } else {
+        set_file_setup(&c->file, &(ImageIndexOptions) { });
+    }
+    /* Older sets have left their space behind. */
+    for (unsigned i = 0; c->old && i < rounds; i++) {
+        g_assert_true(set_file_write(&c->file, c->old, true, &error_abort));
+        set_file_reopen(&c->file);
+    }
+}
+
+static void change(Case *c)
+{
+    bool ok;
+
+    if (c->new_path) {
+        ok = set_file_move(&c->file, c->new_path, &error_abort);
+    } else if (c->new) {
+        ok = set_file_write(&c->file, c->new, true, &error_abort);
+    } else {
+        ok = fixed_ram_working_set_drop(c->file.s, &error_abort);
+    }
+    g_assert_true(ok);
+}
+
+static void cut_case(Case *c, unsigned rounds)
+{
+    g_autoptr(GByteArray) before = NULL, after = NULL, now = NULL;
+
+    set_up(c, rounds);
+    c->before = before = set_file_bytes(&c->file);
+    start_recording();
+    change(c);
+    recording = false;
+    after = disk_after(before, ops->len);
+    now = set_file_bytes(&c->file);
+    g_assert_true(is_new(c, now));
+    g_assert_true(is_new(c, after));
+    kill_at_each(c);
+    power_off_at_each(c);
+    g_assert_cmpuint(c->seen_old, >, 0);
+    g_assert_cmpuint(c->seen_new, >, 0);
+    g_array_unref(ops);
+    set_file_teardown(&c->file);
+}
+
 /* @old, @new: sets, or NULL for none */
 static void cut_everywhere(const Touch *old, const Touch *new, unsigned rounds)
 {
-    g_autoptr(GByteArray) before = NULL, after = NULL;
-    Case c = { .old = old, .new = new };
-
-    set_file_setup(&c.file, &(ImageIndexOptions) { });
-    /* Older sets have left their space behind. */
-    for (unsigned i = 0; old && i < rounds; i++) {
-        g_assert_true(set_file_write(&c.file, old, true, &error_abort));
-        set_file_reopen(&c.file);
-    }
-    c.before = before = set_file_bytes(&c.file);
-    start_recording();
-    if (new) {
-        g_assert_true(set_file_write(&c.file, new, true, &error_abort));
-    } else {
-        g_assert_true(fixed_ram_working_set_drop(c.file.s, &error_abort));
-    }
-    recording = false;
-    after = disk_after(before, ops->len);
-    set_file_expect(&c.file, new, true);
-    g_assert_true(set_file_holds(&c.file, after, new, true));
-    kill_at_each(&c);
-    power_off_at_each(&c);
-    g_assert_cmpuint(c.seen_old, >, 0);
-    g_assert_cmpuint(c.seen_new, >, 0);
-    g_array_unref(ops);
-    set_file_teardown(&c.file);
+    cut_case(&(Case) { .old = old, .new = new }, rounds);
 }
 
 static void test_first(void)
@@ -279,6 +317,23 @@ static void test_drop(void)
 {
     for (unsigned rounds = 1; rounds <= 2 && !without_sums(); rounds++) {
         cut_everywhere(old_set, NULL, rounds);
+    }
+}
+
+/* The set of the delta stays as it is, wherever the new index finds space. */
+static void test_layers(void)
+{
+    static const char *const paths[] = { "b", "/another/folder/base.snap" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(paths) && !without_sums(); i++) {
+        for (unsigned rounds = 0; rounds <= 3; rounds++) {
+            const Touch *set = rounds ? old_set : NULL;
+
+            cut_case(&(Case) {
+                         .old = set, .new = set,
+                         .old_path = "base.snap", .new_path = paths[i],
+                     }, rounds);
+        }
     }
 }
 
@@ -321,6 +376,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/append-cut/replace", test_replace);
     g_test_add_func("/fixed-ram/append-cut/larger", test_larger);
     g_test_add_func("/fixed-ram/append-cut/drop", test_drop);
+    g_test_add_func("/fixed-ram/append-cut/layers", test_layers);
     g_test_add_func("/fixed-ram/append-cut/one-sector", test_one_sector);
     return g_test_run();
 }
