@@ -10,7 +10,7 @@ from stream import PAGE, beginning, ending
 from tooltest import ToolTest
 
 COMMANDS = ("info", "check", "map", "extract", "compare", "convert",
-            "working-set")
+            "merge", "rebase", "working-set")
 
 
 class UsageTest(ToolTest):
@@ -30,6 +30,9 @@ class UsageTest(ToolTest):
                               (("info", "--output=xml", saved), 1),
                               (("info", "--offset=far", saved), 1),
                               (("check", "-j", "0", saved), 1),
+                              (("merge", saved), 1),
+                              (("rebase", saved), 1),
+                              (("rebase", "--nothing", saved, saved), 1),
                               (("working-set",), 1),
                               (("working-set", "nothing", saved), 1),
                               (("working-set", "show"), 1),

@@ -11,11 +11,10 @@ import os
 import struct
 
 from stream import PAGE
-from tooltest import OFFSET, ToolTest, flip, read_at, write_at
+from tooltest import APPENDER, OFFSET, ToolTest, flip, lock, read_at, write_at
 
 RECORDED, GUESSED, TIME = 1, 2, 1700001000
 SET_TYPE = 6
-APPENDER = 1 << 62          # the byte that an appender locks
 # Touched in this order: (first page, pages) of pc.ram, behind its content's
 # first page.  Every fifth page of the content is zero.
 TOUCHES = ((40, 3), (7, 1), (100, 60), (3, 2))
@@ -30,12 +29,6 @@ def xxh3(data):
     library.XXH3_64bits.restype = ctypes.c_uint64
     library.XXH3_64bits.argtypes = ctypes.c_char_p, ctypes.c_size_t
     return library.XXH3_64bits(data, len(data))
-
-
-def lock(f, kind, start, length):
-    """A lock of the open file description, as fixed-ram takes them"""
-    fcntl.fcntl(f, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET,
-                                                  start, length, 0))
 
 
 def crc32c(data):

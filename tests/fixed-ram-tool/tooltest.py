@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the tests share: the program, and the files that QEMU has saved."""
 
+import fcntl
 import json
 import os
 from pathlib import Path
 import shutil
+import struct
 import subprocess
 import unittest
 
@@ -15,6 +17,7 @@ from stream import SUPERBLOCK, write_large
 
 LIMIT_S = 120
 OFFSET = 20480 + 512        # where one of the streams begins
+APPENDER = 1 << 62          # the byte that an appender locks
 LARGE_PAGES = 96 * 1024     # 384 MiB, of which a third is zero
 SOURCE = Path(__file__).resolve().parent.parent.parent
 
@@ -169,3 +172,9 @@ def bitmap_at(path):
 def set_bit(path, bitmap, bit):
     old = read_at(path, bitmap + bit // 8, 1)[0]
     write_at(path, bitmap + bit // 8, bytes([old | 1 << bit % 8]))
+
+
+def lock(f, kind, start, length):
+    """A lock of the open file description, as fixed-ram takes them"""
+    fcntl.fcntl(f, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET,
+                                                  start, length, 0))

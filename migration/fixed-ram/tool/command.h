@@ -21,7 +21,7 @@ typedef struct ToolCommand {
 
 extern const ToolCommand tool_info, tool_check, tool_map, tool_extract,
                          tool_compare, tool_convert, tool_merge,
-                         tool_working_set;
+                         tool_rebase, tool_working_set;
 
 /* Values of getopt_long() for options without a letter. */
 enum {

@@ -238,7 +238,7 @@ static void open_layers(ToolFile *file)
     }
 }
 
-ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp)
+ToolFile *tool_file_open_alone(const char *name, uint64_t offset, Error **errp)
 {
     g_autofree char *path = tool_file_parse_name(name, &offset, errp);
     FixedRamSource *source;
@@ -252,9 +252,18 @@ ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp)
         return NULL;
     }
     file = tool_file_examine(tool_watch_new(source), offset);
-    open_layers(file);
     if (!stat(path, &st)) {
         file->allocated = st.st_blocks * 512ULL;
+    }
+    return file;
+}
+
+ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp)
+{
+    ToolFile *file = tool_file_open_alone(name, offset, errp);
+
+    if (file) {
+        open_layers(file);
     }
     return file;
 }

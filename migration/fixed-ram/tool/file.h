@@ -48,6 +48,13 @@ typedef struct ToolFile {
 ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp);
 
 /**
+ * tool_file_open_alone(): like tool_file_open(), but without a delta's layers
+ *
+ * Pages of a delta cannot be read then.
+ */
+ToolFile *tool_file_open_alone(const char *name, uint64_t offset, Error **errp);
+
+/**
  * tool_file_verify(): verify everything but pages, if there are checksums
  *
  * Returns false if the file has a problem, found now or before.

@@ -25,7 +25,7 @@
 
 static const ToolCommand *const commands[] = {
     &tool_info, &tool_check, &tool_map, &tool_extract, &tool_compare,
-    &tool_convert, &tool_merge, &tool_working_set,
+    &tool_convert, &tool_merge, &tool_rebase, &tool_working_set,
 };
 
 /*
