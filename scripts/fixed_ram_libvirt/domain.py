@@ -24,7 +24,7 @@ XML = """<domain type='qemu'
   <memory unit='MiB'>{memory}</memory>
   <vcpu>1</vcpu>
   <os>
-    <type arch='x86_64' machine='pc'>hvm</type>
+    <type arch='x86_64' machine='pc-i440fx-10.0'>hvm</type>
     <kernel>{folder}/vmlinuz</kernel>
     <initrd>{folder}/initrd</initrd>
     <cmdline>{append}</cmdline>
