@@ -11,6 +11,7 @@
 #define FIXED_RAM_COMPAT_H
 
 #include "exec/target_page.h"
+#include "qapi/error.h"
 #include "qemu/lockable.h"
 
 /* Whether the base is this version or newer; QEMU's configure defines it. */
@@ -20,6 +21,7 @@
 
 #if FIXED_RAM_BASE(10, 2)
 #include "system/memory.h"
+#include "system/physmem.h"
 #include "system/ram_addr.h"
 #include "system/ramblock.h"
 #ifdef COMPILING_PER_TARGET
@@ -47,9 +49,15 @@
 #include "../migration.h"
 #include "../postcopy-ram.h"
 #include "../ram.h"
+#include "../savevm.h"
 
+/* By the names of one base, whichever it is. */
 #if FIXED_RAM_BASE(10, 2)
 #define ramblock_is_pmem(rb) ram_block_is_pmem(rb)
+#else
+#define physical_memory_range_includes_clean \
+    cpu_physical_memory_range_includes_clean
+#define physical_memory_set_dirty_range cpu_physical_memory_set_dirty_range
 #endif
 
 /* The data of a class's initializer: constant since 10.1. */
@@ -101,6 +109,24 @@ static inline void fixed_ram_blocktime_end(uintptr_t addr)
     QEMU_LOCK_GUARD(&mis->page_request_mutex);
 #endif
     mark_postcopy_blocktime_end(addr);
+}
+
+/**
+ * fixed_ram_load_device_state(): load the state of all devices from @f
+ *
+ * Main thread, with the BQL.
+ */
+static inline void fixed_ram_load_device_state(QEMUFile *f, Error **errp)
+{
+#if FIXED_RAM_BASE(10, 2)
+    qemu_load_device_state(f, errp);
+#else
+    int ret = qemu_load_device_state(f);
+
+    if (ret < 0) {
+        error_setg(errp, "%s", strerror(-ret));
+    }
+#endif
 }
 
 #ifdef COMPILING_PER_TARGET

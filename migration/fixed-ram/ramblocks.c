@@ -364,12 +364,13 @@ void fixed_ram_ramblocks_changed(const char *name, uint64_t offset,
     start = rb->offset + offset;
     clients = memory_region_get_dirty_log_mask(rb->mr);
     if (clients & (1 << DIRTY_MEMORY_CODE)) {
-        if (!cpu_physical_memory_all_dirty(start, length, DIRTY_MEMORY_CODE)) {
+        if (physical_memory_range_includes_clean(start, length,
+                                                 1 << DIRTY_MEMORY_CODE)) {
             fixed_ram_drop_code(start, start + length - 1);
         }
         clients &= ~(1 << DIRTY_MEMORY_CODE);
     }
-    cpu_physical_memory_set_dirty_range(start, length, clients);
+    physical_memory_set_dirty_range(start, length, clients);
 }
 
 void fixed_ram_ramblocks_relock(void)

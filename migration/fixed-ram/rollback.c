@@ -31,8 +31,8 @@
 #include "../migration.h"
 #include "../options.h"
 #include "../qemu-file.h"
-#include "../savevm.h"
 #include "changes.h"
+#include "compat.h"
 #include "mapped.h"
 #include "rollback.h"
 #include "trace.h"
@@ -148,16 +148,16 @@ static QEMUFile *open_stream(void)
 static bool load_devices(Error **errp)
 {
     QEMUFile *f = open_stream();
-    int ret;
+    Error *err = NULL;
 
     cpu_synchronize_all_pre_loadvm();
-    ret = qemu_load_device_state(f);
+    fixed_ram_load_device_state(f, &err);
     qemu_fclose(f);
-    if (ret < 0) {
-        error_setg_errno(errp, -ret, "snapshot '%s': the devices' state could "
-                         "not be loaded", kept.name);
+    if (err) {
+        error_propagate_prepend(errp, err, "snapshot '%s': the devices' state "
+                                "could not be loaded: ", kept.name);
     }
-    return ret >= 0;
+    return !err;
 }
 
 /*
