@@ -441,12 +441,16 @@ static bool extend_file(FixedRamBulk *bulk, Error **errp)
     return true;
 }
 
+/* Where the guest goes on a CPU is left to it. */
 static unsigned worker_count(const FixedRamBulkConfig *config)
 {
+    unsigned cpus = g_get_num_processors();
+
     if (config->workers) {
         return MIN(config->workers, WORKERS_MAX);
     }
-    return MIN(MAX(g_get_num_processors(), 2), WORKERS_DEFAULT);
+    return MIN(config->live ? MAX(cpus - 1, 1) : MAX(cpus, 2),
+               WORKERS_DEFAULT);
 }
 
 static bool start_thread(FixedRamBulk *bulk)
