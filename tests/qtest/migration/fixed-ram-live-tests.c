@@ -249,21 +249,38 @@ static void test_delta_demand(void)
     save_delta(&args);
 }
 
-/* Writes of pages hang, and the guest runs meanwhile. */
-static bool begin_held(FixedRamTest *t)
+/*
+ * Writes of pages hang from @first on, which is an offset in the file, and the
+ * guest runs meanwhile.
+ */
+static bool begin_held_from(FixedRamTest *t, uint64_t first)
 {
     if (!start(t) || !frt_faults_begin_save(t)) {
         return false;
     }
     frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = FIXED_RAM_FAULTS_WRITE_HANG,
-        .first = 2 * MiB,
+        .first = first,
         .end = PAGES_END,
     });
     begin(t);
     frt_faults_wait_hanging(0, 1);
     wait_running(t->from);
     return true;
+}
+
+static bool begin_held(FixedRamTest *t)
+{
+    return begin_held_from(t, 2 * MiB);
+}
+
+/*
+ * What the guest writes to has been saved.  Else the pool could be full, and a
+ * vCPU that waits for the disk can neither be stopped nor reset.
+ */
+static bool begin_held_late(FixedRamTest *t)
+{
+    return begin_held_from(t, X86_TEST_MEM_END + 2 * MiB);
 }
 
 static void release(FixedRamTest *t)
@@ -291,7 +308,7 @@ static void test_reset(void)
 {
     FixedRamTest args = { .save = FR_BUFFERED };
 
-    if (begin_held(&args)) {
+    if (begin_held_late(&args)) {
         qtest_qmp_assert_success(args.from, "{ 'execute': 'system_reset' }");
         qtest_qmp_eventwait(args.from, "RESET");
         release(&args);
@@ -303,7 +320,7 @@ static void test_refused_meanwhile(void)
 {
     FixedRamTest args = { .save = FR_BUFFERED };
 
-    if (begin_held(&args)) {
+    if (begin_held_late(&args)) {
         frt_assert_refused(args.from, "migration", "{ 'execute': 'migrate', "
                            "'arguments': { 'uri': %s } }", args.uri);
         frt_assert_refused(args.from, "migrat", "{ 'execute': 'device_add', "
