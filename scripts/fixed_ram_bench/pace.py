@@ -35,8 +35,8 @@ def rate(lines, pattern, start, end):
 def series(lines, pattern, start, end, full):
     """For each line how far the guest came since the line before it
 
-    [ms since start, share of the full rate, which is units a second]; the first
-    one only says when the next one's time begins.
+    [ms since start, share of the full rate, which is units a second].  The first
+    entry only says when the time of the second one begins.
     """
     result, before = [], None
     for when, text in between(lines, start, end):

@@ -129,7 +129,8 @@ static int lock_patiently(int fd, int64_t start, int64_t length, bool exclusive)
 {
     int ret = qemu_lock_fd(fd, start, length, exclusive);
 
-    for (unsigned ms = 0; is_refused(ret) && ms < SAVER_ENDS_MS; ms += POLL_MS) {
+    for (unsigned ms = 0; is_refused(ret) && ms < SAVER_ENDS_MS;
+         ms += POLL_MS) {
         g_usleep(POLL_MS * 1000);
         ret = qemu_lock_fd(fd, start, length, exclusive);
     }

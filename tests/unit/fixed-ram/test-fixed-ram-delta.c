@@ -253,7 +253,7 @@ typedef struct Slice {
     unsigned long *every;       /* a bit for each page, set */
 } Slice;
 
-#define UNTOUCHED   0xa5        /* bytes of a buffer that nothing was copied to */
+#define UNTOUCHED   0xa5        /* in a buffer that nothing was copied to */
 
 static void slice_setup(Slice *s, const Files *files, FixedRamDelta *delta)
 {
@@ -262,8 +262,8 @@ static void slice_setup(Slice *s, const Files *files, FixedRamDelta *delta)
     s->mem = g_malloc0(pages * IMAGE_PAGE);
     for (uint64_t page = 0; page < pages; page++) {
         if (image_holds_page(0, page)) {
-            memcpy(s->mem + page * IMAGE_PAGE, image_page(files->f.img, 0, page),
-                   IMAGE_PAGE);
+            memcpy(s->mem + page * IMAGE_PAGE,
+                   image_page(files->f.img, 0, page), IMAGE_PAGE);
         }
     }
     s->data = bitmap_new(pages);
