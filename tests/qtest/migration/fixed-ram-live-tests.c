@@ -298,7 +298,7 @@ static void test_write(void)
 {
     FixedRamTest args = { .save = FR_BUFFERED };
 
-    if (begin_held(&args)) {
+    if (begin_held_late(&args)) {
         frt_wipe_pattern(args.from);
         release(&args);
     }
@@ -353,20 +353,34 @@ static void test_cancel(void)
     }
 }
 
-/* The status is "failed" some time before capabilities can be changed. */
-static void wait_over(QTestState *qts)
+static bool G_GNUC_PRINTF(2, 3)
+try_qmp(QTestState *qts, const char *fmt, ...)
+{
+    va_list ap;
+    QDict *rsp;
+    bool ok;
+
+    va_start(ap, fmt);
+    rsp = qtest_vqmp(qts, fmt, ap);
+    va_end(ap);
+    ok = qdict_haskey(rsp, "return");
+    qobject_unref(rsp);
+    return ok;
+}
+
+/*
+ * The status is "failed" some time before capabilities can be changed, and that
+ * some time before another save can begin.
+ */
+static void begin_again(FixedRamTest *t)
 {
     gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
-    bool over = false;
 
-    while (!over) {
-        QDict *rsp = qtest_qmp(qts, "{ 'execute': 'migrate-set-capabilities',"
-                               "'arguments': { 'capabilities': [ { "
-                               "'capability': 'background-snapshot', "
-                               "'state': true } ] } }");
-
-        over = qdict_haskey(rsp, "return");
-        qobject_unref(rsp);
+    while (!try_qmp(t->from, "{ 'execute': 'migrate-set-capabilities', "
+                    "'arguments': { 'capabilities': [ { 'capability': "
+                    "'background-snapshot', 'state': true } ] } }") ||
+           !try_qmp(t->from, "{ 'execute': 'migrate', 'arguments': "
+                    "{ 'uri': %s } }", t->uri)) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
         g_usleep(1000);
     }
@@ -394,8 +408,7 @@ static void save_failing(uint32_t mode, int error, const char *what)
     g_assert_true(frt_running(args.from));
     frt_assert_being_written(FILE_TEST_FILENAME);
     frt_faults_off(0);
-    wait_over(args.from);
-    begin(&args);
+    begin_again(&args);
     release(&args);
 }
 
