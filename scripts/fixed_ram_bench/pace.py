@@ -44,7 +44,12 @@ def series(lines, pattern, start, end, full):
         if not match:
             continue
         units = int(match.groupdict().get("units", 1))
-        share = units / (when - before) / full if before else 0
+        if before is None:
+            share = 0
+        elif when == before or not full:
+            continue            # nothing can be said
+        else:
+            share = units / (when - before) / full
         result.append([round((when - start) * 1000, 1), round(share, 4)])
         before = when
     return result
