@@ -280,6 +280,7 @@ static void test_managed_save(void)
         .offset = 92 + 4321,
         .fds = 1,
     };
+    uint64_t failed;
 
     if (!frt_faults_begin(&args)) {
         return;
@@ -290,10 +291,10 @@ static void test_managed_save(void)
     lose_file(&args);
     frt_wait_vcpu_faults(&args);
     frt_load_failing(&args, EIO);
-    g_string_truncate(args.events, 0);
+    failed = frt_faults_injected(0);
     recover_in_band(&args);
     /* The file is the right one, and its pages cannot be read yet. */
-    frt_wait_event(&args, "completed postcopy-paused");
+    frt_faults_wait_injected(0, failed + 1);
     frt_wait_paused(&args, strerror(EIO));
     frt_faults_off(0);
     recover_in_band(&args);
