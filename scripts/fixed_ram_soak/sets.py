@@ -49,6 +49,7 @@ class Tool:
     def __init__(self, world, lineage):
         self._program = world.build / "qemu-snapshot"
         self._slow = TOOL_S * world.slowness
+        self._start = lineage.offset
         self._offset = f"--offset={lineage.offset}"
 
     def there(self):
@@ -66,6 +67,10 @@ class Tool:
     def change(self, how, *paths):
         self.run("working-set", *how, self._offset, *paths)
 
+    def copy(self, other, path):
+        """The set of another copy, whose stream begins at the same place"""
+        self.change(["copy-from"], f"file:{other},offset={self._start}", path)
+
     def check(self, path):
         self.run("check", self._offset, path)
 
@@ -81,7 +86,7 @@ def apply_change(tool, change, path):
         other = path.with_name("copy-of-" + path.name)
         copy_file(path, other)
         tool.change(["drop"], path)
-        tool.change(["copy-from"], other, path)
+        tool.copy(other, path)
         other.unlink()
 
 
