@@ -58,3 +58,22 @@ ssize_t fixed_ram_copies_find(int fd, uint8_t **at, uint8_t *end,
     *at = (uint8_t *)(uintptr_t)arg.walk_end;
     return found;
 }
+
+int fixed_ram_copies_each(int fd, uint8_t *start, uint8_t *end,
+                          FixedRamCopiesFunc *func, void *opaque)
+{
+    FixedRamCopies copies[RANGES];
+    int ret = 0;
+
+    while (!ret && start < end) {
+        ssize_t n = fixed_ram_copies_find(fd, &start, end, copies, RANGES);
+
+        if (n < 0) {
+            return func(opaque, start, end);
+        }
+        for (ssize_t i = 0; !ret && i < n; i++) {
+            ret = func(opaque, copies[i].start, copies[i].end);
+        }
+    }
+    return ret;
+}

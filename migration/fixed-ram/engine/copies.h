@@ -42,4 +42,18 @@ int fixed_ram_copies_open(void);
 ssize_t fixed_ram_copies_find(int fd, uint8_t **at, uint8_t *end,
                               FixedRamCopies *copies, size_t n);
 
+/* Returns 0, or a negative errno that ends the search. */
+typedef int FixedRamCopiesFunc(void *opaque, uint8_t *start, uint8_t *end);
+
+/**
+ * fixed_ram_copies_each(): call @func for all private copies in some memory
+ *
+ * @fd: of fixed_ram_copies_open()
+ *
+ * Where the kernel does not tell, all memory from there on counts as copied.
+ * Returns what @func returned last.
+ */
+int fixed_ram_copies_each(int fd, uint8_t *start, uint8_t *end,
+                          FixedRamCopiesFunc *func, void *opaque);
+
 #endif

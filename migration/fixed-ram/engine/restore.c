@@ -108,8 +108,11 @@ static int map_replaced(const Restore *r)
     return ret;
 }
 
-static int drop(const Restore *r, uint8_t *start, uint8_t *end)
+/* Where the kernel does not tell, clean pages go, too; they are read again. */
+static int drop(void *opaque, uint8_t *start, uint8_t *end)
 {
+    const Restore *r = opaque;
+
     if (qemu_madvise(start, end - start, QEMU_MADV_DONTNEED)) {
         return -errno;
     }
@@ -117,31 +120,15 @@ static int drop(const Restore *r, uint8_t *start, uint8_t *end)
     return 0;
 }
 
-static int drop_copies(const Restore *r)
+static int drop_copies(Restore *r)
 {
-    uint8_t *at = r->block->host, *end = at + r->block->length;
-    FixedRamCopies copies[64];
+    uint8_t *host = r->block->host;
 
-    while (at < end) {
-        ssize_t n = fixed_ram_copies_find(r->pagemap, &at, end, copies,
-                                          ARRAY_SIZE(copies));
-
-        if (n < 0) {
-            /* Clean pages go, too; they are read again. */
-            return drop(r, at, end);
-        }
-        for (ssize_t i = 0; i < n; i++) {
-            int ret = drop(r, copies[i].start, copies[i].end);
-
-            if (ret) {
-                return ret;
-            }
-        }
-    }
-    return 0;
+    return fixed_ram_copies_each(r->pagemap, host, host + r->block->length,
+                                 drop, r);
 }
 
-static bool restore_block(const Restore *r, FixedRamMappedBlock *block,
+static bool restore_block(Restore *r, FixedRamMappedBlock *block,
                           Error **errp)
 {
     int ret = map_replaced(r);

@@ -39,24 +39,12 @@ static void note_replaced(const Written *w)
     }
 }
 
-static void note_copies(const Written *w, int pagemap)
+static int note_copies(void *opaque, uint8_t *start, uint8_t *end)
 {
-    uint8_t *host = w->block->host, *at = host;
-    uint8_t *end = host + w->block->length;
-    FixedRamCopies copies[64];
+    const Written *w = opaque;
 
-    while (at < end) {
-        ssize_t n = fixed_ram_copies_find(pagemap, &at, end, copies,
-                                          ARRAY_SIZE(copies));
-
-        if (n < 0) {
-            note(w, at - host, w->block->length);
-            return;
-        }
-        for (ssize_t i = 0; i < n; i++) {
-            note(w, copies[i].start - host, copies[i].end - host);
-        }
-    }
+    note(w, start - w->block->host, end - w->block->host);
+    return 0;
 }
 
 bool fixed_ram_mapping_written(const FixedRamMapping *mapping,
@@ -76,7 +64,8 @@ bool fixed_ram_mapping_written(const FixedRamMapping *mapping,
     }
     pagemap = fixed_ram_copies_open();
     note_replaced(&w);
-    note_copies(&w, pagemap);
+    fixed_ram_copies_each(pagemap, w.block->host,
+                          w.block->host + w.block->length, note_copies, &w);
     if (pagemap >= 0) {
         close(pagemap);
     }
