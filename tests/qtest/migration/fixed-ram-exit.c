@@ -102,7 +102,7 @@ void frt_enter_hanging(FixedRamTest *t)
 {
     frt_load_hanging(t);
     if (t->run) {
-        frt_wait_vcpu_faults(t);
+        frt_wait_vcpu_waits(t);
     }
 }
 

@@ -64,8 +64,8 @@ void frt_faults_wait_none_hanging(unsigned number);
  * guest may run.
  */
 void frt_load_hanging(FixedRamTest *t);
-/* Until a vCPU has asked for one of them. */
-void frt_wait_vcpu_faults(FixedRamTest *t);
+/* Until the first vCPU waits for one of them. */
+void frt_wait_vcpu_waits(FixedRamTest *t);
 /* They fail instead, so the load is paused. */
 void frt_load_failing(FixedRamTest *t, int error);
 

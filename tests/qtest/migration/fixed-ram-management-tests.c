@@ -289,7 +289,7 @@ static void test_managed_save(void)
     set_all(args.to, "mapped-ram multifd");
     frt_load_hanging(&args);
     lose_file(&args);
-    frt_wait_vcpu_faults(&args);
+    frt_wait_vcpu_waits(&args);
     frt_load_failing(&args, EIO);
     failed = frt_faults_injected(0);
     recover_in_band(&args);

@@ -177,7 +177,7 @@ static void test_vcpu(void)
         return;
     }
     frt_load_hanging(&args);
-    frt_wait_vcpu_faults(&args);
+    frt_wait_vcpu_waits(&args);
     frt_load_failing(&args, EIO);
     recover_and_fail(&args, EIO);
     recover_wrongly(&args);
@@ -316,7 +316,7 @@ static void test_hanging_run(bool run)
     frt_copy_file(FILE_TEST_FILENAME, "copy");
     frt_load_hanging(&args);
     if (run) {
-        frt_wait_vcpu_faults(&args);
+        frt_wait_vcpu_waits(&args);
     }
     migrate_pause(args.to);
     frt_wait_paused(&args, "paused by the user");
