@@ -22,6 +22,7 @@
 #include "engine/warm.h"
 #include "engine/written.h"
 #include "format/layered.h"
+#include "format/layers.h"
 #include "mapped.h"
 #include "mapped-pause.h"
 #include "ramblocks.h"
@@ -99,12 +100,6 @@ bool fixed_ram_mapped_check(Error **errp)
     return check_blocks(errp);
 }
 
-/* The source that is the file of @s, and no layer. */
-static const FixedRamSource *own_file(const FixedRamSnapshot *s)
-{
-    return s->layers ? s->layers->own : s->source;
-}
-
 /* Of a delta all layers count. */
 static bool for_all_files(const FixedRamSnapshot *s,
                           bool (*is)(const FixedRamSnapshot *s))
@@ -127,7 +122,7 @@ static bool has_verity(const FixedRamSnapshot *s)
 {
     int flags = 0;
 
-    return !ioctl(fixed_ram_source_map_fd(own_file(s)), FS_IOC_GETFLAGS,
+    return !ioctl(fixed_ram_source_map_fd(fixed_ram_layers_own(s)), FS_IOC_GETFLAGS,
                   &flags) && flags & FS_VERITY_FL;
 }
 
@@ -264,10 +259,8 @@ bool fixed_ram_mapped_has(const void *host, size_t length)
 bool fixed_ram_mapped_written(const FixedRamSnapshot *base, const void *host,
                               uint64_t unit, unsigned long *written)
 {
-    return mapping && base->start == snapshot->start &&
-           fixed_ram_source_is_file(base->source,
-                                    fixed_ram_source_map_fd(own_file(snapshot)))
-           && fixed_ram_mapping_written(mapping, host, unit, written);
+    return mapping && fixed_ram_layers_same_file(base, snapshot) &&
+           fixed_ram_mapping_written(mapping, host, unit, written);
 }
 
 bool fixed_ram_mapped_discard(void *host, size_t length, int *ret)

@@ -19,6 +19,7 @@
 #include "compat.h"
 #include "mapped.h"
 #include "save/bulk.h"
+#include "outgoing-absent.h"
 #include "outgoing-bulk.h"
 #include "outgoing-delta.h"
 #include "settings.h"
@@ -75,6 +76,7 @@ static void save_bulk_free(SaveBulk *s)
     fixed_ram_bulk_free(s->bulk);
     for (size_t i = 0; i < s->blocks->len; i++) {
         g_free(bulk_block(s, i)->todo);
+        g_free((void *)bulk_block(s, i)->mem.absent);
     }
     if (s->direct_fd >= 0) {
         qemu_close(s->direct_fd);
@@ -122,6 +124,8 @@ static int take_block(RAMBlock *rb, void *opaque)
         .sums = rb->page_sums,
         .delta = delta ? fixed_ram_delta_find(delta, rb->idstr) : NULL,
     };
+
+    block.mem.absent = fixed_ram_outgoing_absent(rb);
 
     /* A reset may unplug the block while savers read it. */
     memory_region_ref(rb->mr);
@@ -211,8 +215,10 @@ void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file,
 static bool keep_blocks(SaveBulk *s, Error **errp)
 {
     for (size_t i = 0; i < s->rams->len; i++) {
+        FixedRamBulkBlock *block = bulk_block(s, i);
+
         if (!fixed_ram_outgoing_delta_keep(g_ptr_array_index(s->rams, i),
-                                           bulk_block(s, i)->todo, &s->kept,
+                                           &block->mem, block->todo, &s->kept,
                                            errp)) {
             return false;
         }

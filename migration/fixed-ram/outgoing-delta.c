@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "format/sums.h"
 #include "mapped.h"
+#include "outgoing-absent.h"
 #include "outgoing-delta.h"
 #include "trace.h"
 
@@ -94,6 +95,7 @@ void fixed_ram_outgoing_delta_written(const RAMBlock *block, uint64_t offset,
 /* What is kept of one block. */
 typedef struct Keeper {
     RAMBlock *rb;
+    const FixedRamMemory *mem;
     FixedRamDeltaBlock *block;
     unsigned long *todo;
     uint64_t pages;
@@ -144,35 +146,86 @@ static bool keep_clusters(const Keeper *k, const unsigned long *written,
     return true;
 }
 
-bool fixed_ram_outgoing_delta_keep(RAMBlock *rb, unsigned long *todo,
+/* Are all pages of the cluster still to come from the base? */
+static bool is_absent(const Keeper *k, const FixedRamPopulated *populated,
+                      uint64_t cluster)
+{
+    uint64_t size = qemu_target_page_size();
+    uint64_t first = cluster * k->per_cluster;
+    uint64_t end = MIN(first + k->per_cluster, k->pages);
+    uint64_t page = find_next_bit(k->base, end, first);
+    bool absent = page < end;
+
+    while (absent && page < end) {
+        absent = test_bit(page, k->mem->absent);
+        page = find_next_bit(k->base, end, page + 1);
+    }
+    /* The guest may have written to a page that is zero in the base. */
+    return absent && !fixed_ram_populated_any(populated, first * size,
+                                              (end - first) * size);
+}
+
+static void find_absent(const Keeper *k, unsigned long *written,
+                        uint64_t clusters)
+{
+    FixedRamPopulated *populated;
+
+    populated = fixed_ram_populated_new(k->mem, qemu_target_page_size());
+    for (uint64_t i = 0; i < clusters; i++) {
+        if (!is_absent(k, populated, i)) {
+            set_bit(i, written);
+        }
+    }
+    fixed_ram_populated_free(populated);
+}
+
+/* Returns false if only a comparison tells what has been written to. */
+static bool find_written(const Keeper *k, unsigned long *written,
+                         uint64_t clusters)
+{
+    const FixedRamSnapshot *base = fixed_ram_delta_base(delta);
+
+    if (k->mem->absent && fixed_ram_outgoing_absent_in(base)) {
+        find_absent(k, written, clusters);
+        return true;
+    }
+    return fixed_ram_mapped_written(base, k->rb->host, FIXED_RAM_CLUSTER_BYTES,
+                                    written);
+}
+
+bool fixed_ram_outgoing_delta_keep(RAMBlock *rb, const FixedRamMemory *mem,
+                                   unsigned long *todo,
                                    FixedRamBulkProgress *kept, Error **errp)
 {
     uint64_t clusters = fixed_ram_sums_clusters(rb->used_length);
     g_autofree unsigned long *written = NULL;
     Keeper k = {
         .rb = rb,
+        .mem = mem,
         .todo = todo,
         .pages = rb->used_length / qemu_target_page_size(),
         .per_cluster = FIXED_RAM_CLUSTER_BYTES / qemu_target_page_size(),
         .kept = kept,
     };
 
-    if (!delta) {
+    if (!delta ||
+        !(mem->absent || fixed_ram_mapped_has(rb->host, mem->length))) {
         return true;
     }
     k.block = fixed_ram_delta_find(delta, rb->idstr);
-    written = bitmap_new(clusters);
-    if (!fixed_ram_delta_in_base(k.block) ||
-        !fixed_ram_mapped_written(fixed_ram_delta_base(delta), rb->host,
-                                  FIXED_RAM_CLUSTER_BYTES, written)) {
+    if (!fixed_ram_delta_in_base(k.block)) {
         return true;
     }
-    trace_fixed_ram_outgoing_delta_keep(rb->idstr, clusters,
-                                        bitmap_count_one(written, clusters));
     if (!fixed_ram_delta_read_bitmap(k.block, errp)) {
         return false;
     }
     k.base = fixed_ram_delta_bitmap(k.block);
+    written = bitmap_new(clusters);
+    if (!find_written(&k, written, clusters)) {
+        return true;
+    }
+    trace_fixed_ram_outgoing_delta_keep(rb->idstr, clusters,
+                                        bitmap_count_one(written, clusters));
     return keep_clusters(&k, written, clusters, errp);
 }
 

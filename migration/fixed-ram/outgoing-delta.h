@@ -37,13 +37,16 @@ FixedRamDelta *fixed_ram_outgoing_delta(void);
 /**
  * fixed_ram_outgoing_delta_keep(): leave out what is known to be in the base
  *
+ * @mem: the memory of @rb
  * @todo: pages of @rb to save; those that need not be looked at are cleared
  * @kept: grows by them
  *
  * The RAM of a guest that was loaded in the mode "mapped" from the base is the
- * base, except for pages that were written to since.
+ * base, except for pages that were written to since.  And so are pages that a
+ * load on demand from the base has yet to bring.
  */
-bool fixed_ram_outgoing_delta_keep(RAMBlock *rb, unsigned long *todo,
+bool fixed_ram_outgoing_delta_keep(RAMBlock *rb, const FixedRamMemory *mem,
+                                   unsigned long *todo,
                                    FixedRamBulkProgress *kept, Error **errp);
 
 /**

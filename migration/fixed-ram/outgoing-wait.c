@@ -22,6 +22,7 @@
 #include "../migration.h"
 #include "../options.h"
 #include "incoming-state.h"
+#include "outgoing-absent.h"
 #include "outgoing-wait.h"
 #include "trace.h"
 
@@ -38,6 +39,14 @@ static bool names_fd(const MigrationAddress *addr)
            addr->u.socket.type == SOCKET_ADDRESS_TYPE_FD;
 }
 
+/* What is touched from now on tells nothing about the guest. */
+static void end_record(FixedRamIncoming *in)
+{
+    if (in->recorder) {
+        fixed_ram_recorder_end(in->recorder);
+    }
+}
+
 /* Loaders need leave nothing to others while a client waits for them. */
 static void set_unlimited(bool on)
 {
@@ -48,8 +57,8 @@ static void set_unlimited(bool on)
     }
     qatomic_set(&in->unlimited, on);
     fixed_ram_load_full_effort(in->load, on);
-    if (on && in->recorder) {
-        fixed_ram_recorder_end(in->recorder);
+    if (on) {
+        end_record(in);
     }
 }
 
@@ -114,6 +123,11 @@ bool fixed_ram_outgoing_wait(const MigrationAddress *addr,
     FixedRamIncoming *in = fixed_ram_incoming_current();
 
     if (!in || !in->background) {
+        return false;
+    }
+    if (fixed_ram_outgoing_absent_allowed(in)) {
+        trace_fixed_ram_outgoing_absent(fixed_ram_map_left(in->map));
+        end_record(in);
         return false;
     }
     drop();

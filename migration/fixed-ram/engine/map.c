@@ -119,6 +119,21 @@ bool fixed_ram_map_received(const FixedRamBlock *block, uint64_t unit)
     return !(word & BIT_MASK(unit));
 }
 
+void fixed_ram_map_absent(const FixedRamBlock *block, unsigned long *pages)
+{
+    uint64_t per_unit = block->unit / block->page_size;
+    uint64_t unit = find_first_bit(block->absent, block->units);
+
+    while (unit < block->units) {
+        if (!fixed_ram_map_received(block, unit)) {
+            bitmap_set(pages, unit * per_unit, per_unit);
+        }
+        unit = find_next_bit(block->absent, block->units, unit + 1);
+    }
+    /* The caller looks at the memory next. */
+    smp_rmb();
+}
+
 bool fixed_ram_map_is_zero(const FixedRamBlock *block, uint64_t unit)
 {
     uint64_t pos = unit * block->unit;

@@ -148,6 +148,16 @@ FixedRamBlock *fixed_ram_map_find(const FixedRamMap *map, uintptr_t addr);
 /** fixed_ram_map_received(): is unit number @unit in place?  Any thread. */
 bool fixed_ram_map_received(const FixedRamBlock *block, uint64_t unit);
 
+/**
+ * fixed_ram_map_absent(): which pages are not in place?
+ *
+ * @pages: a bit for each page of the block, all clear; those are set that share
+ *         a unit with data that has not been received
+ *
+ * A page whose bit stays clear was in place before this returned.  Any thread.
+ */
+void fixed_ram_map_absent(const FixedRamBlock *block, unsigned long *pages);
+
 /** fixed_ram_map_is_zero(): does the file hold nothing of @unit? */
 bool fixed_ram_map_is_zero(const FixedRamBlock *block, uint64_t unit);
 

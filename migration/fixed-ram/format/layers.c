@@ -295,3 +295,17 @@ bool fixed_ram_layers_open(FixedRamSnapshot *s,
     s->source = &s->layers->parent;
     return true;
 }
+
+const FixedRamSource *fixed_ram_layers_own(const FixedRamSnapshot *s)
+{
+    return s->layers ? s->layers->own : s->source;
+}
+
+bool fixed_ram_layers_same_file(const FixedRamSnapshot *a,
+                                const FixedRamSnapshot *b)
+{
+    int fd = fixed_ram_source_map_fd(fixed_ram_layers_own(b));
+
+    return a->start == b->start &&
+           fixed_ram_source_is_file(fixed_ram_layers_own(a), fd);
+}

@@ -52,6 +52,17 @@ FixedRamSnapshot *fixed_ram_layers_open_one(const FixedRamSnapshot *s,
                                             const FixedRamLayersConfig *config,
                                             Error **errp);
 
+/** fixed_ram_layers_own(): the source that is the file of @s, and no layer */
+const FixedRamSource *fixed_ram_layers_own(const FixedRamSnapshot *s);
+
+/**
+ * fixed_ram_layers_same_file(): are both one snapshot in one file?
+ *
+ * Their layers are not looked at.
+ */
+bool fixed_ram_layers_same_file(const FixedRamSnapshot *a,
+                                const FixedRamSnapshot *b);
+
 /**
  * fixed_ram_layers_path(): the path of a layer
  *

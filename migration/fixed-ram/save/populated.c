@@ -141,6 +141,18 @@ static bool add_by_file(const Query *query)
     return true;
 }
 
+static void add_absent(const Query *query)
+{
+    const FixedRamPopulated *p = query->populated;
+    uint64_t first = query->offset / p->page_size;
+    uint64_t end = query->end / p->page_size, page = first;
+
+    while (p->mem.absent &&
+           (page = find_next_bit(p->mem.absent, end, page)) < end) {
+        set_bit(page++ - first, query->pages);
+    }
+}
+
 void fixed_ram_populated_get(const FixedRamPopulated *populated,
                              uint64_t offset, uint64_t length,
                              unsigned long *pages)
@@ -160,6 +172,7 @@ void fixed_ram_populated_get(const FixedRamPopulated *populated,
         (populated->by_file && !add_by_file(&query))) {
         bitmap_set(pages, 0, n);
     }
+    add_absent(&query);
 }
 
 /* Returns @offset if the kernel does not tell. */
@@ -192,10 +205,9 @@ static uint64_t next_by_file(const FixedRamPopulated *p, uint64_t offset,
     return MIN(data - p->mem.fd_offset, end);
 }
 
-uint64_t fixed_ram_populated_next(const FixedRamPopulated *populated,
-                                  uint64_t offset, uint64_t end)
+static uint64_t next_populated(const FixedRamPopulated *p, uint64_t offset,
+                               uint64_t end)
 {
-    const FixedRamPopulated *p = populated;
     uint64_t next = end;
 
     assert(end <= p->mem.length);
@@ -210,6 +222,26 @@ uint64_t fixed_ram_populated_next(const FixedRamPopulated *populated,
     }
     /* Pages of the host may be smaller. */
     return ROUND_DOWN(next, p->page_size);
+}
+
+bool fixed_ram_populated_any(const FixedRamPopulated *populated,
+                             uint64_t offset, uint64_t length)
+{
+    return next_populated(populated, offset, offset + length) <
+           offset + length;
+}
+
+uint64_t fixed_ram_populated_next(const FixedRamPopulated *populated,
+                                  uint64_t offset, uint64_t end)
+{
+    const FixedRamPopulated *p = populated;
+    uint64_t next = next_populated(p, offset, end);
+
+    if (p->mem.absent) {
+        next = find_next_bit(p->mem.absent, next / p->page_size,
+                             offset / p->page_size) * p->page_size;
+    }
+    return next;
 }
 
 bool fixed_ram_populated_known(const FixedRamPopulated *populated)

@@ -22,6 +22,8 @@ typedef struct FixedRamMemory {
     bool shared;                /* other processes may write to it */
     int fd;                     /* of the file that is mapped, or -1 */
     uint64_t fd_offset;         /* in the file, of the page at @host */
+    /* A bit for each page that has yet to get its content; NULL: none has */
+    const unsigned long *absent;
 } FixedRamMemory;
 
 typedef struct FixedRamPopulated FixedRamPopulated;
@@ -31,7 +33,7 @@ typedef struct FixedRamPopulated FixedRamPopulated;
  *
  * @page_size: of the pages in later answers
  *
- * The descriptor remains the caller's and must stay open until
+ * The descriptor and the bitmap remain the caller's and must stay until
  * fixed_ram_populated_free().
  */
 FixedRamPopulated *fixed_ram_populated_new(const FixedRamMemory *mem,
@@ -51,6 +53,14 @@ void fixed_ram_populated_free(FixedRamPopulated *populated);
 void fixed_ram_populated_get(const FixedRamPopulated *populated,
                              uint64_t offset, uint64_t length,
                              unsigned long *pages);
+
+/**
+ * fixed_ram_populated_any(): may any page there hold data?
+ *
+ * Pages that have yet to get their content do not count.  Any thread.
+ */
+bool fixed_ram_populated_any(const FixedRamPopulated *populated,
+                             uint64_t offset, uint64_t length);
 
 /**
  * fixed_ram_populated_next(): where memory begins that may hold data

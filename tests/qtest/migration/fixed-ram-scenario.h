@@ -268,6 +268,7 @@ void frt_add_working_set_tests(const MigrationTestEnv *env);
 void frt_add_record_end_tests(const MigrationTestEnv *env);
 void frt_add_guess_tests(const MigrationTestEnv *env);
 void frt_add_delta_tests(const MigrationTestEnv *env);
+void frt_add_delta_absent_tests(const MigrationTestEnv *env);
 void frt_add_delta_mapped_tests(const MigrationTestEnv *env);
 
 #endif

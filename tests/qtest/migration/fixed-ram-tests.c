@@ -82,5 +82,6 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     frt_add_record_end_tests(env);
     frt_add_guess_tests(env);
     frt_add_delta_tests(env);
+    frt_add_delta_absent_tests(env);
     frt_add_delta_mapped_tests(env);
 }

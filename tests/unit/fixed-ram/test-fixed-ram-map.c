@@ -178,6 +178,36 @@ static void test_fetched_large_units(void)
     g_assert_false(fixed_ram_map_was_claimed(block, 3));
 }
 
+/* Pages of a unit of which only a part is data come together. */
+static void test_absent(void)
+{
+    g_autoptr(FixedRamMap) map = fixed_ram_map_new();
+    FixedRamBlock *small = block_new("small", 130, PAGE);
+    FixedRamBlock *large = block_new("large", 16 * 4, 64 * KiB);
+    unsigned long pages[3] = { 0 };
+    FixedRamClaim claim;
+    FixedRamRun run = { 64 * PAGE, PAGE };
+
+    bitmap_set(small->data, 63, 3);
+    set_bit(129, small->data);
+    fixed_ram_map_add(map, small);
+    set_bit(16 * 2 - 1, large->data);
+    fixed_ram_map_add(map, large);
+    g_assert_true(fixed_ram_map_claim_around(small, 64, 1, &claim));
+    fixed_ram_map_absent(small, pages);
+    g_assert_cmpuint(bitmap_count_one(pages, 130), ==, 4);
+    bitmap_zero(pages, 130);
+    fixed_ram_map_receive(map, small, &run, PAGE);
+    fixed_ram_map_absent(small, pages);
+    g_assert_cmpuint(bitmap_count_one(pages, 130), ==, 3);
+    g_assert_false(test_bit(64, pages));
+    bitmap_zero(pages, 130);
+    fixed_ram_map_absent(large, pages);
+    g_assert_cmpuint(find_first_bit(pages, 64), ==, 16);
+    g_assert_cmpuint(find_next_zero_bit(pages, 64, 16), ==, 32);
+    g_assert_cmpuint(find_next_bit(pages, 64, 32), ==, 64);
+}
+
 static void expect_data(const FixedRamBlock *block, uint64_t pos,
                         uint64_t end, uint64_t gap, uint64_t first,
                         uint64_t pages)
@@ -427,6 +457,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/map/fetched", test_fetched);
     g_test_add_func("/fixed-ram/map/fetched-large-units",
                     test_fetched_large_units);
+    g_test_add_func("/fixed-ram/map/absent", test_absent);
     g_test_add_func("/fixed-ram/map/next-data", test_next_data);
     g_test_add_func("/fixed-ram/map/next-data-gap", test_next_data_gap);
     g_test_add_func("/fixed-ram/map/find", test_find);

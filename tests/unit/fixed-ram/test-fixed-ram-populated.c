@@ -476,6 +476,38 @@ static void test_parts(const void *opaque)
     set_way(SCAN);
 }
 
+/* Some pages have yet to get their content: they count as if they had it. */
+static void test_absent(void)
+{
+    unsigned long absent[BITS_TO_LONGS(PAGES)] = { 0 };
+    unsigned long pages[2];
+    FixedRamPopulated *p;
+    Fixture f;
+
+    setup(&f, -1, false);
+    f.mem.absent = absent;
+    f.map[201 * f.page] = 1;
+    set_bit(3, absent);
+    bitmap_set(absent, 127, 2);
+    p = fixed_ram_populated_new(&f.mem, f.page);
+    fixed_ram_populated_get(p, 0, 128 * f.page, pages);
+    g_assert_cmpuint(find_first_bit(pages, 128), ==, 3);
+    g_assert_cmpuint(find_next_bit(pages, 128, 4), ==, 127);
+    fixed_ram_populated_get(p, 128 * f.page, 128 * f.page, pages);
+    g_assert_cmpuint(find_first_bit(pages, 128), ==, 0);
+    g_assert_cmpuint(find_next_bit(pages, 128, 1), ==, 72);
+    g_assert_cmpuint(fixed_ram_populated_next(p, 4 * f.page, 300 * f.page),
+                     ==, 127 * f.page);
+    g_assert_cmpuint(fixed_ram_populated_next(p, 129 * f.page, 300 * f.page),
+                     ==, 200 * f.page);
+    g_assert_cmpuint(fixed_ram_populated_next(p, 201 * f.page, 300 * f.page),
+                     ==, 300 * f.page);
+    g_assert_false(fixed_ram_populated_any(p, 0, 200 * f.page));
+    g_assert_true(fixed_ram_populated_any(p, 0, 201 * f.page));
+    fixed_ram_populated_free(p);
+    teardown(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -494,6 +526,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/fixed-ram/populated/disk/private",
                          GINT_TO_POINTER(false), test_disk);
     g_test_add_func("/fixed-ram/populated/device", test_device);
+    g_test_add_func("/fixed-ram/populated/absent", test_absent);
     g_test_add_func("/fixed-ram/populated/no-answer", test_no_answer);
     g_test_add_func("/fixed-ram/populated/small-pages", test_small_pages);
     g_test_add_func("/fixed-ram/populated/large-pages", test_large_pages);
