@@ -188,7 +188,10 @@ static uint64_t bandwidth(void *opaque)
 /* Will no page change that no saver has seen? */
 static bool memory_stands(void)
 {
-    return saving->config.live || !runstate_is_live(runstate_get());
+    FixedRamLive *live = saving->config.live;
+
+    return live ? !fixed_ram_live_lost(live)
+                : !runstate_is_live(runstate_get());
 }
 
 void fixed_ram_outgoing_bulk_prepare(const FixedRamMetadata *file,
@@ -278,6 +281,12 @@ static uint64_t account(SaveBulk *s, uint64_t *dirty_pages)
  */
 static bool end_frozen(const SaveBulk *s, uint64_t *dirty_pages, Error **errp)
 {
+    if (fixed_ram_live_lost(s->config.live)) {
+        error_setg(errp, "snapshot '%s': the guest was held up for %d seconds "
+                   "because the file took no data, so it went on without the "
+                   "save", s->config.name, FIXED_RAM_LIVE_PATIENCE_MS / 1000);
+        return false;
+    }
     for (size_t i = 0; i < s->blocks->len; i++) {
         const FixedRamBulkBlock *block = bulk_block(s, i);
 
@@ -330,7 +339,7 @@ int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages)
     Error *err = NULL;
     int ret = -EIO;
 
-    if (saving && !saving->bulk && !memory_stands()) {
+    if (saving && !saving->bulk && !saving->config.live && !memory_stands()) {
         fixed_ram_outgoing_bulk_end();
     }
     if (!saving) {

@@ -87,7 +87,8 @@ static SaveLive *save_live_new(Error **errp)
     }
     s->live = fixed_ram_live_new((FixedRamLiveBlock *)s->blocks->data,
                                  s->blocks->len, qemu_target_page_size(),
-                                 FIXED_RAM_LIVE_POOL_BYTES, errp);
+                                 FIXED_RAM_LIVE_POOL_BYTES,
+                                 FIXED_RAM_LIVE_PATIENCE_MS, errp);
     return s;
 }
 

@@ -10,6 +10,7 @@
 #include "qemu/bitmap.h"
 #include "qemu/lockable.h"
 #include "qemu/thread.h"
+#include "qemu/timer.h"
 #include "freeze.h"
 #include "live.h"
 #include "pool.h"
@@ -36,6 +37,7 @@ struct FixedRamLive {
     Block *blocks;
     size_t nblocks;
     size_t page_size;
+    int64_t patience;           /* ns */
     FixedRamProtect protect;
     QemuThread threads[FAULT_THREADS];
     unsigned nthreads;
@@ -45,8 +47,10 @@ struct FixedRamLive {
                                 /* clusters are settled, or @ended is set */
     FixedRamPool *pool;
     unsigned waiting;           /* fault threads that wait for a buffer */
+    int64_t taken;              /* when a saver last took a copy; ns */
     bool frozen;
     bool ended;
+    bool lost;                  /* ended because the disk hangs */
 };
 
 /* A part of a block that is copied at once. */
@@ -74,6 +78,12 @@ static Cluster get_cluster(Block *block, uint64_t number)
 static uint64_t count_clusters(const Block *block)
 {
     return DIV_ROUND_UP(block->b.mem.length, block->cluster);
+}
+
+/* What is registered: whole pages of the host. */
+static uint64_t host_length(const Block *block)
+{
+    return ROUND_UP(block->b.mem.length, block->b.host_page);
 }
 
 static Block *find_block(FixedRamLive *live, uintptr_t addr)
@@ -136,18 +146,56 @@ static void copy_cluster(FixedRamLive *live, const Cluster *c)
 }
 
 /*
+ * Savers have taken no copy since @begun, or since they last did.  Returns false
+ * if that has lasted too long.  Called with the lock held, and releases it
+ * meanwhile.
+ */
+static bool wait_for_buffer(FixedRamLive *live, int64_t begun)
+{
+    int64_t left = MAX(begun, live->taken) + live->patience - get_clock();
+
+    if (left > 0) {
+        qemu_cond_timedwait(&live->changed, &live->lock,
+                            DIV_ROUND_UP(left, SCALE_MS));
+    }
+    return left > 0;
+}
+
+/* Nothing is protected any more, and all threads that wait go on. */
+static void let_all_go(FixedRamLive *live)
+{
+    for (size_t i = 0; i < live->nblocks && live->protect.fd >= 0; i++) {
+        fixed_ram_protect_unregister(&live->protect,
+                                     (uint8_t *)live->blocks[i].b.mem.host,
+                                     host_length(&live->blocks[i]));
+    }
+}
+
+/* Called with the lock held. */
+static void lose(FixedRamLive *live)
+{
+    trace_fixed_ram_live_lost(live->patience / SCALE_MS);
+    live->ended = live->lost = true;
+    qemu_cond_broadcast(&live->changed);
+    let_all_go(live);
+}
+
+/*
  * Make sure that a cluster is claimed, if need be by this thread, which then
  * copies it.  Called with the lock held, and releases it meanwhile.
  */
 static void save_cluster(FixedRamLive *live, const Cluster *c)
 {
     unsigned long *claimed = c->block->claimed;
+    int64_t begun = get_clock();
 
     /* Claim only with a buffer: a saver that comes here waits for the copy. */
     live->waiting++;
     while (!live->ended && !test_bit(c->number, claimed) &&
            is_wanted(live, c) && fixed_ram_pool_full(live->pool)) {
-        qemu_cond_wait(&live->changed, &live->lock);
+        if (!wait_for_buffer(live, begun) && !live->ended) {
+            lose(live);
+        }
     }
     live->waiting--;
     if (!live->ended && !test_and_set_bit(c->number, claimed)) {
@@ -238,6 +286,7 @@ static void move_copy(FixedRamLive *live, FixedRamCopy *copy, uint8_t *to,
     memcpy(to, copy->mem, length);
     qemu_mutex_lock(&live->lock);
     fixed_ram_pool_remove(live->pool, copy);
+    live->taken = get_clock();
     qemu_cond_broadcast(&live->changed);
 }
 
@@ -359,11 +408,6 @@ static bool needs_unpopulated(const FixedRamLive *live)
     return false;
 }
 
-static uint64_t host_length(const Block *block)
-{
-    return ROUND_UP(block->b.mem.length, block->b.host_page);
-}
-
 static bool register_blocks(FixedRamLive *live, Error **errp)
 {
     for (size_t i = 0; i < live->nblocks; i++) {
@@ -404,7 +448,8 @@ static bool set_up(FixedRamLive *live, const FixedRamLiveBlock *blocks,
 
 FixedRamLive *fixed_ram_live_new(const FixedRamLiveBlock *blocks,
                                  size_t nblocks, size_t page_size,
-                                 size_t pool_bytes, Error **errp)
+                                 size_t pool_bytes, unsigned patience_ms,
+                                 Error **errp)
 {
     FixedRamLive *live = g_new0(FixedRamLive, 1);
 
@@ -412,6 +457,7 @@ FixedRamLive *fixed_ram_live_new(const FixedRamLiveBlock *blocks,
     qemu_cond_init(&live->changed);
     live->protect = (FixedRamProtect) { .fd = -1, .end = -1 };
     live->page_size = page_size;
+    live->patience = patience_ms * (int64_t)SCALE_MS;
     live->blocks = g_new0(Block, nblocks);
     if (!set_up(live, blocks, nblocks, pool_bytes, errp)) {
         fixed_ram_live_free(live);
@@ -464,23 +510,24 @@ bool fixed_ram_live_freeze(FixedRamLive *live, unsigned long *const *todo,
 void fixed_ram_live_end(FixedRamLive *live)
 {
     WITH_QEMU_LOCK_GUARD(&live->lock) {
-        if (live->ended) {
-            return;
+        if (!live->ended) {
+            live->ended = true;
+            qemu_cond_broadcast(&live->changed);
+            let_all_go(live);
         }
-        live->ended = true;
-        qemu_cond_broadcast(&live->changed);
     }
     if (live->nthreads) {
         fixed_ram_protect_end(&live->protect);
     }
-    for (size_t i = 0; i < live->nblocks && live->protect.fd >= 0; i++) {
-        fixed_ram_protect_unregister(&live->protect,
-                                     (uint8_t *)live->blocks[i].b.mem.host,
-                                     host_length(&live->blocks[i]));
-    }
     while (live->nthreads) {
         qemu_thread_join(&live->threads[--live->nthreads]);
     }
+}
+
+bool fixed_ram_live_lost(FixedRamLive *live)
+{
+    QEMU_LOCK_GUARD(&live->lock);
+    return live->lost;
 }
 
 void fixed_ram_live_free(FixedRamLive *live)

@@ -18,7 +18,9 @@
  * copied yet waits until a fault thread has copied a cluster of it to a pool;
  * the saver that comes to this place takes the copy.  If the pool is full the
  * thread waits until a saver has taken a copy, and then savers do not keep to
- * the order: they take those slices first that have the oldest copies.
+ * the order: they take those slices first that have the oldest copies.  If they
+ * take none for long, because the disk hangs, all memory is let go, and the save
+ * is lost: the thread that waits may be QEMU's main thread.
  *
  *   cluster    claimed  settled
  *   protected     0        0     a write makes a fault thread claim it
@@ -44,6 +46,9 @@ typedef struct FixedRamLiveBlock {
 /* Many writes fit before savers have to keep up with the guest. */
 #define FIXED_RAM_LIVE_POOL_BYTES   (64 * MiB)
 
+/* So long a thread waits for room in the pool at most. */
+#define FIXED_RAM_LIVE_PATIENCE_MS  5000
+
 /* Memory of the host with larger pages cannot be saved live. */
 #define FIXED_RAM_LIVE_PAGE_MAX     (2 * MiB)
 
@@ -52,13 +57,15 @@ typedef struct FixedRamLiveBlock {
  *
  * @page_size: of the pages in bitmaps
  * @pool_bytes: for copies; at least FIXED_RAM_LIVE_PAGE_MAX
+ * @patience_ms: how long a thread that writes may wait for the disk
  *
  * Nothing is protected yet.  The memory must stay until fixed_ram_live_end().
  * Errors name the block.
  */
 FixedRamLive *fixed_ram_live_new(const FixedRamLiveBlock *blocks,
                                  size_t nblocks, size_t page_size,
-                                 size_t pool_bytes, Error **errp);
+                                 size_t pool_bytes, unsigned patience_ms,
+                                 Error **errp);
 
 /** fixed_ram_live_free(): no thread may use @live; NULL is allowed */
 void fixed_ram_live_free(FixedRamLive *live);
@@ -89,6 +96,14 @@ bool fixed_ram_live_freeze(FixedRamLive *live, unsigned long *const *todo,
  * savers may still be at work.  A second call does nothing.
  */
 void fixed_ram_live_end(FixedRamLive *live);
+
+/**
+ * fixed_ram_live_lost(): has the memory been let go because the disk hangs?
+ *
+ * Then savers may get what memory holds now, and the save must fail.  Any
+ * thread.
+ */
+bool fixed_ram_live_lost(FixedRamLive *live);
 
 /**
  * fixed_ram_live_keep(): memory is about to be discarded

@@ -353,6 +353,18 @@ static void test_cancel(void)
     }
 }
 
+static void assert_failed_saying(FixedRamTest *t, const char *what)
+{
+    QDict *info;
+
+    wait_for_migration_status(t->from, "failed", completed);
+    info = migrate_query(t->from);
+    frt_assert_says(qdict_get_str(info, "error-desc"), what);
+    qobject_unref(info);
+    g_assert_true(frt_running(t->from));
+    frt_assert_being_written(FILE_TEST_FILENAME);
+}
+
 static bool G_GNUC_PRINTF(2, 3)
 try_qmp(QTestState *qts, const char *fmt, ...)
 {
@@ -389,7 +401,6 @@ static void begin_again(FixedRamTest *t)
 static void save_failing(uint32_t mode, int error, const char *what)
 {
     FixedRamTest args = { .save = FR_BUFFERED, .start.hide_stderr = true };
-    QDict *info;
 
     if (!start(&args) || !frt_faults_begin_save(&args)) {
         return;
@@ -401,15 +412,52 @@ static void save_failing(uint32_t mode, int error, const char *what)
         .end = PAGES_END,
     });
     begin(&args);
-    wait_for_migration_status(args.from, "failed", completed);
-    info = migrate_query(args.from);
-    frt_assert_says(qdict_get_str(info, "error-desc"), what);
-    qobject_unref(info);
-    g_assert_true(frt_running(args.from));
-    frt_assert_being_written(FILE_TEST_FILENAME);
+    assert_failed_saying(&args, what);
     frt_faults_off(0);
     begin_again(&args);
     release(&args);
+}
+
+/* The guest prints a letter each time that it has written to all its pages. */
+static size_t count_rounds(void)
+{
+    g_autofree char *path = frt_path("src_serial");
+    size_t length;
+    char *text;
+
+    g_assert_true(g_file_get_contents(path, &text, &length, NULL));
+    g_free(text);
+    return length;
+}
+
+static void wait_guest_rounds(size_t more)
+{
+    gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
+    size_t before = count_rounds();
+
+    while (count_rounds() < before + more) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+}
+
+/*
+ * The disk hangs, and the guest writes until no copy more finds room.  QEMU's
+ * main thread, which writes the pattern, waits, too, but not for ever.
+ */
+static void test_hanging(void)
+{
+    FixedRamTest args = { .save = FR_BUFFERED, .start.hide_stderr = true };
+
+    if (begin_held(&args)) {
+        frt_wipe_pattern(args.from);
+        wait_guest_rounds(2);
+        frt_write_pattern(args.from);
+        frt_faults_off(0);
+        assert_failed_saying(&args, FILE_TEST_FILENAME "|took no data");
+        begin_again(&args);
+        release(&args);
+    }
 }
 
 static void test_full(void)
@@ -509,6 +557,7 @@ static const FixedRamCase cases[] = {
     { "cancel", test_cancel },
     { "full", test_full },
     { "error", test_error, true },
+    { "hanging", test_hanging },
     { "limit", test_limit },
     { "refused/mapped", test_refused_mapped },
     { "settings", test_settings },

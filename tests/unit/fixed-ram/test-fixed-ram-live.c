@@ -14,6 +14,9 @@
 
 #define POOL        (2 * MiB)
 #define WRITERS     3
+/* How long writers wait for room in the pool; milliseconds */
+#define PATIENT     (600 * 1000)
+#define IMPATIENT   50
 /* Writers wait for the moment, or for the end. */
 #define BATCH       64
 
@@ -90,7 +93,7 @@ static void *writer(void *opaque)
     return NULL;
 }
 
-static void make_live(Rig *r)
+static void make_live(Rig *r, unsigned patience_ms)
 {
     FixedRamLiveBlock blocks[NKINDS];
 
@@ -101,12 +104,13 @@ static void make_live(Rig *r)
             .host_page = PAGE,
         };
     }
-    r->live = fixed_ram_live_new(blocks, NKINDS, PAGE, POOL, &error_abort);
+    r->live = fixed_ram_live_new(blocks, NKINDS, PAGE, POOL, patience_ms,
+                                 &error_abort);
 }
 
 static bool have_userfaultfd(void)
 {
-    FixedRamLive *live = fixed_ram_live_new(NULL, 0, PAGE, POOL, NULL);
+    FixedRamLive *live = fixed_ram_live_new(NULL, 0, PAGE, POOL, 0, NULL);
 
     fixed_ram_live_free(live);
     return live;
@@ -124,7 +128,7 @@ static void init_stopped(Rig *r)
     pthread_rwlockattr_destroy(&attr);
 }
 
-static bool rig_setup(Rig *r, BulkWay way)
+static bool rig_setup_with(Rig *r, BulkWay way, unsigned patience_ms)
 {
     memset(r, 0, sizeof(*r));
     if (!have_userfaultfd()) {
@@ -135,8 +139,13 @@ static bool rig_setup(Rig *r, BulkWay way)
         return false;
     }
     init_stopped(r);
-    make_live(r);
+    make_live(r, patience_ms);
     return true;
+}
+
+static bool rig_setup(Rig *r, BulkWay way)
+{
+    return rig_setup_with(r, way, PATIENT);
 }
 
 static void start_writers(Rig *r)
@@ -309,6 +318,27 @@ static void test_end(void)
     rig_teardown(&r);
 }
 
+/* No saver takes a copy, as if all of them waited for the disk. */
+static void test_lost(void)
+{
+    Rig r;
+
+    if (!rig_setup_with(&r, 0, IMPATIENT)) {
+        return;
+    }
+    fixed_ram_live_arm(r.live, &error_abort);
+    freeze(&r);
+    start_writers(&r);
+    while (!fixed_ram_live_lost(r.live)) {
+        g_usleep(100);
+    }
+    wait_for_writes(&r, 10000);
+    fixed_ram_live_end(r.live);
+    wait_for_writes(&r, 1000);
+    stop_writers(&r);
+    rig_teardown(&r);
+}
+
 /* The save is given up while savers work. */
 static void test_abandon(void)
 {
@@ -336,7 +366,7 @@ static void assert_refused(const FixedRamLiveBlock *block, const char *why)
 {
     Error *err = NULL;
 
-    g_assert_null(fixed_ram_live_new(block, 1, PAGE, POOL, &err));
+    g_assert_null(fixed_ram_live_new(block, 1, PAGE, POOL, 0, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), block->name));
     g_assert_nonnull(strstr(error_get_pretty(err), why));
     error_free(err);
@@ -391,6 +421,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/fixed-ram/live/no-scan", FIXED_RAM_NO_PAGEMAP_SCAN,
                          test_blind);
     g_test_add_func("/fixed-ram/live/end", test_end);
+    g_test_add_func("/fixed-ram/live/lost", test_lost);
     g_test_add_func("/fixed-ram/live/abandon", test_abandon);
     g_test_add_func("/fixed-ram/live/refused", test_refused);
     return g_test_run();
