@@ -240,6 +240,15 @@ bool fixed_ram_outgoing_begin(Error **errp);
  */
 int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages);
 
+/**
+ * fixed_ram_outgoing_bulk_pending(): may the migration not complete yet?
+ *
+ * Returns 0 if no bulk save is under way or about to start.  Else it returns so
+ * many bytes that no downtime limit allows the rest of the migration, which
+ * holds the big lock: disks are slow, and may hang.  The migration thread.
+ */
+uint64_t fixed_ram_outgoing_bulk_pending(void);
+
 /** fixed_ram_outgoing_bulk_end(): the migration has ended, with any result */
 void fixed_ram_outgoing_bulk_end(void);
 

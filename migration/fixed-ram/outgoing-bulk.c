@@ -10,6 +10,7 @@
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
 #include "qemu/main-loop.h"
+#include "qemu/units.h"
 #include "system/runstate.h"
 #include "../migration.h"
 #include "../migration-stats.h"
@@ -352,6 +353,11 @@ int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages)
         qemu_file_set_error_obj(f, ret, err);
     }
     return ret;
+}
+
+uint64_t fixed_ram_outgoing_bulk_pending(void)
+{
+    return saving && memory_stands() ? 1 * EiB : 0;
 }
 
 void fixed_ram_outgoing_bulk_end(void)

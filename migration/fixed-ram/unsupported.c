@@ -60,6 +60,11 @@ int fixed_ram_outgoing_bulk(QEMUFile *f, uint64_t *dirty_pages)
     return 0;
 }
 
+uint64_t fixed_ram_outgoing_bulk_pending(void)
+{
+    return 0;
+}
+
 void fixed_ram_outgoing_bulk_end(void)
 {
 }
