@@ -116,16 +116,22 @@ static void outgoing_free(void)
     g_free(save);
 }
 
-static void outgoing_new(int fd, const char *name, uint64_t start)
+static void outgoing_new(int fd, const char *name, uint64_t start,
+                         const uint8_t *id)
 {
+    const FixedRamDelta *delta = fixed_ram_outgoing_delta();
     Save *save = g_new0(Save, 1);
 
     save->name = g_strdup(name);
     save->file.fd = fd;
     save->file.name = save->name;
-    save->file.delta = fixed_ram_outgoing_delta();
+    save->file.delta = delta;
+    memcpy(save->file.sb.id, id, FIXED_RAM_ID_BYTES);
     save->lock_start = start;
     save->index = fixed_ram_index_new();
+    memcpy(save->index->id, id, FIXED_RAM_ID_BYTES);
+    fixed_ram_index_choose_key(save->index, delta
+                               ? fixed_ram_delta_base(delta)->index : NULL);
     save->index->has_sums = fixed_ram_sums_built() &&
                             migrate_fixed_ram_verify();
     save->sums = g_ptr_array_new_with_free_func(
@@ -143,6 +149,7 @@ static void outgoing_new(int fd, const char *name, uint64_t start)
 bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
                                 Error **errp)
 {
+    uint8_t id[FIXED_RAM_ID_BYTES];
     int own;
 
     if (!migrate_fixed_ram()) {
@@ -151,6 +158,9 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
     if (migrate_mode() == MIG_MODE_CPR_TRANSFER) {
         error_setg(errp, "fixed-ram cannot save in mode cpr-transfer, which "
                    "leaves RAM where it is");
+        return false;
+    }
+    if (qcrypto_random_bytes(id, sizeof(id), errp) < 0) {
         return false;
     }
     if (fixed_ram_outgoing_live_wanted() &&
@@ -172,7 +182,7 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
         qemu_close(own);
         return false;
     }
-    outgoing_new(own, name, start);
+    outgoing_new(own, name, start, id);
     return true;
 }
 
@@ -233,9 +243,10 @@ void fixed_ram_outgoing_block(RAMBlock *block, uint64_t alignment)
         fixed_ram_guess_add_block(outgoing->guess, block);
     }
     if (outgoing->index->has_sums && !outgoing->error) {
-        block->page_sums = fixed_ram_page_sums_new(block->max_length,
-                                                   page_size,
-                                                   &outgoing->error);
+        block->page_sums =
+            fixed_ram_page_sums_new(block->max_length, page_size,
+                                    outgoing->index->table.key,
+                                    &outgoing->error);
         g_ptr_array_add(outgoing->sums, block->page_sums);
     }
 }
@@ -248,10 +259,6 @@ static bool outgoing_begin(Error **errp)
         error_propagate(errp, g_steal_pointer(&outgoing->error));
         return false;
     }
-    if (qcrypto_random_bytes(sb->id, sizeof(sb->id), errp) < 0) {
-        return false;
-    }
-    memcpy(outgoing->index->id, sb->id, sizeof(sb->id));
     sb->start = fixed_ram_outgoing_channel_head(outgoing->channel)->offset;
     trace_fixed_ram_outgoing_begin(outgoing->name, outgoing->file.sb_offset);
     return fixed_ram_metadata_begin(&outgoing->file, errp) &&

@@ -168,7 +168,7 @@ static bool verify_cluster(Reading *r, uint64_t offset, Error **errp)
     if (!read_sum(r, offset, &expected, errp)) {
         return false;
     }
-    found = fixed_ram_verify_sum(block, offset, read_at(r, offset));
+    found = fixed_ram_verify_sum(r->sums, block, offset, read_at(r, offset));
     if (found == expected) {
         return true;
     }

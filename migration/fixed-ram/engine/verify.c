@@ -55,12 +55,13 @@ static FixedRamCluster cluster_at(const FixedRamBlock *block, uint64_t offset,
     };
 }
 
-uint64_t fixed_ram_verify_sum(const FixedRamBlock *block, uint64_t offset,
+uint64_t fixed_ram_verify_sum(const FixedRamSumTable *sums,
+                              const FixedRamBlock *block, uint64_t offset,
                               const uint8_t *buf)
 {
     FixedRamCluster cluster = cluster_at(block, offset, buf);
 
-    return fixed_ram_sumtable_sum_cluster(&cluster);
+    return fixed_ram_sumtable_sum_cluster(sums, &cluster);
 }
 
 bool fixed_ram_verify_read(const FixedRamBlock *block, uint64_t offset,
@@ -88,7 +89,7 @@ bool fixed_ram_verify_cluster(const FixedRamBlock *block, uint64_t offset,
 {
     FixedRamCluster cluster = cluster_at(block, offset, buf);
     uint64_t number = block->first_cluster + offset / FIXED_RAM_CLUSTER_BYTES;
-    uint64_t expected, found = fixed_ram_sumtable_sum_cluster(&cluster);
+    uint64_t expected, found = fixed_ram_sumtable_sum_cluster(sums, &cluster);
 
     if (!fixed_ram_sumtable_get(sums, source, number, &expected, errp)) {
         return false;

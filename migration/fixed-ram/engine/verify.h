@@ -34,7 +34,8 @@ bool fixed_ram_verify_wants(const FixedRamClaim *claim, uint64_t offset);
  * @buf: the cluster's pages, each at its place; pages that the file does not
  *       hold may contain anything
  */
-uint64_t fixed_ram_verify_sum(const FixedRamBlock *block, uint64_t offset,
+uint64_t fixed_ram_verify_sum(const FixedRamSumTable *sums,
+                              const FixedRamBlock *block, uint64_t offset,
                               const uint8_t *buf);
 
 /**

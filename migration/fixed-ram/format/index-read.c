@@ -417,13 +417,15 @@ static void check_algorithm(IndexParser *p, uint64_t offset,
     uint32_t cluster = le32_to_cpu(fields->cluster_bytes);
     uint32_t chunk = le32_to_cpu(fields->chunk_bytes);
 
-    if (algorithm != SUMS_XXH3_64 || cluster != FIXED_RAM_CLUSTER_BYTES ||
-        chunk != FIXED_RAM_CHUNK_BYTES || fields->zero) {
+    if ((algorithm != SUMS_XXH3_64 && algorithm != SUMS_KEYED_XXH3_64) ||
+        cluster != FIXED_RAM_CLUSTER_BYTES || chunk != FIXED_RAM_CHUNK_BYTES ||
+        fields->zero) {
         fixed_ram_reader_fail_unknown(
             p->r, offset, "found checksums of algorithm %" PRIu32 " for "
             "clusters of %" PRIu32 " bytes in chunks of %" PRIu32 " bytes, "
-            "expected algorithm %d, %d and %d bytes", algorithm, cluster, chunk,
-            SUMS_XXH3_64, (int)FIXED_RAM_CLUSTER_BYTES, FIXED_RAM_CHUNK_BYTES);
+            "expected algorithm %d or %d, %d and %d bytes", algorithm, cluster,
+            chunk, SUMS_XXH3_64, SUMS_KEYED_XXH3_64,
+            (int)FIXED_RAM_CLUSTER_BYTES, FIXED_RAM_CHUNK_BYTES);
     }
     if (p->ram->page_size > FIXED_RAM_CLUSTER_BYTES) {
         fixed_ram_reader_fail(p->r, offset, "pages of %" PRIu64 " bytes are "
@@ -444,6 +446,16 @@ static void read_bitmap_sums(FixedRamReader *r, FixedRamIndex *index)
     }
     for (size_t i = 0; i < index->blocks->len; i++) {
         fixed_ram_index_block(index, i)->bitmap_sum = fixed_ram_reader_le64(r);
+    }
+}
+
+static void read_key(FixedRamReader *r, FixedRamIndexTable *table)
+{
+    uint64_t offset = fixed_ram_reader_offset(r);
+
+    table->key = fixed_ram_reader_le64(r);
+    if (!table->key) {
+        fixed_ram_reader_fail(r, offset, "the key of the checksums is 0");
     }
 }
 
@@ -470,6 +482,9 @@ static void read_sums(IndexParser *p, FixedRamIndex *index)
     check_table(p, offset, &index->table, clusters);
     read_bitmap_sums(r, index);
     read_chunk_sums(r, &index->table);
+    if (le32_to_cpu(fields.algorithm) == SUMS_KEYED_XXH3_64) {
+        read_key(r, &index->table);
+    }
     close_section(p);
 }
 

@@ -145,7 +145,7 @@ static void put_stream(GByteArray *out, const FixedRamIndex *index)
     end_section(out, at);
 }
 
-/* The sums of bitmaps and of chunks. */
+/* The sums of bitmaps and of chunks, and the key of those of clusters. */
 static void put_sum_list(GByteArray *out, const FixedRamIndex *index)
 {
     const GArray *chunks = index->table.chunk_sums;
@@ -159,6 +159,9 @@ static void put_sum_list(GByteArray *out, const FixedRamIndex *index)
     for (size_t i = 0; i < chunks->len; i++) {
         fixed_ram_bytes_put_le64(out, g_array_index(chunks, uint64_t, i));
     }
+    if (index->table.key) {
+        fixed_ram_bytes_put_le64(out, index->table.key);
+    }
 }
 
 static void put_sums(GByteArray *out, const FixedRamIndex *index)
@@ -166,7 +169,8 @@ static void put_sums(GByteArray *out, const FixedRamIndex *index)
     const FixedRamIndexTable *table = &index->table;
     guint at = begin_section(out, SECTION_SUMS, 0);
     SumsFields fields = {
-        .algorithm = cpu_to_le32(SUMS_XXH3_64),
+        .algorithm = cpu_to_le32(table->key ? SUMS_KEYED_XXH3_64
+                                            : SUMS_XXH3_64),
         .cluster_bytes = cpu_to_le32(FIXED_RAM_CLUSTER_BYTES),
         .chunk_bytes = cpu_to_le32(FIXED_RAM_CHUNK_BYTES),
         .table_offset = cpu_to_le64(table->offset),
@@ -176,6 +180,11 @@ static void put_sums(GByteArray *out, const FixedRamIndex *index)
     fixed_ram_bytes_put(out, &fields, sizeof(fields));
     put_sum_list(out, index);
     end_section(out, at);
+}
+
+void fixed_ram_index_choose_key(FixedRamIndex *index, const FixedRamIndex *base)
+{
+    index->table.key = base ? base->table.key : (ldq_le_p(index->id) ?: 1);
 }
 
 uint64_t fixed_ram_index_digest(const FixedRamIndex *index)

@@ -57,6 +57,7 @@ typedef struct FixedRamIndexTable {
     uint64_t offset;            /* in the file */
     uint64_t length;            /* bytes */
     GArray *chunk_sums;         /* of uint64_t */
+    uint64_t key;               /* of the sums in the table, see sums.h */
 } FixedRamIndexTable;
 
 /*
@@ -142,6 +143,15 @@ fixed_ram_index_block(const FixedRamIndex *index, size_t i)
 {
     return &g_array_index(index->blocks, FixedRamIndexBlock, i);
 }
+
+/**
+ * fixed_ram_index_choose_key(): the key for the table of a new snapshot
+ *
+ * @index: has its identity, from which the key comes
+ * @base: of a delta: the key is the one of this; NULL: the snapshot is full
+ */
+void fixed_ram_index_choose_key(FixedRamIndex *index,
+                                const FixedRamIndex *base);
 
 /** fixed_ram_index_encode(): the bytes of @index, to be freed by the caller */
 GByteArray *fixed_ram_index_encode(const FixedRamIndex *index);

@@ -138,9 +138,13 @@ typedef struct QEMU_PACKED PartFields {
 
 QEMU_BUILD_BUG_ON(sizeof(PartFields) != 32);
 
-#define SUMS_XXH3_64    1
+#define SUMS_XXH3_64        1
+#define SUMS_KEYED_XXH3_64  2
 
-/* le64 number of blocks, sums, le64 number of chunks, sums follow. */
+/*
+ * le64 number of blocks, sums, le64 number of chunks, sums follow, and with
+ * SUMS_KEYED_XXH3_64 le64 key.
+ */
 typedef struct QEMU_PACKED SumsFields {
     uint32_t algorithm;
     uint32_t cluster_bytes;

@@ -41,7 +41,7 @@ static bool verify(const FixedRamPacker *packer, uint32_t number,
     const FixedRamIndexBlock *block = fixed_ram_index_block(packer->s->index,
                                                             number);
     uint64_t offset = cluster->page * cluster->page_size;
-    uint64_t found = fixed_ram_sumtable_sum_cluster(cluster);
+    uint64_t found = fixed_ram_sumtable_sum_cluster(packer->table, cluster);
     uint64_t expected;
 
     if (!fixed_ram_sumtable_get(packer->table, packer->s->source,

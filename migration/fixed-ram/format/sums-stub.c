@@ -19,7 +19,12 @@ uint64_t fixed_ram_sums_get(const void *buf, size_t length)
     g_assert_not_reached();
 }
 
-uint64_t fixed_ram_sums_zero_page(size_t page_size)
+uint64_t fixed_ram_sums_page(uint64_t key, const void *page, size_t page_size)
+{
+    g_assert_not_reached();
+}
+
+uint64_t fixed_ram_sums_zero_page(uint64_t key, size_t page_size)
 {
     g_assert_not_reached();
 }
@@ -30,7 +35,8 @@ uint64_t fixed_ram_sums_sparse(const unsigned long *bits,
     g_assert_not_reached();
 }
 
-uint64_t fixed_ram_sums_cluster(const uint64_t *page_sums, size_t count)
+uint64_t fixed_ram_sums_cluster(uint64_t key, const uint64_t *page_sums,
+                                size_t count)
 {
     g_assert_not_reached();
 }

@@ -5,8 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/atomic.h"
-#include "qemu/host-utils.h"
 #include "sums.h"
 #include "../util/sparse.h"
 
@@ -34,26 +32,21 @@ uint64_t fixed_ram_sums_get(const void *buf, size_t length)
     return XXH3_64bits(buf, length);
 }
 
-uint64_t fixed_ram_sums_zero_page(size_t page_size)
+uint64_t fixed_ram_sums_page(uint64_t key, const void *page, size_t page_size)
 {
-    /* Indexed by the logarithm of the page size; 0: not computed yet. */
-    static uint64_t known[17];
-    uint64_t *entry = &known[ctz64(page_size)];
-    uint64_t sum;
-
-    QEMU_BUILD_BUG_ON(FIXED_RAM_CLUSTER_BYTES >> ARRAY_SIZE(known));
-    assert(is_power_of_2(page_size) && page_size <= FIXED_RAM_ZEROS_BYTES);
-    sum = qatomic_read(entry);
-    if (!sum) {
-        sum = fixed_ram_sums_get(fixed_ram_zeros, page_size);
-        qatomic_set(entry, sum);
-    }
-    return sum;
+    return XXH3_64bits_withSeed(page, page_size, key);
 }
 
-uint64_t fixed_ram_sums_cluster(const uint64_t *page_sums, size_t count)
+uint64_t fixed_ram_sums_zero_page(uint64_t key, size_t page_size)
 {
-    return fixed_ram_sums_get(page_sums, count * sizeof(*page_sums));
+    assert(page_size <= FIXED_RAM_ZEROS_BYTES);
+    return fixed_ram_sums_page(key, fixed_ram_zeros, page_size);
+}
+
+uint64_t fixed_ram_sums_cluster(uint64_t key, const uint64_t *page_sums,
+                                size_t count)
+{
+    return XXH3_64bits_withSeed(page_sums, count * sizeof(*page_sums), key);
 }
 
 FixedRamSumStream *fixed_ram_sums_stream_new(void)

@@ -10,8 +10,8 @@
 #include "qemu/units.h"
 
 /*
- * All checksums are XXH3-64 (https://xxhash.com) without a seed, by libxxhash.
- * They reveal damage and mistakes, not forgery.
+ * All checksums are XXH3-64 (https://xxhash.com) by libxxhash.  They reveal damage
+ * and mistakes, not forgery.
  *
  * RAM is summed in two steps: a sum for each page, and for each *cluster* of
  * pages the sum of its pages' sums, as little-endian words in the order of the
@@ -19,6 +19,11 @@
  * the sum of each page that it wrote last and need not read anything back.
  * The sums are those of the guest's memory: a page whose bit is clear counts
  * as zeros, whatever the file holds at its offset.
+ *
+ * These two kinds have a *key*, the seed of XXH3.  A delta leaves out clusters
+ * whose sum is the one in its base, and a guest that does not know the key
+ * cannot give a page another content with the same sum.  0 is the same as no
+ * seed: earlier versions used none.  All other checksums have no seed.
  */
 #define FIXED_RAM_CLUSTER_BYTES     (64 * KiB)
 
@@ -28,8 +33,11 @@ bool fixed_ram_sums_built(void);
 /** fixed_ram_sums_get(): the sum of @length bytes; if fixed_ram_sums_built() */
 uint64_t fixed_ram_sums_get(const void *buf, size_t length);
 
-/** fixed_ram_sums_zero_page(): the sum of @page_size bytes of zeros */
-uint64_t fixed_ram_sums_zero_page(size_t page_size);
+/** fixed_ram_sums_page(): the sum of a page of @page_size bytes */
+uint64_t fixed_ram_sums_page(uint64_t key, const void *page, size_t page_size);
+
+/** fixed_ram_sums_zero_page(): the sum of a page of zeros */
+uint64_t fixed_ram_sums_zero_page(uint64_t key, size_t page_size);
 
 /**
  * fixed_ram_sums_sparse(): the sum of a bitmap of @length bytes
@@ -40,7 +48,8 @@ uint64_t fixed_ram_sums_sparse(const unsigned long *bits,
                                const unsigned long *parts, size_t length);
 
 /** fixed_ram_sums_cluster(): a cluster's sum from those of its @count pages */
-uint64_t fixed_ram_sums_cluster(const uint64_t *page_sums, size_t count);
+uint64_t fixed_ram_sums_cluster(uint64_t key, const uint64_t *page_sums,
+                                size_t count);
 
 /** fixed_ram_sums_clusters(): the number of clusters of @length bytes of RAM */
 static inline uint64_t fixed_ram_sums_clusters(uint64_t length)

@@ -27,6 +27,7 @@ struct FixedRamSumTable {
     unsigned refs;              /* atomic */
     uint64_t offset;            /* in the file */
     uint64_t length;            /* bytes */
+    uint64_t key;               /* of the sums */
     GArray *chunk_sums;         /* of uint64_t */
     /*
      * For each chunk its checksums, or NULL until a thread has read them; they
@@ -46,6 +47,7 @@ FixedRamSumTable *fixed_ram_sumtable_new(const FixedRamIndex *index)
     table->refs = 1;
     table->offset = index->table.offset;
     table->length = index->table.length;
+    table->key = index->table.key;
     table->chunk_sums = g_array_ref(index->table.chunk_sums);
     table->chunks = g_new0(uint64_t *, table->chunk_sums->len);
     return table;
@@ -150,18 +152,25 @@ bool fixed_ram_sumtable_get(FixedRamSumTable *table, FixedRamSource *source,
     return true;
 }
 
-uint64_t fixed_ram_sumtable_sum_cluster(const FixedRamCluster *cluster)
+uint64_t fixed_ram_sumtable_key(const FixedRamSumTable *table)
+{
+    return table->key;
+}
+
+uint64_t fixed_ram_sumtable_sum_cluster(const FixedRamSumTable *table,
+                                        const FixedRamCluster *cluster)
 {
     uint64_t sums[PAGES_MAX];
 
     assert(cluster->pages <= ARRAY_SIZE(sums));
     for (size_t i = 0; i < cluster->pages; i++) {
         sums[i] = test_bit(cluster->page + i, cluster->data)
-                  ? fixed_ram_sums_get(cluster->buf + i * cluster->page_size,
-                                       cluster->page_size)
-                  : fixed_ram_sums_zero_page(cluster->page_size);
+                  ? fixed_ram_sums_page(table->key, cluster->buf +
+                                        i * cluster->page_size,
+                                        cluster->page_size)
+                  : fixed_ram_sums_zero_page(table->key, cluster->page_size);
     }
-    return fixed_ram_sums_cluster(sums, cluster->pages);
+    return fixed_ram_sums_cluster(table->key, sums, cluster->pages);
 }
 
 bool fixed_ram_sumtable_has_data(const FixedRamCluster *cluster)

@@ -59,8 +59,16 @@ typedef struct FixedRamCluster {
     size_t page_size;
 } FixedRamCluster;
 
-/** fixed_ram_sumtable_sum_cluster(): compute the sum of a cluster */
-uint64_t fixed_ram_sumtable_sum_cluster(const FixedRamCluster *cluster);
+/** fixed_ram_sumtable_key(): sums of tables with another key differ */
+uint64_t fixed_ram_sumtable_key(const FixedRamSumTable *table);
+
+/**
+ * fixed_ram_sumtable_sum_cluster(): the sum that @table should have for @cluster
+ *
+ * Any thread.
+ */
+uint64_t fixed_ram_sumtable_sum_cluster(const FixedRamSumTable *table,
+                                        const FixedRamCluster *cluster);
 
 /** fixed_ram_sumtable_has_data(): does the file hold a page of the cluster? */
 bool fixed_ram_sumtable_has_data(const FixedRamCluster *cluster);

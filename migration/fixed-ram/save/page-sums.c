@@ -17,6 +17,8 @@ struct FixedRamPageSums {
     uint64_t *sums;
     uint64_t count;
     size_t page_size;
+    uint64_t key;
+    uint64_t zeros;             /* the sum of a page of zeros */
     /* Of clusters, 0: it must be computed.  NULL: all must. */
     uint64_t *known;
     /*
@@ -30,12 +32,15 @@ struct FixedRamPageSums {
 #define GROUP   512
 
 FixedRamPageSums *fixed_ram_page_sums_new(uint64_t max_length,
-                                          size_t page_size, Error **errp)
+                                          size_t page_size, uint64_t key,
+                                          Error **errp)
 {
     FixedRamPageSums *sums = g_new0(FixedRamPageSums, 1);
 
     assert(is_power_of_2(page_size) && page_size <= FIXED_RAM_CLUSTER_BYTES);
     sums->page_size = page_size;
+    sums->key = key;
+    sums->zeros = fixed_ram_sums_zero_page(key, page_size);
     sums->count = max_length / page_size;
     /* The kernel allocates memory only for entries that are written. */
     sums->sums = g_try_new0(uint64_t, sums->count);
@@ -97,7 +102,8 @@ void fixed_ram_page_sums_add(FixedRamPageSums *sums, uint64_t offset,
 {
     for (size_t at = 0; at < length; at += sums->page_size) {
         fixed_ram_page_sums_set(sums, (offset + at) / sums->page_size,
-                                fixed_ram_sums_get(mem + at, sums->page_size));
+                                fixed_ram_sums_page(sums->key, mem + at,
+                                                    sums->page_size));
     }
 }
 
@@ -119,7 +125,6 @@ uint64_t fixed_ram_page_sums_peek(const FixedRamPageSums *sums,
                                   const unsigned long *data, uint64_t first,
                                   uint64_t end)
 {
-    uint64_t zeros = fixed_ram_sums_zero_page(sums->page_size);
     uint64_t of_pages[FIXED_RAM_CLUSTER_BYTES / KiB];
 
     if (find_next_bit(data, end, first) == end) {
@@ -127,9 +132,9 @@ uint64_t fixed_ram_page_sums_peek(const FixedRamPageSums *sums,
     }
     for (uint64_t page = first; page < end; page++) {
         of_pages[page - first] = test_bit(page, data) ? sums->sums[page]
-                                                      : zeros;
+                                                      : sums->zeros;
     }
-    return fixed_ram_sums_cluster(of_pages, end - first);
+    return fixed_ram_sums_cluster(sums->key, of_pages, end - first);
 }
 
 /*

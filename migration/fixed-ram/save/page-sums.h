@@ -21,10 +21,13 @@ typedef struct FixedRamPageSums FixedRamPageSums;
 /**
  * fixed_ram_page_sums_new(): a table for a block of up to @max_length bytes
  *
+ * @key: of all sums, see sums.h
+ *
  * Returns NULL and sets an error if the host has no memory for the table.
  */
 FixedRamPageSums *fixed_ram_page_sums_new(uint64_t max_length,
-                                          size_t page_size, Error **errp);
+                                          size_t page_size, uint64_t key,
+                                          Error **errp);
 void fixed_ram_page_sums_free(FixedRamPageSums *sums);
 
 /** fixed_ram_page_sums_set(): record @sum for page @page.  Any thread. */

@@ -30,8 +30,9 @@ static void record_sum(const FixedRamScan *scan, size_t page,
                        const uint8_t *bytes)
 {
     if (scan->sums) {
-        fixed_ram_page_sums_set(scan->sums, scan->first + page,
-                                fixed_ram_sums_get(bytes, scan->page_size));
+        fixed_ram_page_sums_add(scan->sums,
+                                (scan->first + page) * scan->page_size, bytes,
+                                scan->page_size);
     }
 }
 

@@ -132,7 +132,7 @@ bool tool_block_sum(const ToolFile *file, const ToolBlock *block,
     FixedRamCluster c = cluster_of(block, cluster);
 
     if (!fixed_ram_sumtable_has_data(&c)) {
-        *sum = fixed_ram_sumtable_sum_cluster(&c);
+        *sum = fixed_ram_sumtable_sum_cluster(file->table, &c);
         return true;
     }
     return fixed_ram_sumtable_get(file->table, file->snapshot->source,
@@ -148,7 +148,7 @@ static bool is_good(const ToolPages *p, uint64_t cluster, ToolBad *bad)
     c.buf = p->buf + (c.page - p->page) * c.page_size;
     c.pages = MIN(c.pages, p->page + p->pages - c.page);
     *bad = (ToolBad) { .cluster = cluster };
-    bad->found = fixed_ram_sumtable_sum_cluster(&c);
+    bad->found = fixed_ram_sumtable_sum_cluster(file->table, &c);
     return fixed_ram_sumtable_get(file->table, file->snapshot->source,
                                   p->block->first_cluster + cluster,
                                   &bad->expected, &bad->error) &&

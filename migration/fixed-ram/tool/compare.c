@@ -156,7 +156,9 @@ static bool compare_block(Compare *c, const ToolBlock *a, const ToolBlock *b,
     Pair p = {
         .file = { c->file[0], c->file[1] },
         .block = { a, b },
-        .quick = c->quick,
+        .quick = c->quick &&
+                 fixed_ram_sumtable_key(c->file[0]->table) ==
+                 fixed_ram_sumtable_key(c->file[1]->table),
         .result = add_block(c, a->name),
     };
     bool ok;
@@ -364,7 +366,8 @@ const ToolCommand tool_compare = {
     .syntax = "[--quick] [-p] [--output=human|json] A B",
     .help =
 "  --quick\n"
-"     do not read clusters whose checksums are equal\n"
+"     do not read clusters whose checksums are equal.  They can only be equal\n"
+"     if one snapshot is a copy of the other, or a delta to it\n"
 "  -p, --progress\n"
 "     show progress\n"
 TOOL_HELP_OUTPUT

@@ -125,14 +125,22 @@ static bool same_places(const Convert *c)
  * migrate-recover takes a snapshot with the same identity in place of another
  * one.  So only a copy has it that has the same pages at the same places.
  */
-static bool choose_id(Convert *c, uint8_t *id, Error **errp)
+static bool choose_id(Convert *c, Error **errp)
 {
-    if (c->in->snapshot->index && !c->sparse && same_places(c)) {
-        memcpy(id, c->in->snapshot->index->id, FIXED_RAM_ID_BYTES);
+    const FixedRamIndex *in = c->in->snapshot->index;
+
+    if (in && !c->sparse && same_places(c)) {
+        memcpy(c->index->id, in->id, FIXED_RAM_ID_BYTES);
+        /* Deltas to the input accept the output, whose sums are the same. */
+        fixed_ram_index_choose_key(c->index, in->has_sums ? in : NULL);
         return true;
     }
-    return qcrypto_random_init(errp) == 0 &&
-           qcrypto_random_bytes(id, FIXED_RAM_ID_BYTES, errp) == 0;
+    if (qcrypto_random_init(errp) ||
+        qcrypto_random_bytes(c->index->id, FIXED_RAM_ID_BYTES, errp)) {
+        return false;
+    }
+    fixed_ram_index_choose_key(c->index, NULL);
+    return true;
 }
 
 static bool make_index(Convert *c, Error **errp)
@@ -142,7 +150,7 @@ static bool make_index(Convert *c, Error **errp)
     /* The output is emptied first, and only pages with data are written. */
     c->index->clean = true;
     copy_machine(c->index, c->in->snapshot->index);
-    return choose_id(c, c->index->id, errp);
+    return choose_id(c, errp);
 }
 
 static bool make_copies(Convert *c, Error **errp)
@@ -151,7 +159,8 @@ static bool make_copies(Convert *c, Error **errp)
     bool find_zeros = c->sparse || c->in->plain;
 
     for (size_t i = 0; i < c->in->blocks->len; i++) {
-        ToolCopy *copy = tool_copy_new(c->in, c->layout, i, find_zeros, errp);
+        ToolCopy *copy = tool_copy_new(c->in, c->layout, i,
+                                       c->index->table.key, find_zeros, errp);
 
         if (!copy) {
             return false;

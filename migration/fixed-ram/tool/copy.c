@@ -13,7 +13,7 @@
 #include "../util/sparse.h"
 
 ToolCopy *tool_copy_new(const ToolFile *file, const ToolLayout *layout,
-                        size_t i, bool find_zeros, Error **errp)
+                        size_t i, uint64_t key, bool find_zeros, Error **errp)
 {
     ToolCopy *copy = g_new0(ToolCopy, 1);
 
@@ -30,7 +30,7 @@ ToolCopy *tool_copy_new(const ToolFile *file, const ToolLayout *layout,
     }
     if (fixed_ram_sums_built()) {
         copy->sums = fixed_ram_page_sums_new(copy->in->length,
-                                             copy->in->page_size, errp);
+                                             copy->in->page_size, key, errp);
         if (!copy->sums) {
             error_prepend(errp, "block '%s': ", copy->in->name);
             tool_copy_free(copy);
@@ -58,8 +58,7 @@ static void note_page(ToolCopy *copy, uint64_t page, const uint8_t *bytes)
     }
     set_bit(page, copy->data);
     if (copy->sums) {
-        fixed_ram_page_sums_set(copy->sums, page,
-                                fixed_ram_sums_get(bytes, size));
+        fixed_ram_page_sums_add(copy->sums, page * size, bytes, size);
     }
 }
 

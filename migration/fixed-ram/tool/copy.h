@@ -26,11 +26,13 @@ typedef struct ToolCopy {
 /**
  * tool_copy_new(): prepare to copy block number @i
  *
+ * @key: of the checksums in the output
+ *
  * Takes all the memory that copying needs and writes nothing.  Returns NULL if
  * there is not enough.  Free the result with tool_copy_free().
  */
 ToolCopy *tool_copy_new(const ToolFile *file, const ToolLayout *layout,
-                        size_t i, bool find_zeros, Error **errp);
+                        size_t i, uint64_t key, bool find_zeros, Error **errp);
 
 void tool_copy_free(ToolCopy *copy);
 

@@ -111,7 +111,7 @@ static void run(Bench *b)
     config.fd = qemu_create(b->path, O_WRONLY | (b->direct ? O_DIRECT : 0),
                             0600, &error_fatal);
     if (!b->no_sums && fixed_ram_sums_built()) {
-        block.sums = fixed_ram_page_sums_new(b->size, PAGE, &error_fatal);
+        block.sums = fixed_ram_page_sums_new(b->size, PAGE, 1, &error_fatal);
     }
     begun = get_clock();
     bulk = fixed_ram_bulk_start(&config, &block, 1, &error_fatal);

@@ -222,7 +222,8 @@ static void check_sums(const FixedRamIndex *index,
     uint64_t clusters = 0, end = table->offset + table->length;
     uint64_t chunks = section->at + 40 + d->blocks->len * 8;
 
-    g_assert_cmphex(decoded_le(d, section->at, 8), ==, 64ULL * KiB << 32 | 1);
+    g_assert_cmphex(decoded_le(d, section->at, 8), ==,
+                    64ULL * KiB << 32 | (table->key ? 2 : 1));
     g_assert_cmphex(decoded_le(d, section->at + 8, 8), ==, 4096);
     g_assert_cmpuint(table->offset, ==, decoded_le(d, section->at + 16, 8));
     g_assert_cmpuint(table->length, ==, decoded_le(d, section->at + 24, 8));
@@ -242,8 +243,13 @@ static void check_sums(const FixedRamIndex *index,
     g_assert_cmpuint(table->chunk_sums->len, ==, decoded_le(d, chunks, 8));
     g_assert_cmpuint(table->chunk_sums->len, ==,
                      DIV_ROUND_UP(table->length, 4096));
-    g_assert_cmpuint(chunks + 8 + table->chunk_sums->len * 8, ==,
-                     section->at + section->length);
+    if (table->key) {
+        g_assert_cmphex(table->key, ==,
+                        decoded_le(d, chunks + 8 + table->chunk_sums->len * 8,
+                                   8));
+    }
+    g_assert_cmpuint(chunks + 8 + (table->chunk_sums->len + !!table->key) * 8,
+                     ==, section->at + section->length);
 }
 
 static void check_layers(const FixedRamIndexLayers *layers,

@@ -18,7 +18,8 @@ typedef struct BadCluster {
     uint64_t cluster;           /* of that block */
 } BadCluster;
 
-uint64_t cluster_sum(const Decoded *d, const DecodedBlock *b, uint64_t page)
+uint64_t cluster_sum(const Decoded *d, const DecodedBlock *b, uint64_t page,
+                     uint64_t key)
 {
     uint64_t end = MIN(page + CLUSTER_PAGES, b->length / INPUT_PAGE);
     uint64_t sums[CLUSTER_PAGES];
@@ -27,9 +28,9 @@ uint64_t cluster_sum(const Decoded *d, const DecodedBlock *b, uint64_t page)
 
     for (; page < end; page++) {
         decoded_page(d, b, page, buf);
-        stq_le_p(&sums[n++], fixed_ram_sums_get(buf, INPUT_PAGE));
+        stq_le_p(&sums[n++], fixed_ram_sums_page(key, buf, INPUT_PAGE));
     }
-    return fixed_ram_sums_get(sums, n * 8);
+    return fixed_ram_sums_page(key, sums, n * 8);
 }
 
 static bool holds_data(const Decoded *d, const DecodedBlock *b, uint64_t page)
@@ -69,7 +70,8 @@ BadClusters *bad_clusters(const FixedRamIndex *index, const Decoded *d)
             BadCluster cluster = { i, page / CLUSTER_PAGES };
 
             if (holds_data(d, b, page) &&
-                !table_has(index, d, n, cluster_sum(d, b, page))) {
+                !table_has(index, d, n,
+                           cluster_sum(d, b, page, index->table.key))) {
                 g_array_append_val(bad, cluster);
             }
         }

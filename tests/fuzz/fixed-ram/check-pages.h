@@ -14,7 +14,8 @@
 #define CLUSTER_PAGES   16
 
 /** cluster_sum(): of what the file holds, from @page on */
-uint64_t cluster_sum(const Decoded *d, const DecodedBlock *b, uint64_t page);
+uint64_t cluster_sum(const Decoded *d, const DecodedBlock *b, uint64_t page,
+                     uint64_t key);
 
 /* Clusters that hold data, but not what was saved. */
 typedef GArray BadClusters;

@@ -70,6 +70,12 @@ static uint64_t file_sum(const SeedWriter *w, uint64_t from, uint64_t to)
     return fixed_ram_sums_get(bytes, to - from);
 }
 
+/* Some indexes are of earlier versions, whose checksums have no key. */
+static uint64_t seed_key(const SeedWriter *w)
+{
+    return w->set ? 0x1122334455667788 : 0;
+}
+
 /* The table's words are not fields: mutations change them as bytes. */
 static void put_table(SeedWriter *w)
 {
@@ -83,7 +89,7 @@ static void put_table(SeedWriter *w)
         const DecodedBlock *b = decoded_block(w->d, i);
 
         for (uint64_t p = 0; p < b->length / INPUT_PAGE; p += CLUSTER_PAGES) {
-            stq_le_p(&le, cluster_sum(w->d, b, p));
+            stq_le_p(&le, cluster_sum(w->d, b, p, seed_key(w)));
             seed_put(w, &le, sizeof(le));
         }
     }
@@ -148,7 +154,7 @@ static void put_sums(SeedWriter *w)
     const GByteArray *input = w->s->input;
     const uint8_t *table;
 
-    seed_put_le(w, 4, 1);
+    seed_put_le(w, 4, seed_key(w) ? 2 : 1);
     seed_put_le(w, 4, 64 * KiB);
     seed_put_le(w, 4, 4096);
     seed_put_le(w, 4, 0);
@@ -165,6 +171,9 @@ static void put_sums(SeedWriter *w)
     table = input->data + input->len - (seed_here(w) - w->table);
     seed_put_le(w, 8, 1);
     seed_put_le(w, 8, fixed_ram_sums_get(table, w->table_length));
+    if (seed_key(w)) {
+        seed_put_le(w, 8, seed_key(w));
+    }
 }
 
 static void put_later(SeedWriter *w)

@@ -208,7 +208,7 @@ static void check_stream(const Snapshot *s, const SnapshotIndex *index,
 }
 
 static void check_cluster(const SnapshotBlock *block, uint64_t first,
-                          uint64_t sum)
+                          uint64_t key, uint64_t sum)
 {
 #ifdef TEST_XXHASH
     uint64_t pages = block->length / SNAPSHOT_PAGE_SIZE;
@@ -217,39 +217,42 @@ static void check_cluster(const SnapshotBlock *block, uint64_t first,
     size_t n;
 
     for (n = 0; n < ARRAY_SIZE(sums) && first + n < pages; n++) {
-        sums[n] = cpu_to_le64(XXH3_64bits(snapshot_page(block, first + n),
-                                          SNAPSHOT_PAGE_SIZE));
+        sums[n] = cpu_to_le64(
+            XXH3_64bits_withSeed(snapshot_page(block, first + n),
+                                 SNAPSHOT_PAGE_SIZE, key));
         data |= snapshot_page_is_data(block, first + n);
     }
     if (!data) {
         g_assert_cmphex(sum, ==, 0);
         return;
     }
-    check_sum(sums, n * sizeof(sums[0]), sum, block->name, first);
+    g_assert_cmphex(XXH3_64bits_withSeed(sums, n * sizeof(sums[0]), key), ==,
+                    sum);
 #endif
 }
 
 /* Returns the end of this block's part. */
 static const uint8_t *check_clusters(const SnapshotBlock *block,
-                                     const uint8_t *table)
+                                     uint64_t key, const uint8_t *table)
 {
     uint64_t pages = block->length / SNAPSHOT_PAGE_SIZE;
 
     for (uint64_t first = 0; first < pages;
          first += CLUSTER_BYTES / SNAPSHOT_PAGE_SIZE) {
-        check_cluster(block, first, ldq_le_p(table));
+        check_cluster(block, first, key, ldq_le_p(table));
         table += sizeof(uint64_t);
     }
     return table;
 }
 
-static void check_table(const Snapshot *s, const SnapshotIndex *index)
+static void check_table(const Snapshot *s, const SnapshotIndex *index,
+                        uint64_t key)
 {
     const uint8_t *at = s->data + index->table_offset;
     const uint8_t *end = at + index->table_length;
 
     for (size_t i = 0; i < s->blocks->len; i++) {
-        at = check_clusters(block_number(s, i), at);
+        at = check_clusters(block_number(s, i), key, at);
         g_assert_true(at <= end);
     }
     g_assert_true(at == end);
@@ -257,9 +260,9 @@ static void check_table(const Snapshot *s, const SnapshotIndex *index)
 
 static void check_sums(const Snapshot *s, SnapshotIndex *index, Reader *r)
 {
-    uint64_t n;
+    uint64_t n, key;
 
-    g_assert_cmpuint(take32(r), ==, 1);
+    g_assert_cmpuint(take32(r), ==, 2);
     g_assert_cmpuint(take32(r), ==, CLUSTER_BYTES);
     g_assert_cmpuint(take32(r), ==, CHUNK_BYTES);
     g_assert_cmpuint(take32(r), ==, 0);
@@ -283,7 +286,9 @@ static void check_sums(const Snapshot *s, SnapshotIndex *index, Reader *r)
                   MIN(CHUNK_BYTES, index->table_length - at), take64(r),
                   "chunk", i);
     }
-    check_table(s, index);
+    key = take64(r);
+    g_assert_cmphex(key, !=, 0);
+    check_table(s, index, key);
 }
 
 /* The list and its sum, and each page of the packed copy. */

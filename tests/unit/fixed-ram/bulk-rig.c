@@ -86,7 +86,8 @@ static void make_block(BulkRig *f, BulkKind kind, uint64_t offset)
     b->data = bitmap_new(pages);
     f->wanted[kind] = bitmap_new(pages);
     if (fixed_ram_sums_built()) {
-        b->sums = fixed_ram_page_sums_new(b->mem.length, PAGE, &error_abort);
+        b->sums = fixed_ram_page_sums_new(b->mem.length, PAGE, KEY,
+                                           &error_abort);
     }
     for (size_t page = 0; page < pages; page++) {
         if (is_data(kind, page)) {
@@ -255,11 +256,11 @@ void bulk_rig_check_sums(const BulkRig *f, BulkKind kind)
                                   b->pages_offset + page * PAGE), ==, PAGE);
             any |= test_bit(page, b->data);
             of_pages[i] = test_bit(page, b->data)
-                ? fixed_ram_sums_get(buf, PAGE)
-                : fixed_ram_sums_zero_page(PAGE);
+                ? fixed_ram_sums_page(KEY, buf, PAGE)
+                : fixed_ram_sums_zero_page(KEY, PAGE);
         }
         g_assert_cmphex(fixed_ram_page_sums_cluster(b->sums, c), ==,
-                        any ? fixed_ram_sums_cluster(of_pages, n) : 0);
+                        any ? fixed_ram_sums_cluster(KEY, of_pages, n) : 0);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "migration/fixed-ram/save/bulk.h"
 
 #define PAGE        4096
+#define KEY         0x123456789abcdef0  /* of checksums */
 #define NAME        "snapshot.img"
 
 /* The content of a block's pages. */

@@ -9,6 +9,7 @@
 #include "migration/fixed-ram/format/sums.h"
 #include "rig-sums.h"
 
+#define KEY             0x123456789abcdef0  /* of checksums */
 #define CLUSTER_PAGES   (FIXED_RAM_CLUSTER_BYTES / DISK_PAGE)
 
 static uint64_t count_clusters(const FixedRamMap *map)
@@ -53,10 +54,10 @@ static uint64_t sum_cluster(const Disk *disk, const FixedRamBlock *block,
         const uint8_t *from = disk->bytes + block->pages_offset +
                               page * DISK_PAGE;
 
-        sums[n++] = cpu_to_le64(fixed_ram_sums_get(test_bit(page, block->data)
-                                                   ? from : zeros, DISK_PAGE));
+        sums[n++] = cpu_to_le64(fixed_ram_sums_page(KEY, test_bit(page, block->data)
+                                                    ? from : zeros, DISK_PAGE));
     }
-    return fixed_ram_sums_get(sums, n * sizeof(*sums));
+    return fixed_ram_sums_page(KEY, sums, n * sizeof(*sums));
 }
 
 FixedRamSumTable *rig_sums_write(Disk *disk, FixedRamMap *map,
@@ -82,6 +83,7 @@ FixedRamSumTable *rig_sums_write(Disk *disk, FixedRamMap *map,
 
     index->has_sums = true;
     index->table.offset = offset;
+    index->table.key = KEY;
     index->table.length = length;
     for (at = 0; at < length; at += FIXED_RAM_CHUNK_BYTES) {
         uint64_t n = MIN(length - at, FIXED_RAM_CHUNK_BYTES);

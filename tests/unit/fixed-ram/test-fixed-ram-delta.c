@@ -273,7 +273,7 @@ static void slice_setup(Slice *s, const Files *files, FixedRamDelta *delta)
         .mem = s->mem, .buf = g_malloc(pages * IMAGE_PAGE), .pages = pages,
         .page_size = IMAGE_PAGE, .wanted = s->every, .populated = s->every,
         .data = s->data, .same = bitmap_new(pages),
-        .sums = fixed_ram_page_sums_new(pages * IMAGE_PAGE, IMAGE_PAGE,
+        .sums = fixed_ram_page_sums_new(pages * IMAGE_PAGE, IMAGE_PAGE, 0,
                                         &error_abort),
         .delta = fixed_ram_delta_find(delta, image_block_names[0]),
     };
@@ -351,7 +351,7 @@ static void test_keep(void)
     for (uint64_t page = 0; page < pages; page++) {
         g_assert_cmpint(test_bit(page, base), ==, image_holds_page(0, page));
     }
-    sums = fixed_ram_page_sums_new(pages * IMAGE_PAGE, IMAGE_PAGE,
+    sums = fixed_ram_page_sums_new(pages * IMAGE_PAGE, IMAGE_PAGE, 0,
                                    &error_abort);
     for (uint64_t i = 0; i < BLOCK0_CLUSTERS; i++) {
         g_assert_true(fixed_ram_delta_keep(block, i, &sum, &error_abort));

@@ -177,6 +177,49 @@ static void test_wrong_sums(void)
     teardown(&f);
 }
 
+/* The key of checksums is in the index, and in its digest. */
+static void test_key(void)
+{
+    g_autoptr(FixedRamIndex) index = NULL, back = NULL;
+    Fixture f;
+
+    if (!fixed_ram_sums_built()) {
+        g_test_skip("this build has no checksums");
+        return;
+    }
+    setup(&f);
+    index = get_index(&f, &error_abort);
+    g_assert_cmphex(index->table.key, ==, 0);
+    index->table.key = 0x8877665544332211;
+    put_back(&f, index);
+    back = get_index(&f, &error_abort);
+    g_assert_cmphex(back->table.key, ==, 0x8877665544332211);
+    g_assert_cmphex(fixed_ram_index_digest(back), ==,
+                    fixed_ram_index_digest(index));
+    index->table.key++;
+    g_assert_cmphex(fixed_ram_index_digest(back), !=,
+                    fixed_ram_index_digest(index));
+    teardown(&f);
+}
+
+/* A full snapshot gets its key from its identity, a delta that of its base. */
+static void test_choose_key(void)
+{
+    g_autoptr(FixedRamIndex) index = fixed_ram_index_new();
+    g_autoptr(FixedRamIndex) base = fixed_ram_index_new();
+
+    fixed_ram_index_choose_key(index, NULL);
+    g_assert_cmphex(index->table.key, !=, 0);
+    memcpy(index->id, "abcdefghijklmnop", FIXED_RAM_ID_BYTES);
+    fixed_ram_index_choose_key(index, NULL);
+    g_assert_cmphex(index->table.key, ==, 0x6867666564636261);
+    fixed_ram_index_choose_key(index, base);
+    g_assert_cmphex(index->table.key, ==, 0);
+    base->table.key = 5;
+    fixed_ram_index_choose_key(index, base);
+    g_assert_cmphex(index->table.key, ==, 5);
+}
+
 /* A VM may have any name; reading it back yields UTF-8. */
 static void test_strings(void)
 {
@@ -359,7 +402,8 @@ static const SectionSpoil sums_spoils[] = {
     { STREAM, -8, 8, ADD, -8, "flags" },
     { STREAM, -8, 8, ADD, -1, "must be zero" },
     { SUMS, 0, 4, SET, 0, "found checksums of algorithm" },
-    { SUMS, 0, 4, SET, 2, "found checksums of algorithm" },
+    { SUMS, 0, 4, SET, 2, "in the middle of a field" },
+    { SUMS, 0, 4, SET, 3, "found checksums of algorithm" },
     { SUMS, 4, 4, SET, 4096, "found checksums of algorithm" },
     { SUMS, 4, 4, SET, 0, "found checksums of algorithm" },
     { SUMS, 8, 4, SET, 65536, "found checksums of algorithm" },
@@ -497,6 +541,8 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/index/file-goes-on", test_file_goes_on);
     g_test_add_func("/fixed-ram/index/encode", test_encode);
     g_test_add_func("/fixed-ram/index/clean", test_clean);
+    g_test_add_func("/fixed-ram/index/key", test_key);
+    g_test_add_func("/fixed-ram/index/choose-key", test_choose_key);
     g_test_add_func("/fixed-ram/index/strings", test_strings);
     g_test_add_func("/fixed-ram/index/wrong-sums", test_wrong_sums);
     g_test_add_func("/fixed-ram/index/without", test_without);

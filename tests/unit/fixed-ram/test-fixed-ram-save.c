@@ -18,6 +18,7 @@
 #include "parse.h"
 
 #define PAGE        4096
+#define KEY         0x123456789abcdef0  /* of checksums */
 #define PER_CLUSTER (FIXED_RAM_CLUSTER_BYTES / PAGE)
 #define NAME        "snapshot.img"
 
@@ -40,7 +41,8 @@ static Block *block_new(void)
     Block *b = g_new0(Block, 1);
 
     /* The table is for a block that may still grow. */
-    b->sums = fixed_ram_page_sums_new(2 * sizeof(b->mem), PAGE, &error_abort);
+    b->sums = fixed_ram_page_sums_new(2 * sizeof(b->mem), PAGE, KEY,
+                                      &error_abort);
     return b;
 }
 
@@ -74,8 +76,19 @@ static void close_sums(FixedRamPageSums *sums, const unsigned long *data,
     fixed_ram_page_sums_close(sums, data, parts, length);
 }
 
+/* It has no sums, only their key. */
+static FixedRamSumTable *make_table(uint64_t key)
+{
+    g_autoptr(FixedRamIndex) index = fixed_ram_index_new();
+
+    index->has_sums = true;
+    index->table.key = key;
+    return fixed_ram_sumtable_new(index);
+}
+
 static void check_table(Block *b)
 {
+    g_autoptr(FixedRamSumTable) table = make_table(KEY);
     uint64_t clusters = fixed_ram_page_sums_clusters(b->sums);
 
     g_assert_cmpuint(clusters, ==, DIV_ROUND_UP(PAGES, PER_CLUSTER));
@@ -90,7 +103,7 @@ static void check_table(Block *b)
 
         g_assert_cmphex(fixed_ram_page_sums_cluster(b->sums, i), ==,
                         fixed_ram_sumtable_has_data(&cluster)
-                        ? fixed_ram_sumtable_sum_cluster(&cluster) : 0);
+                        ? fixed_ram_sumtable_sum_cluster(table, &cluster) : 0);
     }
 }
 
@@ -136,7 +149,7 @@ static void test_copy(void)
 
     b = block_new();
     fixed_ram_page_sums_free(b->sums);
-    b->sums = fixed_ram_page_sums_new(FIXED_RAM_PAGE_SUMS_COPY_BYTES, PAGE,
+    b->sums = fixed_ram_page_sums_new(FIXED_RAM_PAGE_SUMS_COPY_BYTES, PAGE, KEY,
                                       &error_abort);
     copy = fixed_ram_page_sums_copy(b->sums, 0, mem,
                                     FIXED_RAM_PAGE_SUMS_COPY_BYTES);
@@ -190,7 +203,7 @@ static void test_no_memory(void)
 {
     Error *err = NULL;
 
-    g_assert_null(fixed_ram_page_sums_new(1ULL << 62, PAGE, &err));
+    g_assert_null(fixed_ram_page_sums_new(1ULL << 62, PAGE, 0, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), "no memory"));
     error_free(err);
 }
@@ -238,7 +251,7 @@ static void add_block(Fixture *f, unsigned i)
 
 static void add_sums(Fixture *f, unsigned i)
 {
-    FixedRamPageSums *sums = fixed_ram_page_sums_new(lengths[i], PAGE,
+    FixedRamPageSums *sums = fixed_ram_page_sums_new(lengths[i], PAGE, 0,
                                                      &error_abort);
     g_autofree unsigned long *data = bitmap_new(lengths[i] / PAGE);
 

@@ -12,6 +12,7 @@
 #include "migration/fixed-ram/util/sparse.h"
 
 #define PAGE        4096
+#define KEY         0x123456789abcdef0  /* of checksums */
 #define MAX_PAGES   256
 #define FIRST       640         /* index in the block of the first page */
 
@@ -133,13 +134,13 @@ static void check_sums(Fixture *f, const char *letters)
         for (size_t p = 0; p < per_cluster; p++) {
             any |= letters[i + p] == 'D';
             of_pages[p] = letters[i + p] == 'D'
-                ? fixed_ram_sums_get(f->mem + (i + p) * PAGE, PAGE)
-                : fixed_ram_sums_zero_page(PAGE);
+                ? fixed_ram_sums_page(KEY, f->mem + (i + p) * PAGE, PAGE)
+                : fixed_ram_sums_zero_page(KEY, PAGE);
         }
         g_assert_cmphex(fixed_ram_page_sums_cluster(f->scan.sums, (FIRST + i) /
                                                                   per_cluster),
-                        ==, any ? fixed_ram_sums_cluster(of_pages, per_cluster)
-                                : 0);
+                        ==, any ? fixed_ram_sums_cluster(KEY, of_pages,
+                                                     per_cluster) : 0);
     }
 }
 
@@ -180,7 +181,7 @@ static void check(const char *letters)
 
     if (fixed_ram_sums_built()) {
         f->scan.sums = fixed_ram_page_sums_new((FIRST + MAX_PAGES) * PAGE,
-                                               PAGE, &error_abort);
+                                               PAGE, KEY, &error_abort);
     }
     scan(f);
     check_scan(f, letters);

@@ -81,9 +81,29 @@ static void test_zeros(void)
     for (size_t size = FIXED_RAM_CLUSTER_BYTES; size; size /= 2) {
         uint64_t sum = fixed_ram_sums_get(zeros, size);
 
-        g_assert_cmphex(fixed_ram_sums_zero_page(size), ==, sum);
-        g_assert_cmphex(fixed_ram_sums_zero_page(size), ==, sum);
+        g_assert_cmphex(fixed_ram_sums_zero_page(0, size), ==, sum);
+        g_assert_cmphex(fixed_ram_sums_zero_page(0, size), ==, sum);
     }
+}
+
+/* Each key gives other sums, and 0 those without a key. */
+static void test_key(void)
+{
+    uint8_t page[4096];
+
+    for (size_t i = 0; i < sizeof(page); i++) {
+        page[i] = i * 7;
+    }
+    g_assert_cmphex(fixed_ram_sums_page(0, page, sizeof(page)), ==,
+                    fixed_ram_sums_get(page, sizeof(page)));
+    g_assert_cmphex(fixed_ram_sums_page(1, page, sizeof(page)), !=,
+                    fixed_ram_sums_page(0, page, sizeof(page)));
+    g_assert_cmphex(fixed_ram_sums_page(1, page, sizeof(page)), !=,
+                    fixed_ram_sums_page(2, page, sizeof(page)));
+    g_assert_cmphex(fixed_ram_sums_cluster(1, (uint64_t *)page, 16), !=,
+                    fixed_ram_sums_cluster(2, (uint64_t *)page, 16));
+    g_assert_cmphex(fixed_ram_sums_zero_page(1, 4096), !=,
+                    fixed_ram_sums_zero_page(2, 4096));
 }
 
 /* A cluster's sum is that of its pages' sums, in their order. */
@@ -97,14 +117,14 @@ static void test_pages(void)
         stq_le_p(bytes + i * 8, sums[i]);
     }
     for (size_t n = 1; n <= ARRAY_SIZE(sums); n++) {
-        g_assert_cmphex(fixed_ram_sums_cluster(sums, n), ==,
+        g_assert_cmphex(fixed_ram_sums_cluster(0, sums, n), ==,
                         fixed_ram_sums_get(bytes, n * 8));
     }
     memcpy(swapped, sums, sizeof(sums));
     swapped[3] = sums[4];
     swapped[4] = sums[3];
-    g_assert_cmphex(fixed_ram_sums_cluster(sums, 16), !=,
-                    fixed_ram_sums_cluster(swapped, 16));
+    g_assert_cmphex(fixed_ram_sums_cluster(0, sums, 16), !=,
+                    fixed_ram_sums_cluster(0, swapped, 16));
 }
 
 static void test_clusters(void)
@@ -132,6 +152,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/sums/vectors", test_vectors);
     g_test_add_func("/fixed-ram/sums/stream", test_stream);
     g_test_add_func("/fixed-ram/sums/zeros", test_zeros);
+    g_test_add_func("/fixed-ram/sums/key", test_key);
     g_test_add_func("/fixed-ram/sums/pages", test_pages);
     return g_test_run();
 }

@@ -16,6 +16,7 @@
 
 #define NAME            "table.img"
 #define OFFSET          24      /* of the table in the file */
+#define KEY             0x123456789abcdef0      /* of checksums */
 #define CHUNK           512     /* sums in a chunk */
 
 /* A source that holds only a table. */
@@ -316,9 +317,20 @@ static void test_threads(void)
  */
 
 /* The sum equals that of the test's encoder, for short clusters as well. */
+/* It has no sums, only their key. */
+static FixedRamSumTable *make_table(uint64_t key)
+{
+    g_autoptr(FixedRamIndex) index = fixed_ram_index_new();
+
+    index->has_sums = true;
+    index->table.key = key;
+    return fixed_ram_sumtable_new(index);
+}
+
 static void test_cluster(void)
 {
     g_autoptr(Image) img = image_new(&(ImageOptions) { });
+    g_autoptr(FixedRamSumTable) table = make_table(0);
 
     image_fill(img);
     for (unsigned i = 0; i < IMAGE_BLOCKS; i++) {
@@ -335,7 +347,7 @@ static void test_cluster(void)
             cluster.pages = MIN(16, image_block_pages[i] - cluster.page);
             cluster.buf = img->bytes->data + image_get(img, pages, 8) +
                           cluster.page * IMAGE_PAGE;
-            g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), ==,
+            g_assert_cmphex(fixed_ram_sumtable_sum_cluster(table, &cluster), ==,
                             image_cluster_sum(img, i, cluster.page / 16));
         }
     }
@@ -344,6 +356,7 @@ static void test_cluster(void)
 /* Bits of pages count; the content of pages with a clear bit does not. */
 static void test_cluster_bits(void)
 {
+    g_autoptr(FixedRamSumTable) table = make_table(KEY);
     g_autofree uint8_t *buf = g_malloc(16 * IMAGE_PAGE);
     unsigned long data[2] = { 0, 0xffff };
     FixedRamCluster cluster = {
@@ -353,22 +366,23 @@ static void test_cluster_bits(void)
     uint64_t full, part;
 
     memset(buf, 0x5a, 16 * IMAGE_PAGE);
-    full = fixed_ram_sumtable_sum_cluster(&cluster);
+    full = fixed_ram_sumtable_sum_cluster(table, &cluster);
     data[1] = 0xfffe;
-    part = fixed_ram_sumtable_sum_cluster(&cluster);
+    part = fixed_ram_sumtable_sum_cluster(table, &cluster);
     g_assert_cmphex(part, !=, full);
     buf[100] = 1;
-    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), ==, part);
+    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(table, &cluster), ==, part);
     memset(buf, 0, IMAGE_PAGE);
     data[1] = 0xffff;
-    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), ==, part);
+    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(table, &cluster), ==, part);
     buf[15 * IMAGE_PAGE + 4095] ^= 1;
-    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), !=, part);
+    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(table, &cluster), !=, part);
 }
 
 /* Smaller pages than x86 has. */
 static void test_cluster_small_pages(void)
 {
+    g_autoptr(FixedRamSumTable) table = make_table(KEY);
     g_autofree uint8_t *buf = g_malloc0(64 * KiB);
     g_autofree unsigned long *data = bitmap_new(64);
     uint64_t sums[64];
@@ -379,15 +393,16 @@ static void test_cluster_small_pages(void)
     for (unsigned i = 0; i < 64; i++) {
         buf[i * 1024] = i % 3;
         set_bit(i, data);
-        sums[i] = fixed_ram_sums_get(buf + i * 1024, 1024);
+        sums[i] = fixed_ram_sums_page(KEY, buf + i * 1024, 1024);
     }
-    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(&cluster), ==,
-                    fixed_ram_sums_cluster(sums, 64));
+    g_assert_cmphex(fixed_ram_sumtable_sum_cluster(table, &cluster), ==,
+                    fixed_ram_sums_cluster(KEY, sums, 64));
 }
 
 /* A cluster without data may have no sum; one with data must have its own. */
 static void test_accepts(void)
 {
+    g_autoptr(FixedRamSumTable) table = make_table(KEY);
     g_autofree uint8_t *buf = g_malloc0(16 * IMAGE_PAGE);
     /* The neighbours have data. */
     unsigned long data[3] = { BIT_ULL(63), 0, BIT_ULL(0) };
@@ -395,7 +410,7 @@ static void test_accepts(void)
         .buf = buf, .data = data, .page = 64, .pages = 64,
         .page_size = 1024,
     };
-    uint64_t zeros = fixed_ram_sumtable_sum_cluster(&cluster);
+    uint64_t zeros = fixed_ram_sumtable_sum_cluster(table, &cluster);
 
     g_assert_false(fixed_ram_sumtable_has_data(&cluster));
     g_assert_true(fixed_ram_sumtable_accepts(&cluster, zeros, 0));

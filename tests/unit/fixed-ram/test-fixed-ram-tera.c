@@ -178,9 +178,9 @@ static uint64_t model_cluster(const Model *m, uint64_t cluster)
     }
     for (uint64_t i = 0; i < n; i++) {
         of_pages[i] = test_bit(first + i, m->data)
-                      ? m->sums[first + i] : fixed_ram_sums_zero_page(PAGE);
+                      ? m->sums[first + i] : fixed_ram_sums_zero_page(0, PAGE);
     }
-    return fixed_ram_sums_cluster(of_pages, n);
+    return fixed_ram_sums_cluster(0, of_pages, n);
 }
 
 /* Sums of pages, some of which become zero later. */
@@ -208,7 +208,7 @@ static void test_sums(void)
     for (int round = 0; round < 30; round++) {
         g_autofree Model *m = g_new0(Model, 1);
         FixedRamPageSums *sums = fixed_ram_page_sums_new(2 * SUM_PAGES * PAGE,
-                                                         PAGE, &error_abort);
+                                                         PAGE, 0, &error_abort);
         g_autofree unsigned long *parts = NULL;
         uint64_t next = 0;
 
@@ -249,7 +249,7 @@ static FixedRamPageSums *make_sums(unsigned block, const uint64_t *clusters,
     g_autofree unsigned long *data = bitmap_new(pages);
     g_autofree unsigned long *parts = bitmap_new(
         fixed_ram_sparse_parts(pages));
-    FixedRamPageSums *sums = fixed_ram_page_sums_new(lengths[block], PAGE,
+    FixedRamPageSums *sums = fixed_ram_page_sums_new(lengths[block], PAGE, 0,
                                                      &error_abort);
 
     for (size_t i = 0; i < n; i++) {
@@ -341,7 +341,8 @@ static FixedRamPageSums *make_scattered(void)
     g_autofree unsigned long *data = bitmap_new(TiB / PAGE);
     g_autofree unsigned long *parts = bitmap_new(
         fixed_ram_sparse_parts(TiB / PAGE));
-    FixedRamPageSums *sums = fixed_ram_page_sums_new(TiB, PAGE, &error_abort);
+    FixedRamPageSums *sums = fixed_ram_page_sums_new(TiB, PAGE, 0,
+                                                     &error_abort);
 
     for (uint64_t page = 123; page < TiB / PAGE; page += GiB / PAGE) {
         fixed_ram_page_sums_set(sums, page, page);
