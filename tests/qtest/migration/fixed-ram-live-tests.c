@@ -422,12 +422,10 @@ static void save_failing(uint32_t mode, int error, const char *what)
 static size_t count_rounds(void)
 {
     g_autofree char *path = frt_path("src_serial");
-    size_t length;
-    char *text;
+    struct stat st;
 
-    g_assert_true(g_file_get_contents(path, &text, &length, NULL));
-    g_free(text);
-    return length;
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    return st.st_size;
 }
 
 static void wait_guest_rounds(size_t more)
@@ -468,6 +466,37 @@ static void test_full(void)
 static void test_error(void)
 {
     save_failing(FIXED_RAM_FAULTS_WRITE_ERROR, EIO, "pc.ram|Input/output");
+}
+
+/* No device has this disk, so the guest does not notice that it is bad. */
+#define BAD_DISK \
+    "-drive if=none,id=bad,driver=blkdebug,image.driver=null-co," \
+    "inject-error.0.event=none,inject-error.0.iotype=flush"
+
+/*
+ * The guest stops for a moment while its devices' state is saved.  A disk that
+ * cannot be flushed then fails the save, and the guest runs on all the same.
+ */
+static void test_early(void)
+{
+    FixedRamTest args = {
+        .start = { .opts_source = BAD_DISK, .hide_stderr = true },
+    };
+
+    if (!start(&args) || !frt_start(&args)) {
+        return;
+    }
+    frt_fill(&args);
+    /* A flush does nothing before the first write. */
+    frt_hmp_silent(args.from, "qemu-io bad \"write -q 0 512\"");
+    begin(&args);
+    wait_for_migration_status(args.from, "failed", completed);
+    wait_running(args.from);
+    frt_assert_being_written(FILE_TEST_FILENAME);
+    frt_hmp_silent(args.from, "drive_del bad");
+    begin_again(&args);
+    wait_saved(&args);
+    frt_end(&args);
 }
 
 /* A limit that is lifted is lifted at once. */
@@ -558,6 +587,7 @@ static const FixedRamCase cases[] = {
     { "full", test_full },
     { "error", test_error, true },
     { "hanging", test_hanging },
+    { "early", test_early },
     { "limit", test_limit },
     { "refused/mapped", test_refused_mapped },
     { "settings", test_settings },
