@@ -238,9 +238,11 @@ static bool check_entry(const FixedRamLayers *layers,
     }
     if (layer && fixed_ram_layer(layers, layer)->pages_offset[i] ==
                  FIXED_RAM_NO_BLOCK) {
-        error_setg(errp, "snapshot '%s': block '%s' has clusters in layer %u, "
-                   "'%s', which has no block of this name with 0x%" PRIx64
-                   " bytes", s->source->name, block->name, layer,
+        error_setg(errp, "snapshot '%s': by the map of layers at offset 0x%"
+                   PRIx64 " block '%s' has clusters in layer %u, '%s', which "
+                   "has no block of this name with 0x%" PRIx64 " bytes",
+                   s->source->name, s->index->layers->map_offset + number,
+                   block->name, layer,
                    fixed_ram_layer(layers, layer)->snapshot->source->name,
                    block->length);
         return false;

@@ -411,7 +411,8 @@ static void test_other_blocks(void)
     make_delta(&c, &(ImageIndexOptions) {
                    .layers = &c.layer, .layer_count = 1, .map = the_map,
                });
-    EXPECT_ERROR(&c, IMAGE_NAME, "'pc.ram'", "layer 1", BASE, "no block");
+    EXPECT_ERROR(&c, IMAGE_NAME, "map of layers at offset 0x", "'pc.ram'",
+                 "layer 1", BASE, "no block");
     chain_teardown(&c);
 }
 
