@@ -224,7 +224,7 @@ char *tool_file_parse_name(const char *name, uint64_t *offset, Error **errp)
 }
 
 /* Without its layers nothing is known about a delta's content. */
-static void open_layers(ToolFile *file)
+void tool_file_open_layers(ToolFile *file)
 {
     const FixedRamLayersConfig config = {
         .direct = ON_OFF_AUTO_AUTO, .wrap = tool_watch_new,
@@ -263,7 +263,7 @@ ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp)
     ToolFile *file = tool_file_open_alone(name, offset, errp);
 
     if (file) {
-        open_layers(file);
+        tool_file_open_layers(file);
     }
     return file;
 }

@@ -55,6 +55,13 @@ ToolFile *tool_file_open(const char *name, uint64_t offset, Error **errp);
 ToolFile *tool_file_open_alone(const char *name, uint64_t offset, Error **errp);
 
 /**
+ * tool_file_open_layers(): open the layers of a delta, so that it can be read
+ *
+ * Does nothing for a file without layers.  A failure is the snapshot's problem.
+ */
+void tool_file_open_layers(ToolFile *file);
+
+/**
  * tool_file_verify(): verify everything but pages, if there are checksums
  *
  * Returns false if the file has a problem, found now or before.

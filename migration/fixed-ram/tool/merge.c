@@ -24,6 +24,7 @@
 #include "clone.h"
 #include "command.h"
 #include "file.h"
+#include "report.h"
 
 #define FULL_HEADER_VERSION 1
 
@@ -213,7 +214,7 @@ static bool check_in(const ToolFile *in, Error **errp)
     return true;
 }
 
-static bool merge(const char *from, const char *to, Error **errp)
+bool tool_merge_delta(const char *from, const char *to, Error **errp)
 {
     uint64_t start = 0;
     g_autofree char *path = tool_file_parse_name(to, &start, errp);
@@ -254,7 +255,7 @@ static int run_merge(const ToolCommand *command, int argc, char **argv)
     }
     tool_expect_args(command, argc, 2);
     qemu_progress_init(progress, 1.0);
-    ok = merge(argv[optind], argv[optind + 1], &err);
+    ok = tool_merge_delta(argv[optind], argv[optind + 1], &err);
     qemu_progress_end();
     if (!ok) {
         error_report_err(err);

@@ -11,6 +11,7 @@
 #include "../format/layers.h"
 #include "command.h"
 #include "file.h"
+#include "report.h"
 
 static const FixedRamLayersConfig config = { .direct = ON_OFF_AUTO_OFF };
 
@@ -190,7 +191,8 @@ static char *parse_base(const char *name, bool unsafe, Error **errp)
     return unsafe ? future_path(path, errp) : present_path(path, errp);
 }
 
-static bool rebase(const char *name, const char *to, bool unsafe, Error **errp)
+bool tool_rebase_delta(const char *name, const char *to, bool unsafe,
+                       Error **errp)
 {
     g_autofree char *base = parse_base(to, unsafe, errp);
     g_autoptr(ToolFile) file = base ? tool_file_open_alone(name, 0, errp)
@@ -225,7 +227,7 @@ static int run_rebase(const ToolCommand *command, int argc, char **argv)
         unsafe = true;
     }
     tool_expect_args(command, argc, 2);
-    if (!rebase(argv[optind], argv[optind + 1], unsafe, &err)) {
+    if (!tool_rebase_delta(argv[optind], argv[optind + 1], unsafe, &err)) {
         error_report_err(err);
         return EXIT_FAILURE;
     }
