@@ -33,7 +33,7 @@ uint64_t cluster_sum(const Decoded *d, const DecodedBlock *b, uint64_t page,
     return fixed_ram_sums_page(key, sums, n * 8);
 }
 
-static bool holds_data(const Decoded *d, const DecodedBlock *b, uint64_t page)
+bool cluster_holds_data(const Decoded *d, const DecodedBlock *b, uint64_t page)
 {
     uint64_t end = MIN(page + CLUSTER_PAGES, b->length / INPUT_PAGE);
 
@@ -69,7 +69,7 @@ BadClusters *bad_clusters(const FixedRamIndex *index, const Decoded *d)
         for (uint64_t page = 0; page < pages; page += CLUSTER_PAGES, n++) {
             BadCluster cluster = { i, page / CLUSTER_PAGES };
 
-            if (holds_data(d, b, page) &&
+            if (cluster_holds_data(d, b, page) &&
                 !table_has(index, d, n,
                            cluster_sum(d, b, page, index->table.key))) {
                 g_array_append_val(bad, cluster);

@@ -17,6 +17,9 @@
 uint64_t cluster_sum(const Decoded *d, const DecodedBlock *b, uint64_t page,
                      uint64_t key);
 
+/** cluster_holds_data(): has any page of the cluster that begins at @page? */
+bool cluster_holds_data(const Decoded *d, const DecodedBlock *b, uint64_t page);
+
 /* Clusters that hold data, but not what was saved. */
 typedef GArray BadClusters;
 

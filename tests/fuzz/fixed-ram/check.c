@@ -8,9 +8,23 @@
 #include "qemu/bitmap.h"
 #include "qapi/error.h"
 #include "check.h"
+#include "layers.h"
 
 /* The end of the section: its pages have fixed offsets elsewhere. */
 #define RAM_EOS 0x10
+
+/* Does the text name the input's file, or one of its layers'? */
+static bool names_file(const char *text)
+{
+    bool named = strstr(text, INPUT_NAME "'");
+
+    for (size_t i = 0; !named && layers_get(i); i++) {
+        g_autofree char *name = g_strconcat(layers_get(i)->name, "'", NULL);
+
+        named = strstr(text, name);
+    }
+    return named;
+}
 
 void check_error(Error *err)
 {
@@ -20,8 +34,9 @@ void check_error(Error *err)
     text = error_get_pretty(err);
     if (strstr(text, "its save was cut off")) {
         /* This error concerns the file as a whole. */
-    } else if (!strstr(text, "'" INPUT_NAME "'") ||
-               !strstr(text, "offset 0x")) {
+    } else if (strstr(text, INPUT_NAME "': layer ")) {
+        /* This one concerns another file as a whole. */
+    } else if (!names_file(text) || !strstr(text, "offset 0x")) {
         g_error("an error that does not name file and offset: %s", text);
     }
     error_free(err);

@@ -5,6 +5,8 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
+#include "qemu/units.h"
 #include "decode.h"
 
 /* docs/devel/migration/main.rst and mapped-ram.rst */
@@ -91,7 +93,7 @@ static bool find_ram(Cursor *c)
     return !c->bad && g_str_equal(name, "ram");
 }
 
-static uint64_t take_block(Cursor *c, GArray *blocks)
+static uint64_t take_block(Cursor *c, GArray *blocks, uint64_t first_cluster)
 {
     DecodedBlock block = { .header = c->pos };
 
@@ -102,6 +104,7 @@ static uint64_t take_block(Cursor *c, GArray *blocks)
     block.bitmap = take(c, 8);
     block.pages = take(c, 8);
     block.header_end = c->pos;
+    block.first_cluster = first_cluster;
     c->pos = block.pages + block.length;
     g_array_append_val(blocks, block);
     return block.length;
@@ -111,7 +114,7 @@ Decoded *decode(const Input *in)
 {
     g_autoptr(Decoded) d = g_new0(Decoded, 1);
     Cursor c = { .in = in, .pos = in->start };
-    uint64_t left;
+    uint64_t left, clusters = 0;
 
     d->in = in;
     d->blocks = g_array_new(false, false, sizeof(DecodedBlock));
@@ -120,10 +123,11 @@ Decoded *decode(const Input *in)
     }
     left = take(&c, 8) & -INPUT_PAGE;
     while (left && !c.bad) {
-        uint64_t length = take_block(&c, d->blocks);
+        uint64_t length = take_block(&c, d->blocks, clusters);
 
         c.bad |= !length || length > left;
         left -= length;
+        clusters += DIV_ROUND_UP(length, 64 * KiB);
     }
     d->ram_end = c.pos;
     d->after = take(&c, 8);
@@ -133,7 +137,23 @@ Decoded *decode(const Input *in)
 void decoded_free(Decoded *d)
 {
     g_array_unref(d->blocks);
+    g_free(d->map);
+    if (d->layers) {
+        g_ptr_array_unref(d->layers);
+    }
     g_free(d);
+}
+
+const DecodedBlock *decoded_find(const Decoded *d, const DecodedBlock *like)
+{
+    for (size_t i = 0; i < d->blocks->len; i++) {
+        const DecodedBlock *b = decoded_block(d, i);
+
+        if (g_str_equal(b->name, like->name) && b->length == like->length) {
+            return b;
+        }
+    }
+    return NULL;
 }
 
 bool decoded_bit(const Decoded *d, const DecodedBlock *block, uint64_t page)
@@ -144,13 +164,53 @@ bool decoded_bit(const Decoded *d, const DecodedBlock *block, uint64_t page)
     return byte >> page % 8 & 1;
 }
 
+/* The file that has the page, and the block there. */
+static const Decoded *find_page(const Decoded *d, const DecodedBlock **block,
+                                uint64_t page)
+{
+    uint64_t cluster = (*block)->first_cluster + page * INPUT_PAGE / (64 * KiB);
+    const Decoded *layer;
+
+    if (!d->map || !d->map[cluster]) {
+        return d;
+    }
+    g_assert_cmpuint(d->map[cluster], <=, d->layers->len);
+    layer = g_ptr_array_index(d->layers, d->map[cluster] - 1);
+    *block = decoded_find(layer, *block);
+    g_assert(*block);
+    return layer;
+}
+
 void decoded_page(const Decoded *d, const DecodedBlock *block, uint64_t page,
                   uint8_t *buf)
 {
     memset(buf, 0, INPUT_PAGE);
     if (decoded_bit(d, block, page)) {
+        d = find_page(d, &block, page);
         input_read(d->in, buf, INPUT_PAGE, block->pages + page * INPUT_PAGE);
     }
+}
+
+uint64_t decoded_section(const Input *in, uint32_t type, uint64_t index,
+                         uint64_t length, uint64_t *payload)
+{
+    uint64_t at = index + 32, end = index + length;
+    uint8_t header[16];
+
+    while (at < end &&
+           input_read(in, header, sizeof(header), at) == sizeof(header)) {
+        *payload = ldq_le_p(header + 8);
+        if (*payload > length) {
+            break;
+        }
+        at += sizeof(header);
+        if (ldl_le_p(header) == type) {
+            return at;
+        }
+        at += ROUND_UP(*payload, 8);
+    }
+    *payload = 0;
+    return 0;
 }
 
 uint8_t *decoded_bytes(const Decoded *d, uint64_t offset, uint64_t length)

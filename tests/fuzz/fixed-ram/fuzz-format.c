@@ -13,6 +13,7 @@
 #include "check-index.h"
 #include "check-set.h"
 #include "fuzz.h"
+#include "layers.h"
 
 /* A multiple of what one checksum of the packed copy is of. */
 #define SET_PACK_MAX    (4 * MiB)
@@ -128,6 +129,45 @@ static bool identify(FixedRamSnapshot *s)
     return true;
 }
 
+/* Are the layers those that the index names, and the map what the file has? */
+static void check_layers(const FixedRamLayers *layers, const Decoded *d)
+{
+    g_assert_cmpuint(layers->list->len, ==, d->layers->len);
+    g_assert(!memcmp(layers->map, d->map, layers->clusters));
+    for (size_t i = 0; i < d->blocks->len; i++) {
+        const DecodedBlock *b = decoded_block(d, i);
+        uint64_t clusters = DIV_ROUND_UP(b->length, 64 * KiB);
+
+        for (uint64_t c = 0; c < clusters; c++) {
+            uint8_t n = d->map[b->first_cluster + c];
+            const DecodedBlock *there = n ? decoded_find(
+                g_ptr_array_index(d->layers, n - 1), b) : b;
+
+            g_assert(there);
+            g_assert_cmpuint(n ? fixed_ram_layer(layers, n)->pages_offset[i]
+                               : b->pages, ==, there->pages);
+        }
+    }
+}
+
+static bool read_layers(FixedRamSnapshot *s, const Input *in, Decoded *d,
+                        unsigned *faults)
+{
+    Error *err = NULL;
+
+    if (!fixed_ram_layers_open(s, layers_config(in, faults), &err)) {
+        g_assert(!s->layers);
+        check_error(err);
+        return false;
+    }
+    g_assert(!err && !s->layers == !(s->index && s->index->layers));
+    if (s->layers) {
+        layers_decode(d);
+        check_layers(s->layers, d);
+    }
+    return true;
+}
+
 /* A file has a problem, or all that was parsed is what the decoder says. */
 static bool check_examined(const FixedRamSnapshot *s, const Decoded *d)
 {
@@ -150,7 +190,8 @@ static bool check_examined(const FixedRamSnapshot *s, const Decoded *d)
 }
 
 /* Returns whether the snapshot is good, and could be read to its end. */
-static bool read_snapshot(const Input *in, FixedRamSource *source)
+static bool read_snapshot(const Input *in, FixedRamSource *source,
+                          unsigned *faults)
 {
     g_autoptr(FixedRamSnapshot) s = NULL;
     g_autoptr(Decoded) d = NULL;
@@ -159,7 +200,8 @@ static bool read_snapshot(const Input *in, FixedRamSource *source)
     d = s->ram ? decode(in) : NULL;
     return check_examined(s, d) && read_bitmaps(source, s->ram, d) &&
            (!s->index || verify(source, s->index, d)) && identify(s) &&
-           (!s->index || read_set(source, s->index, d));
+           (!s->index || read_set(source, s->index, d)) &&
+           read_layers(s, in, d, faults);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -170,7 +212,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (input_parse(&in, data, size)) {
         source = input_bad_source(&in, &faults);
-        if (read_snapshot(&in, source)) {
+        if (read_snapshot(&in, source, &faults)) {
             g_assert(!faults);
             fuzz_counts.taken++;
         } else {

@@ -16,6 +16,7 @@
 #include "check-pages.h"
 #include "check-set.h"
 #include "fuzz.h"
+#include "layers.h"
 #include "machine.h"
 
 const char fuzz_name[] = "fuzz-load";
@@ -31,6 +32,7 @@ typedef struct Opened {
 
 typedef struct Run {
     const Input *in;
+    const FixedRamSnapshot *snapshot;
     const Decoded *d;
     FixedRamSumTable *sums;     /* NULL: nothing is verified */
     BadClusters *bad;           /* which then must not be taken */
@@ -108,10 +110,35 @@ static FixedRamLoadState wait_for_change(Run *run)
     }
 }
 
+/* Takes @own.  NULL: it is a delta's, and what must be read first cannot be. */
+static FixedRamSource *with_layers(const Run *run, FixedRamSource *own,
+                                   unsigned *faults)
+{
+    FixedRamSnapshot s = *run->snapshot;
+    Error *err = NULL;
+
+    s.source = own;
+    s.layers = NULL;
+    if (!fixed_ram_layers_open(&s, layers_config(run->in, faults), &err)) {
+        g_assert(faults && qatomic_read(faults));
+        check_error(err);
+        fixed_ram_source_unref(own);
+        return NULL;
+    }
+    return s.source;
+}
+
 static FixedRamSource *next_source(Run *run)
 {
-    return run->sources++ < run->in->bad_sources % 4
-           ? input_bad_source(run->in, &run->faults) : input_source(run->in);
+    FixedRamSource *source = NULL;
+
+    while (!source) {
+        bool bad = run->sources++ < run->in->bad_sources % 4;
+        unsigned *faults = bad ? &run->faults : NULL;
+
+        source = with_layers(run, input_bad_source(run->in, faults), faults);
+    }
+    return source;
 }
 
 /*
@@ -376,11 +403,14 @@ static void load_snapshot(Input *in, const Opened *o)
     g_autoptr(Decoded) d = decode(in);
     FixedRamMap *map = o->map;
     Run run = {
-        .in = in, .d = d, .map = map, .set = o->set,
+        .in = in, .snapshot = o->snapshot, .d = d, .map = map, .set = o->set,
         .on_demand = runs_on_demand(in),
     };
 
     check_snapshot(o->snapshot->ram, d);
+    if (o->snapshot->layers) {
+        layers_decode(d);
+    }
     run_verify(&run, o->snapshot->index);
     in->verified = run.sums;
     for (size_t i = 0; i < map->blocks->len; i++) {
@@ -405,7 +435,7 @@ static bool verify(const Opened *o, const Input *in, Error **errp)
     const FixedRamIndex *index = o->snapshot->index;
 
     return !index || in->flags & INPUT_UNVERIFIED ||
-           fixed_ram_index_verify_stream(index, o->source, errp);
+           fixed_ram_index_verify_stream(index, o->snapshot->source, errp);
 }
 
 /* Damage to the set costs the load nothing else. */
@@ -418,7 +448,7 @@ static void read_set(Opened *o, const Input *in)
         in->flags & INPUT_RECORD) {
         return;
     }
-    o->set = fixed_ram_working_set_read(index, o->source, &err);
+    o->set = fixed_ram_working_set_read(index, o->snapshot->source, &err);
     if (!o->set) {
         check_error(err);
     }
@@ -434,15 +464,16 @@ static bool preflight(Opened *o, const Input *in)
     o->source = input_source(in);
     o->snapshot = fixed_ram_snapshot_open(o->source, in->start, INPUT_PAGE,
                                           &err);
-    if (o->snapshot && (o->snapshot->ram->delta ||
-                        !machine_match(o->snapshot->ram, &err))) {
+    if (o->snapshot && !machine_match(o->snapshot->ram, &err)) {
         error_free(err);
         return false;
     }
-    if (o->snapshot && verify(o, in, &err) &&
+    if (o->snapshot &&
+        fixed_ram_layers_open(o->snapshot, layers_config(in, NULL), &err) &&
+        verify(o, in, &err) &&
         fixed_ram_snapshot_identify(o->snapshot, &err)) {
-        o->map = machine_map(&machine, o->snapshot->ram, o->source, unit,
-                             &err);
+        o->map = machine_map(&machine, o->snapshot->ram, o->snapshot->source,
+                             unit, &err);
     }
     if (err) {
         check_error(err);

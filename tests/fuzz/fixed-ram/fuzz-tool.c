@@ -10,14 +10,20 @@
 #include "qapi/error.h"
 #include "qapi/qapi-types-fixed-ram.h"
 #include "migration/fixed-ram/tool/block.h"
+#include "migration/fixed-ram/tool/chain.h"
 #include "migration/fixed-ram/tool/layout.h"
 #include "migration/fixed-ram/tool/report.h"
 #include "migration/fixed-ram/tool/watch.h"
 #include "check.h"
+#include "folder.h"
 #include "fuzz.h"
+#include "layers.h"
 
 /* A few bytes can describe blocks that take hours to read. */
 #define READ_MAX    (64 * MiB)
+
+/* A file of more bytes is not written, and the delta not merged. */
+#define WRITE_MAX   (4 * MiB)
 
 const char fuzz_name[] = "fuzz-tool";
 FuzzCounts fuzz_counts;
@@ -82,17 +88,26 @@ static void check_runs(const ToolBlock *block)
     g_assert_cmpuint(data, ==, block->data_pages);
 }
 
-static bool read_blocks(const Input *in, const ToolFile *file)
+/* NULL: it is not decoded. */
+static Decoded *decode_file(const Input *in, const ToolFile *file)
 {
-    g_autoptr(Decoded) d = NULL;
-    bool ok = true;
-
     const FixedRamSnapshot *s = file->snapshot;
+    Decoded *d = NULL;
 
     if (s->ram && s->page_size == INPUT_PAGE) {
         d = decode(in);
         check_snapshot(s->ram, d);
+        if (s->layers) {
+            layers_decode(d);
+        }
     }
+    return d;
+}
+
+static bool read_blocks(const ToolFile *file, const Decoded *d)
+{
+    bool ok = true;
+
     for (size_t i = 0; ok && i < file->blocks->len; i++) {
         check_runs(tool_file_block(file, i));
         ok = read_block(file, i, d);
@@ -151,22 +166,117 @@ static void check_report(ToolFile *file)
     qapi_free_FixedRamCheckInfo(info);
 }
 
+/*
+ * Deltas
+ */
+
+/* As info --chain does. */
+static void show_chain(const ToolFile *file)
+{
+    for (size_t i = 1; i <= tool_chain_length(file); i++) {
+        g_autoptr(ToolFile) layer = tool_chain_open(file, i, NULL);
+
+        qapi_free_FixedRamFileInfo(layer ? tool_info_file(layer) : NULL);
+    }
+}
+
+/* A file of ours is good, and has the same pages as the input. */
+static void check_file(const char *path, const Decoded *d)
+{
+    g_autoptr(ToolFile) file = tool_file_open_good(path, 0, &error_abort);
+
+    g_assert(read_blocks(file, d));
+}
+
+/* The full snapshot has the same pages.  Their checksums may be wrong. */
+static bool merge(const char *path, const Decoded *d)
+{
+    g_autofree char *merged = folder_path("merged.img");
+    Error *err = NULL;
+
+    if (!tool_merge_delta(path, merged, &err)) {
+        check_error(err);
+        return false;
+    }
+    g_assert(!err);
+    check_file(merged, d);
+    return true;
+}
+
+/* A delta whose layer is gone is not opened, and it is once it is back. */
+static void rebase(const char *path, const FixedRamSnapshot *s,
+                   const Decoded *d)
+{
+    const FixedRamIndexLayer *first = fixed_ram_index_layer(s->index->layers,
+                                                            1);
+    g_autofree char *name = g_path_get_basename(first->path);
+    g_autofree char *there = folder_path(name), *gone = folder_path("gone.img");
+    Error *err = NULL;
+
+    if (!tool_rebase_delta(path, gone, true, &err)) {
+        check_error(err);
+        return;
+    }
+    g_assert(!tool_file_open_good(path, 0, &err));
+    check_error(err);
+    tool_rebase_delta(path, there, false, &error_abort);
+    check_file(path, d);
+}
+
+/* Files that the tool writes have no faults, and begin at their start. */
+static void change_delta(const Input *in, const ToolFile *file,
+                         const Decoded *d)
+{
+    g_autofree char *path = folder_path(INPUT_NAME);
+
+    if (!in->start && in->size <= WRITE_MAX) {
+        input_write(in, path);
+        if (merge(path, d)) {
+            rebase(path, file->snapshot, d);
+        }
+    }
+}
+
+/* Returns a file whose layers, if it has any, are opened. */
+static ToolFile *open_input(const Input *in, unsigned *faults)
+{
+    FixedRamSource *source = tool_watch_new(input_bad_source(in, faults));
+    ToolFile *file;
+
+    g_free(source->path);
+    source->path = folder_path(INPUT_NAME);
+    file = tool_file_examine(source, in->start);
+    tool_file_open_layers(file);
+    return file;
+}
+
+static bool read_file(const Input *in, const ToolFile *file)
+{
+    g_autoptr(Decoded) d = decode_file(in, file);
+
+    if (d && d->map) {
+        show_chain(file);
+        change_delta(in, file, d);
+    }
+    return read_blocks(file, d);
+}
+
 static void run_tool(const Input *input, unsigned *faults)
 {
-    ToolFile *file = tool_file_examine(
-        tool_watch_new(input_bad_source(input, faults)), input->start);
+    ToolFile *file = open_input(input, faults);
     /* The stream may begin behind the header of libvirt. */
     const Input found = input_from(input, file->snapshot->start);
     const Input *in = &found;
 
     qapi_free_FixedRamFileInfo(tool_info_file(file));
     if (!file->blocks->len || total_bytes(file) > READ_MAX ||
-        (file->snapshot->ram && file->snapshot->ram->delta)) {
+        (file->snapshot->ram && file->snapshot->ram->delta &&
+         !file->snapshot->layers)) {
         fuzz_counts.refused++;
     } else {
         check_report(file);
         check_layout(file, in->start);
-        if (!read_blocks(in, file) || file->snapshot->problem) {
+        if (!read_file(in, file) || file->snapshot->problem) {
             fuzz_counts.failed++;
         } else if (file->snapshot->ram) {
             fuzz_counts.taken++;

@@ -10,6 +10,9 @@
 /* libFuzzer calls this.  Any fault ends the process.  Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* libFuzzer calls this once, before all inputs.  Returns 0. */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
 /* libFuzzer calls this too, to make its next input of an earlier one. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
                                unsigned seed);

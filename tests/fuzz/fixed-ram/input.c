@@ -7,11 +7,12 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/bswap.h"
+#include "folder.h"
 #include "input.h"
 
 typedef struct InputSource {
     FixedRamSource parent;
-    const Input *in;
+    Input in;
     unsigned *faults;           /* NULL: there are none */
     int64_t good;               /* reads before the first one; atomic */
 } InputSource;
@@ -26,6 +27,7 @@ bool input_parse(Input *in, const uint8_t *data, size_t size)
     bytes = size - INPUT_HEAD;
     hole = lduw_be_p(data + 14) * INPUT_PAGE;
     *in = (Input) {
+        .name = INPUT_NAME,
         .start = ldq_be_p(data),
         .flags = data[8],
         .loaders = data[9],
@@ -83,6 +85,25 @@ size_t input_read(const Input *in, void *buf, size_t length, uint64_t offset)
     return total;
 }
 
+void input_write(const Input *in, const char *path)
+{
+    g_autofree char *bytes = g_malloc(MAX(in->size, 1));
+    GError *err = NULL;
+
+    input_read(in, bytes, in->size, 0);
+    g_file_set_contents(path, bytes, in->size, &err);
+    g_assert_no_error(err);
+}
+
+void input_take_faults(Input *in, const Input *other)
+{
+    in->flags = other->flags;
+    in->fault = other->fault;
+    in->good_reads = other->good_reads;
+    in->order = other->order;
+    in->verified = other->verified;
+}
+
 static ssize_t bad_read(const Input *in, void *buf, size_t length,
                         uint64_t offset)
 {
@@ -112,11 +133,11 @@ static ssize_t source_read_pages(FixedRamSource *source, void *buf,
 {
     InputSource *s = container_of(source, InputSource, parent);
 
-    if (s->faults && has_fault(s->in) && qatomic_fetch_dec(&s->good) <= 0) {
+    if (s->faults && has_fault(&s->in) && qatomic_fetch_dec(&s->good) <= 0) {
         qatomic_inc(s->faults);
-        return bad_read(s->in, buf, length, offset);
+        return bad_read(&s->in, buf, length, offset);
     }
-    return input_read(s->in, buf, length, offset);
+    return input_read(&s->in, buf, length, offset);
 }
 
 static ssize_t source_read(FixedRamSource *source, void *buf, size_t length,
@@ -124,9 +145,9 @@ static ssize_t source_read(FixedRamSource *source, void *buf, size_t length,
 {
     InputSource *s = container_of(source, InputSource, parent);
 
-    return s->in->flags & INPUT_METADATA
+    return s->in.flags & INPUT_METADATA
            ? source_read_pages(source, buf, length, offset)
-           : input_read(s->in, buf, length, offset);
+           : input_read(&s->in, buf, length, offset);
 }
 
 /* Of sources; atomic. */
@@ -158,8 +179,10 @@ FixedRamSource *input_bad_source(const Input *in, unsigned *faults)
 {
     InputSource *s = g_new0(InputSource, 1);
 
-    fixed_ram_source_init(&s->parent, &source_ops, INPUT_NAME, in->size);
-    s->in = in;
+    fixed_ram_source_init(&s->parent, &source_ops, in->name, in->size);
+    g_free(s->parent.path);
+    s->parent.path = folder_path(in->name);
+    s->in = *in;
     s->faults = faults;
     s->good = in->good_reads;
     qatomic_inc(&still_open);

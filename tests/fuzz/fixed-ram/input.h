@@ -50,6 +50,7 @@ typedef enum InputFault {
 #define INPUT_PAGE          4096ULL
 
 typedef struct Input {
+    const char *name;           /* INPUT_NAME, or the name of a layer */
     uint64_t start;
     uint8_t flags;
     unsigned loaders;
@@ -76,7 +77,17 @@ bool input_parse(Input *in, const uint8_t *data, size_t size);
  */
 size_t input_read(const Input *in, void *buf, size_t length, uint64_t offset);
 
-/** input_source(): a source of these bytes without faults. */
+/** input_write(): write all of it to a file; holes are data there */
+void input_write(const Input *in, const char *path);
+
+/** input_take_faults(): have @in go wrong in the way of @other */
+void input_take_faults(Input *in, const Input *other);
+
+/**
+ * input_source(): a source of these bytes without faults
+ *
+ * Its path leads into the folder of folder.h.  @in may go, its bytes may not.
+ */
 FixedRamSource *input_source(const Input *in);
 
 /** input_sources_open(): how many there are at present. */

@@ -8,6 +8,12 @@
 #include "fuzz.h"
 #include "seeds-index.h"
 
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    seeds_add_layers();
+    return 0;
+}
+
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
                                unsigned seed)
 {

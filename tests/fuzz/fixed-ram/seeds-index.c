@@ -14,6 +14,7 @@
 #include "check-index.h"
 #include "check-pages.h"
 #include "seeds-index.h"
+#include "seeds-layers.h"
 #include "seeds-set.h"
 
 void seed_put(SeedWriter *w, const void *bytes, size_t length)
@@ -56,6 +57,17 @@ void seed_end_part(SeedWriter *w, uint32_t at)
     SeedPart part = { .at = at, .length = w->s->input->len - at };
 
     g_array_append_val(w->s->parts, part);
+}
+
+void seed_patch(const Input *in, uint8_t *input, size_t size, uint64_t offset,
+                uint64_t value)
+{
+    uint64_t hole = offset >= in->hole_end ? in->hole_end - in->hole_at : 0;
+    uint64_t at = offset - hole + INPUT_HEAD;
+
+    if (at <= size && size - at >= 8) {
+        stq_le_p(input + at, value);
+    }
 }
 
 /*
@@ -253,8 +265,8 @@ static uint64_t put_index(SeedWriter *w, uint64_t at)
     seed_put(w, "QFXRINDX", 8);
     seed_put_le(w, 4, 1);
     seed_put_le(w, 4, 2 + 2 * has_machine + w->has_sums + later + clean +
-                      2 * !!w->set);
-    seed_put(w, "the seed's own id", 16);
+                      2 * !!w->set + !!w->layers);
+    seed_put(w, w->s->id, 16);
     seed_end_part(w, header);
     if (has_machine) {
         put_section(w, 1, 0, put_machine);
@@ -266,6 +278,9 @@ static uint64_t put_index(SeedWriter *w, uint64_t at)
     put_section(w, 3, 1, put_stream);
     if (w->has_sums) {
         put_section(w, 4, 0, put_sums);
+    }
+    if (w->layers) {
+        put_section(w, 5, 1, seed_put_layers);
     }
     if (w->set) {
         put_section(w, 6, 0, seed_put_set_section);
@@ -300,7 +315,7 @@ static void fill_superblock(SeedWriter *w, uint64_t index, uint64_t length)
     memcpy(sb, "QEMUFXRM", 8);
     stl_le_p(sb + 8, 1);
     stl_le_p(sb + 12, index ? 2 : 1);
-    memcpy(sb + 16, "the seed's own id", 16);
+    memcpy(sb + 16, s->id, 16);
     stq_le_p(sb + 32, w->in.start);
     stq_le_p(sb + 40, index ? w->stream_end : 0);
     stq_le_p(sb + 48, index);
@@ -316,11 +331,12 @@ static void fill_superblock(SeedWriter *w, uint64_t index, uint64_t length)
     g_array_append_val(s->parts, part);
 }
 
-void seed_add_index(Seed *s, SeedIndex kind, SeedSet set)
+void seed_add_index(Seed *s, SeedIndex kind, SeedSet set, unsigned layers)
 {
     SeedWriter w = {
         .s = s, .kind = kind,
         .set = fixed_ram_sums_built() ? set : SEED_SET_NONE,
+        .layers = fixed_ram_sums_built() ? layers : 0,
         .before = g_memdup2(s->input->data, s->input->len),
         .has_sums = kind >= INDEX_SUMS && fixed_ram_sums_built(),
     };
@@ -331,8 +347,14 @@ void seed_add_index(Seed *s, SeedIndex kind, SeedSet set)
     w.d = decode(&w.in);
     w.stream_end = w.in.size;
     s->superblock = decoded_block(w.d, 0)->pages - 4096 + INPUT_HEAD;
+    if (w.layers) {
+        seed_plan_layers(&w);
+    }
     if (w.has_sums) {
         put_table(&w);
+    }
+    if (w.layers) {
+        seed_put_map(&w);
     }
     if (w.set) {
         seed_put_set(&w);
@@ -365,6 +387,7 @@ void seed_seal(uint8_t *input, size_t size, uint32_t superblock)
     length = ldq_le_p(sb + 56);
     if (length && length <= MiB) {
         seed_seal_set(&in, input, size, offset, length);
+        seed_seal_layers(&in, input, size, offset, length);
         index = g_malloc(length);
         length = input_read(&in, index, length, offset);
         stl_le_p(sb + 64, check_crc32c(index, length));

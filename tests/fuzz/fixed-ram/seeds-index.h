@@ -26,8 +26,12 @@ typedef enum SeedSet {
     SEED_SET_LARGE,                  /* nearly all pages, packed */
 } SeedSet;
 
-/** seed_add_index(): to a snapshot that is complete otherwise */
-void seed_add_index(Seed *s, SeedIndex kind, SeedSet set);
+/**
+ * seed_add_index(): to a snapshot that is complete otherwise
+ *
+ * @layers: number of those of a delta, which have been added; 0: it is full
+ */
+void seed_add_index(Seed *s, SeedIndex kind, SeedSet set, unsigned layers);
 
 /**
  * seed_seal(): make the metadata's checksums right again

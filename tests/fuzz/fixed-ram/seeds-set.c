@@ -174,47 +174,16 @@ void seed_put_space(SeedWriter *w)
  * Sealing
  */
 
-/* The payload of the set's section in the file; 0: there is none. */
-static uint64_t find_section(const Input *in, uint64_t index, uint64_t length)
-{
-    uint64_t at = index + 32, end = index + length;
-    uint8_t header[16];
-
-    while (at < end &&
-           input_read(in, header, sizeof(header), at) == sizeof(header)) {
-        uint64_t payload = ldq_le_p(header + 8);
-
-        if (ldl_le_p(header) == SET_TYPE) {
-            return payload == 64 ? at + sizeof(header) : 0;
-        }
-        if (payload > length) {
-            return 0;
-        }
-        at += sizeof(header) + ROUND_UP(payload, 8);
-    }
-    return 0;
-}
-
-/* Put a number where the file has @offset, if it is not in the hole. */
-static void put_at(const Input *in, uint8_t *input, size_t size,
-                   uint64_t offset, uint64_t value)
-{
-    uint64_t hole = offset >= in->hole_end ? in->hole_end - in->hole_at : 0;
-    uint64_t at = offset - hole + INPUT_HEAD;
-
-    if (at <= size && size - at >= 8) {
-        stq_le_p(input + at, value);
-    }
-}
-
 void seed_seal_set(const Input *in, uint8_t *input, size_t size,
                    uint64_t index, uint64_t length)
 {
-    uint64_t at = find_section(in, index, length), bytes;
+    uint64_t payload, bytes;
+    uint64_t at = decoded_section(in, SET_TYPE, index, length, &payload);
     g_autofree uint8_t *list = NULL;
     uint8_t fields[64];
 
-    if (!at || input_read(in, fields, sizeof(fields), at) < sizeof(fields) ||
+    if (payload != sizeof(fields) ||
+        input_read(in, fields, sizeof(fields), at) < sizeof(fields) ||
         ldq_le_p(fields + 24) > 4096 || ldq_le_p(fields + 56) > MiB) {
         return;
     }
@@ -222,6 +191,6 @@ void seed_seal_set(const Input *in, uint8_t *input, size_t size,
             DIV_ROUND_UP(ldq_le_p(fields + 56), CHUNK) * 8;
     list = g_malloc(MAX(bytes, 1));
     if (input_read(in, list, bytes, ldq_le_p(fields + 32)) == bytes) {
-        put_at(in, input, size, at + 40, fixed_ram_sums_get(list, bytes));
+        seed_patch(in, input, size, at + 40, fixed_ram_sums_get(list, bytes));
     }
 }

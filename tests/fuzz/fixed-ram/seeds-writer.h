@@ -21,6 +21,8 @@ typedef struct SeedWriter {
     bool has_sums;
     uint64_t stream_end;
     uint64_t table, table_length;
+    unsigned layers;            /* 0: no delta */
+    uint64_t map, map_length;
     /* Of the working set */
     uint64_t set_pages, set_runs;
     uint64_t list, list_length;
@@ -38,6 +40,14 @@ uint64_t seed_here(const SeedWriter *w);
 
 /** seed_align(): append zeros until that is a multiple of @to */
 void seed_align(SeedWriter *w, unsigned to);
+
+/**
+ * seed_patch(): put a number where the file has @offset, if not in the hole
+ *
+ * @in: the input; @input: the same bytes, @size of them
+ */
+void seed_patch(const Input *in, uint8_t *input, size_t size, uint64_t offset,
+                uint64_t value);
 
 /** seed_end_part(): what was appended since @at in the input is a part */
 void seed_end_part(SeedWriter *w, uint32_t at);

@@ -6,7 +6,9 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
+#include "migration/fixed-ram/format/sums.h"
 #include "input.h"
+#include "layers.h"
 #include "machine.h"
 #include "seeds-index.h"
 #include "seeds-plain.h"
@@ -26,6 +28,9 @@ typedef enum Defect {
     UNALIGNED,                  /* the first block's pages */
     LENGTHS,                    /* of two blocks are no multiples of a page */
     WRAPPED,                    /* pages so far behind that they end before */
+    LACKING,                    /* a layer lacks a block that it is to have */
+    UNSUMMED,                   /* the map is not what its checksum says */
+    REPEATED,                   /* both layers are the base */
 } Defect;
 
 typedef struct SeedOptions {
@@ -46,6 +51,8 @@ typedef struct SeedOptions {
     Defect defect;
     SeedIndex index;
     SeedSet set;                /* needs an index */
+    unsigned layers;            /* of a delta; 0: it is a full snapshot */
+    const char *id;             /* NULL: a usual one */
 } SeedOptions;
 
 /* What libvirt puts in front of a stream. */
@@ -65,6 +72,14 @@ static const char *const caps_many[] = {
     "switchover-ack-that-has-a-name-as-long-as-no-capability-had-before-and-"
     "that-goes-on-and-on-until-it-fills-what-a-byte-can-count-if-not-quite",
     NULL
+};
+
+/* Files that others have for layers, the base first. */
+static const SeedOptions layer_options[] = {
+    { "base.img", .start = 777, .filling = FULL, .index = INDEX_FULL,
+      .id = "identity of base" },
+    { "newer.img", .resizable = MACHINE_LARGE, .filling = FRAGMENTED,
+      .index = INDEX_SUMS, .layers = 1, .id = "the newer one id" },
 };
 
 static const SeedOptions options[] = {
@@ -164,10 +179,33 @@ static const SeedOptions options[] = {
       .set = SEED_SET_PACKED },
     { "set-record", .flags = INPUT_ON_DEMAND | INPUT_RECORD, .loaders = 1,
       .filling = FRAGMENTED, .index = INDEX_SUMS, .set = SEED_SET_RECORDED },
+    { "delta", .loaders = 1, .filling = FRAGMENTED, .index = INDEX_SUMS,
+      .layers = 1 },
+    { "delta-full", .loaders = 2, .filling = FULL, .index = INDEX_FULL,
+      .layers = 2 },
+    { "delta-demand", .flags = INPUT_ON_DEMAND | INPUT_RUNS_EARLY,
+      .loaders = 1, .filling = FULL, .index = INDEX_FULL, .layers = 2 },
+    { "delta-large", .flags = INPUT_ON_DEMAND | INPUT_UNITS, .loaders = 2,
+      .resizable = MACHINE_LARGE, .filling = FRAGMENTED, .index = INDEX_SUMS,
+      .layers = 2 },
+    { "delta-reversed", .flags = INPUT_ON_DEMAND | INPUT_RUNS_LATE,
+      .loaders = 1, .reversed = true, .filling = SPARSE, .index = INDEX_LATER,
+      .layers = 2 },
+    { "delta-offset", .start = 777, .loaders = 1, .filling = ENDS,
+      .index = INDEX_SUMS, .layers = 1 },
+    { "delta-set", .flags = INPUT_ON_DEMAND, .loaders = 1,
+      .filling = FRAGMENTED, .index = INDEX_FULL, .set = SEED_SET_PACKED,
+      .layers = 2 },
     { "bad-twice", .loaders = 1, .filling = ENDS, .defect = TWICE },
     { "bad-unaligned", .loaders = 1, .filling = ENDS, .defect = UNALIGNED },
     { "bad-lengths", .loaders = 1, .filling = ENDS, .defect = LENGTHS },
     { "bad-wrapped", .loaders = 1, .filling = ENDS, .defect = WRAPPED },
+    { "bad-lacking", .loaders = 1, .filling = FULL, .defect = LACKING,
+      .index = INDEX_SUMS, .layers = 2 },
+    { "bad-unsummed", .loaders = 1, .filling = FULL, .defect = UNSUMMED,
+      .index = INDEX_SUMS, .layers = 2 },
+    { "bad-repeated", .loaders = 1, .filling = FULL, .defect = REPEATED,
+      .index = INDEX_SUMS, .layers = 2 },
 };
 
 static void put(Seed *s, const void *bytes, size_t length)
@@ -398,7 +436,7 @@ static void put_block(Seed *s, const SeedOptions *o, int i)
 
     put_string(s, seed_block(o, named)->name);
     put_be(s, 8, length);
-    put_be(s, 4, 1);
+    put_be(s, 4, o->layers ? 2 : 1);
     put_be(s, 8, INPUT_PAGE);
     bitmap_at = here(s) + 16;
     pages_at = ROUND_UP(bitmap_at + DIV_ROUND_UP(pages, 64) * 8 +
@@ -458,12 +496,35 @@ static void put_rest(Seed *s)
     put_be(s, 1, 0);
 }
 
+/* Does nothing if there are no layers, since there are no checksums. */
+static void spoil_delta(Seed *s, Defect defect)
+{
+    uint8_t *last = s->input->data + s->map.at + s->map.length - 1;
+    uint8_t *layers = s->input->data + s->layers.at;
+    uint32_t each = s->layers.length / 2;
+
+    if (!s->map.length) {
+        return;
+    }
+    if (defect == REPEATED) {
+        memcpy(layers, layers + each, each);
+    } else {
+        /* Layer 1 has the last block with another length, layer 2 has it. */
+        *last = defect == LACKING ? 1 : *last ? 0 : 2;
+    }
+    if (defect != UNSUMMED) {
+        seed_seal(s->input->data, s->input->len, s->superblock);
+    }
+}
+
 static Seed *seed_new(const SeedOptions *o)
 {
     Seed *s = g_new0(Seed, 1);
 
     s->name = o->name;
-    s->good = o->defect == GOOD && o->index != INDEX_CUT_OFF;
+    s->id = o->id ?: "the seed's own id";
+    s->good = o->defect == GOOD && o->index != INDEX_CUT_OFF &&
+              (!o->layers || fixed_ram_sums_built());
     s->input = g_byte_array_new();
     s->fields = g_array_new(false, false, sizeof(SeedField));
     s->parts = g_array_new(false, false, sizeof(SeedPart));
@@ -476,7 +537,10 @@ static Seed *seed_new(const SeedOptions *o)
     put_ram(s, o);
     put_rest(s);
     if (o->index) {
-        seed_add_index(s, o->index, o->set);
+        seed_add_index(s, o->index, o->set, o->layers);
+    }
+    if (o->defect >= LACKING) {
+        spoil_delta(s, o->defect);
     }
     return s;
 }
@@ -492,10 +556,21 @@ static void seed_free(void *opaque)
     g_free(s);
 }
 
+void seeds_add_layers(void)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(layer_options); i++) {
+        Seed *s = seed_new(&layer_options[i]);
+
+        layers_add(s->name, (const uint8_t *)s->id, s->input);
+        seed_free(s);
+    }
+}
+
 GPtrArray *seeds_new(void)
 {
     GPtrArray *seeds = g_ptr_array_new_with_free_func(seed_free);
 
+    seeds_add_layers();
     for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
         g_ptr_array_add(seeds, seed_new(&options[i]));
     }

@@ -22,14 +22,24 @@ typedef struct SeedPart {
 
 typedef struct Seed {
     const char *name;
+    const char *id;             /* the identity, 16 bytes */
     bool good;                  /* must be taken; else, refused */
     GByteArray *input;          /* head and file, see input.h */
     GArray *fields;             /* of SeedField, in the order of the input */
     GArray *parts;              /* of SeedPart */
     GArray *pages;              /* of SeedPart: RAM's, if there is an index */
+    SeedPart map;               /* of a delta's layers; empty: there is none */
+    SeedPart layers;            /* what the index says of them */
     uint32_t superblock;        /* where it is in the input; 0: there is none */
     unsigned index_fields;      /* number of the first field of it and index */
 } Seed;
+
+/**
+ * seeds_add_layers(): make the snapshots that deltas have for layers
+ *
+ * Every process that fuzzes calls this once before, or seeds_new().
+ */
+void seeds_add_layers(void);
 
 /** seeds_new(): all of them, snapshots of the machine of machine.h. */
 GPtrArray *seeds_new(void);
