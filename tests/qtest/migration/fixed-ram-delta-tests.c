@@ -189,23 +189,31 @@ static void test_set_of_base(void)
     frt_end(&args);
 }
 
-/* Paused, and recovered from the same files and from a copy of the delta. */
-static void test_recover(void)
+/* Up to a guest that runs while its RAM is still loaded, from two files. */
+static bool begin_crawl(FixedRamTest *t)
 {
-    FixedRamTest args = {
-        .start.oob = true,
-        .start.hide_stderr = true,
+    *t = (FixedRamTest) {
+        .start = { .oob = true, .hide_stderr = true },
         .save = FR_FIXED,
         .load = FR_DEMAND,
         .crawl = true,
     };
+    if (!frt_delta_prepare(t)) {
+        return false;
+    }
+    frt_begin_crawl(t);
+    return true;
+}
+
+/* Paused, and recovered from the same files and from a copy of the delta. */
+static void test_recover(void)
+{
+    FixedRamTest args;
     g_autofree char *uri = frt_file_uri("disk");
 
-    if (!frt_delta_prepare(&args)) {
+    if (!begin_crawl(&args)) {
         return;
     }
-    frt_load_begin(&args);
-    frt_wait_status(args.to, "postcopy-active");
     frt_pause(&args);
     frt_recover(&args);
     frt_pause(&args);
@@ -352,20 +360,12 @@ static void test_flipped(void)
 /* A layer in use cannot be overwritten. */
 static void test_locked(void)
 {
-    FixedRamTest args = {
-        .start.oob = true,
-        .start.hide_stderr = true,
-        .save = FR_FIXED,
-        .load = FR_DEMAND,
-        .crawl = true,
-    };
+    FixedRamTest args;
     g_autofree char *uri = frt_file_uri("other");
 
-    if (!frt_delta_prepare(&args)) {
+    if (!begin_crawl(&args)) {
         return;
     }
-    frt_load_begin(&args);
-    frt_wait_status(args.to, "postcopy-active");
     qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
     frt_assert_refused(args.from, "other|loaded", "{ 'execute': 'migrate', "
                        "'arguments': { 'uri': %s } }", uri);

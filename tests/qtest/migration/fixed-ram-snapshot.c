@@ -412,6 +412,21 @@ void snapshot_assert_same_ram(const Snapshot *want, const Snapshot *have)
     g_assert_cmpuint(bad, ==, 0);
 }
 
+void snapshot_assert_same_bitmaps(const Snapshot *want, const Snapshot *have)
+{
+    g_assert_cmpuint(want->blocks->len, ==, have->blocks->len);
+    for (guint i = 0; i < want->blocks->len; i++) {
+        const SnapshotBlock *a = &g_array_index(want->blocks, SnapshotBlock,
+                                                i);
+        const SnapshotBlock *b = &g_array_index(have->blocks, SnapshotBlock,
+                                                i);
+        size_t bytes = DIV_ROUND_UP(a->length, SNAPSHOT_PAGE_SIZE * 64) * 8;
+
+        g_assert_cmpuint(a->length, ==, b->length);
+        g_assert_cmpmem(a->bitmap, bytes, b->bitmap, bytes);
+    }
+}
+
 /* A device's section, from its header to its footer. */
 typedef struct Section {
     char *name;

@@ -65,6 +65,9 @@ void snapshot_assert_same_range(const Snapshot *want, const Snapshot *have,
                                 const char *block, uint64_t first,
                                 uint64_t end);
 
+/* The same pages are in the files. */
+void snapshot_assert_same_bitmaps(const Snapshot *want, const Snapshot *have);
+
 /*
  * Every byte from the devices' sections to the end of the stream.  Only the
  * name of the state that the VM was in (running, paused) may differ, if
