@@ -45,3 +45,12 @@ void end_loader(Loader loader)
     g_assert_cmpint(waitpid(loader.pid, &status, 0), ==, loader.pid);
     g_assert_cmpint(status, ==, 0);
 }
+
+bool without_locks(void)
+{
+    if (!qemu_has_ofd_lock()) {
+        g_test_skip("this host has no locks of file descriptions");
+        return true;
+    }
+    return false;
+}

@@ -18,4 +18,7 @@ Loader start_loader(const char *path, uint64_t start);
 /** end_loader(): wait until it has ended */
 void end_loader(Loader loader);
 
+/** without_locks(): skip the test if this host has no locks of descriptions */
+bool without_locks(void);
+
 #endif

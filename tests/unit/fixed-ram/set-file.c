@@ -120,6 +120,18 @@ bool set_file_move(SetFile *file, const char *path, Error **errp)
     return fixed_ram_layers_write(file->s, layers, errp);
 }
 
+void set_file_expect_busy(SetFile *file, SetFileChange *change)
+{
+    g_autoptr(GByteArray) before = set_file_bytes(file), after = NULL;
+    Error *err = NULL;
+
+    g_assert_false(change(file, &err));
+    g_assert_nonnull(strstr(error_get_pretty(err), "it is being written"));
+    error_free(err);
+    after = set_file_bytes(file);
+    g_assert_cmpmem(before->data, before->len, after->data, after->len);
+}
+
 /*
  * What the file must hold
  */

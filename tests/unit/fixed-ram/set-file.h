@@ -61,6 +61,12 @@ bool set_file_write(SetFile *file, const Touch *touches, bool pack,
 /** set_file_move(): give the delta another path of its layer */
 bool set_file_move(SetFile *file, const char *path, Error **errp);
 
+/* A change of the file, which may fail. */
+typedef bool SetFileChange(SetFile *file, Error **errp);
+
+/** set_file_expect_busy(): @change fails, since another one is under way */
+void set_file_expect_busy(SetFile *file, SetFileChange *change);
+
 /** set_file_names(): do these bytes hold the delta, and this path? */
 bool set_file_names(const SetFile *file, GByteArray *bytes, const char *path);
 

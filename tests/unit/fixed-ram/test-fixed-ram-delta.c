@@ -8,7 +8,6 @@
 #include <glib/gstdio.h>
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
-#include "qemu/cutils.h"
 #include "migration/fixed-ram/format/sums.h"
 #include "migration/fixed-ram/save/scan.h"
 #include "indexed.h"
@@ -59,6 +58,16 @@ static void files_setup(Files *files, const ImageIndexOptions *o,
     write_file(files->middle, &files->m);
 }
 
+/* False: there are no checksums, so the test is skipped. */
+static bool files_setup_usual(Files *files)
+{
+    if (without_sums()) {
+        return false;
+    }
+    files_setup(files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
+    return true;
+}
+
 static void files_teardown(Files *files)
 {
     unlink(files->base);
@@ -106,10 +115,15 @@ static void compare_all(const Files *files, FixedRamDelta *delta,
     }
 }
 
-/* What is written: the layers, which the caller frees, and the map. */
+/*
+ * The map that is written must be @expected.  Returns the layers, which the
+ * caller frees.
+ */
 static FixedRamIndexLayers *write_delta(const Files *files,
-                                        FixedRamDelta *delta, uint8_t *map)
+                                        FixedRamDelta *delta,
+                                        const uint8_t *expected)
 {
+    uint8_t map[IMAGE_CLUSTERS];
     g_autofree char *path = g_build_filename(files->dir, "new.snap", NULL);
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
     FixedRamIndexLayers *layers;
@@ -121,6 +135,7 @@ static FixedRamIndexLayers *write_delta(const Files *files,
     g_assert_cmpint(pread(fd, map, IMAGE_CLUSTERS, 777), ==, IMAGE_CLUSTERS);
     g_assert_cmphex(layers->map_sum, ==,
                     fixed_ram_sums_get(map, IMAGE_CLUSTERS));
+    g_assert_cmpmem(map, sizeof(map), expected, IMAGE_CLUSTERS);
     close(fd);
     unlink(path);
     return layers;
@@ -137,23 +152,28 @@ static void check_layer(const FixedRamIndexLayers *layers, size_t number,
     g_assert_cmpint(layer->start, ==, 0);
 }
 
+/* What is saved if two clusters of the first block have changed. */
+static FixedRamIndexLayers *change_and_write(const Files *files,
+                                             const char *base,
+                                             const uint8_t *expected)
+{
+    g_autoptr(FixedRamDelta) delta = open_delta(base);
+
+    compare_all(files, delta, 0, BLOCK0_CLUSTERS, 1 << 1 | 1 << 4);
+    compare_all(files, delta, 1, 1, 0);
+    return write_delta(files, delta, expected);
+}
+
 static void test_full_base(void)
 {
     static const uint8_t expected[] = { 1, 0, 1, 1, 0, 1, 1, 1 };
     g_autoptr(FixedRamIndexLayers) layers = NULL;
-    g_autoptr(FixedRamDelta) delta = NULL;
-    uint8_t map[IMAGE_CLUSTERS];
     Files files;
 
-    if (without_sums()) {
+    if (!files_setup_usual(&files)) {
         return;
     }
-    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
-    delta = open_delta(files.base);
-    compare_all(&files, delta, 0, BLOCK0_CLUSTERS, 1 << 1 | 1 << 4);
-    compare_all(&files, delta, 1, 1, 0);
-    layers = write_delta(&files, delta, map);
-    g_assert_cmpmem(map, sizeof(map), expected, sizeof(expected));
+    layers = change_and_write(&files, files.base, expected);
     g_assert_cmpint(layers->list->len, ==, 1);
     check_layer(layers, 1, BASE_ID, BASE, &files.f);
     files_teardown(&files);
@@ -164,19 +184,12 @@ static void test_delta_base(void)
 {
     static const uint8_t expected[] = { 2, 0, 2, 1, 0, 2, 2, 1 };
     g_autoptr(FixedRamIndexLayers) layers = NULL;
-    g_autoptr(FixedRamDelta) delta = NULL;
-    uint8_t map[IMAGE_CLUSTERS];
     Files files;
 
-    if (without_sums()) {
+    if (!files_setup_usual(&files)) {
         return;
     }
-    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
-    delta = open_delta(files.middle);
-    compare_all(&files, delta, 0, BLOCK0_CLUSTERS, 1 << 1 | 1 << 4);
-    compare_all(&files, delta, 1, 1, 0);
-    layers = write_delta(&files, delta, map);
-    g_assert_cmpmem(map, sizeof(map), expected, sizeof(expected));
+    layers = change_and_write(&files, files.middle, expected);
     g_assert_cmpint(layers->list->len, ==, 2);
     check_layer(layers, 1, OTHER_ID, MIDDLE, &files.m);
     check_layer(layers, 2, BASE_ID, BASE, &files.f);
@@ -187,25 +200,22 @@ static void test_delta_base(void)
 static void test_unused(void)
 {
     static const uint8_t expected[IMAGE_CLUSTERS] = { 0, 0, 0, 1 };
+    static const uint8_t none[IMAGE_CLUSTERS];
     g_autoptr(FixedRamIndexLayers) layers = NULL;
     g_autoptr(FixedRamDelta) delta = NULL;
-    uint8_t map[IMAGE_CLUSTERS];
     Files files;
 
-    if (without_sums()) {
+    if (!files_setup_usual(&files)) {
         return;
     }
-    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
     delta = open_delta(files.middle);
     compare_all(&files, delta, 0, BLOCK0_CLUSTERS, ~(1 << 3));
-    layers = write_delta(&files, delta, map);
-    g_assert_cmpmem(map, sizeof(map), expected, sizeof(expected));
+    layers = write_delta(&files, delta, expected);
     g_assert_cmpint(layers->list->len, ==, 1);
     fixed_ram_index_layers_free(g_steal_pointer(&layers));
     fixed_ram_delta_free(delta);
     delta = open_delta(files.middle);
-    layers = write_delta(&files, delta, map);
-    g_assert_true(buffer_is_zero(map, sizeof(map)));
+    layers = write_delta(&files, delta, none);
     check_layer(layers, 1, OTHER_ID, MIDDLE, &files.m);
     files_teardown(&files);
 }
@@ -216,15 +226,13 @@ static void test_torn(void)
     static const uint8_t expected[] = { 1, 0, 0, 1, 1, 1, 0, 0 };
     g_autoptr(FixedRamIndexLayers) layers = NULL;
     g_autoptr(FixedRamDelta) delta = NULL;
-    uint8_t map[IMAGE_CLUSTERS];
     FixedRamDeltaBlock *block;
     uint64_t cluster = 0;
     Files files;
 
-    if (without_sums()) {
+    if (!files_setup_usual(&files)) {
         return;
     }
-    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
     delta = open_delta(files.base);
     block = fixed_ram_delta_find(delta, image_block_names[0]);
     g_assert_false(fixed_ram_delta_next_torn(block, &cluster));
@@ -239,12 +247,10 @@ static void test_torn(void)
     g_assert_true(fixed_ram_delta_next_torn(block, &cluster));
     g_assert_cmpint(cluster, ==, 6);
     g_assert_false(fixed_ram_delta_next_torn(block, &cluster));
-    layers = write_delta(&files, delta, map);
-    g_assert_cmpmem(map, sizeof(map), expected, sizeof(expected));
+    layers = write_delta(&files, delta, expected);
     files_teardown(&files);
 }
 
-/* Of a block that the base lacks, or has with another length, all differs. */
 /* What a saver looks at: block 0 as the snapshot has it, zeros and all. */
 typedef struct Slice {
     FixedRamScan scan;
@@ -299,10 +305,9 @@ static void test_scan(void)
     Files files;
     Slice s;
 
-    if (without_sums()) {
+    if (!files_setup_usual(&files)) {
         return;
     }
-    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
     delta = open_delta(files.base);
     slice_setup(&s, &files, delta);
     s.mem[changed * IMAGE_CLUSTER + 5] ^= 1;
@@ -338,10 +343,9 @@ static void test_keep(void)
     FixedRamDeltaBlock *block;
     Files files;
 
-    if (without_sums()) {
+    if (!files_setup_usual(&files)) {
         return;
     }
-    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
     delta = open_delta(files.base);
     block = fixed_ram_delta_find(delta, image_block_names[0]);
     g_assert_true(fixed_ram_delta_in_base(block));
@@ -369,16 +373,16 @@ static void test_keep(void)
     files_teardown(&files);
 }
 
+/* Of a block that the base lacks, or has with another length, all differs. */
 static void test_blocks(void)
 {
     g_autoptr(FixedRamDelta) delta = NULL;
     uint64_t sum;
     Files files;
 
-    if (without_sums()) {
+    if (!files_setup_usual(&files)) {
         return;
     }
-    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
     delta = fixed_ram_delta_new(files.base, IMAGE_PAGE, &error_abort);
     fixed_ram_delta_add_block(delta, "new", 4 * IMAGE_CLUSTER);
     fixed_ram_delta_add_block(delta, image_block_names[0], 4 * IMAGE_CLUSTER);
@@ -395,10 +399,9 @@ static void test_is_file(void)
     Files files;
     int fd;
 
-    if (without_sums()) {
+    if (!files_setup_usual(&files)) {
         return;
     }
-    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
     delta = open_delta(files.middle);
     g_assert_cmpstr(fixed_ram_delta_name(delta), ==, files.middle);
     fd = open(files.base, O_RDONLY);
@@ -453,10 +456,9 @@ static void test_base_of_base(void)
 {
     Files files;
 
-    if (without_sums()) {
+    if (!files_setup_usual(&files)) {
         return;
     }
-    files_setup(&files, &(ImageIndexOptions) { .id = BASE_ID }, 1);
     g_assert_cmpint(g_rename(files.middle, files.base), ==, 0);
     expect_no_base(files.base, "another one");
     files_teardown(&files);

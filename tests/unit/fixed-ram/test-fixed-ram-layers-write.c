@@ -21,6 +21,16 @@
 static const Touch large[] = { { 0, 0, 100 }, { 1, 0, 16 }, END };
 static const Touch small[] = { { 0, 11, 3 }, { 1, 4, 2 }, END };
 
+/* False: there are no checksums, so the test is skipped. */
+static bool setup_delta(SetFile *file)
+{
+    if (without_sums()) {
+        return false;
+    }
+    set_file_setup_delta(file, OLD);
+    return true;
+}
+
 static void expect(const SetFile *file, const char *path,
                    const Touch *touches)
 {
@@ -68,10 +78,9 @@ static void test_kept(void)
     SetFile file;
     size_t was, is;
 
-    if (without_sums()) {
+    if (!setup_delta(&file)) {
         return;
     }
-    set_file_setup_delta(&file, OLD);
     before = set_file_bytes(&file);
     write_set(&file, large);
     digest = fixed_ram_index_digest(file.s->index);
@@ -100,10 +109,9 @@ static void test_set_after(void)
 {
     SetFile file;
 
-    if (without_sums()) {
+    if (!setup_delta(&file)) {
         return;
     }
-    set_file_setup_delta(&file, OLD);
     move(&file, NEW);
     expect(&file, NEW, NULL);
     write_set(&file, small);
@@ -119,10 +127,9 @@ static void test_repeated(void)
     uint64_t saved;
     SetFile file;
 
-    if (without_sums()) {
+    if (!setup_delta(&file)) {
         return;
     }
-    set_file_setup_delta(&file, OLD);
     write_set(&file, small);
     saved = set_file_size(&file);
     for (unsigned i = 0; i < 40; i++) {
@@ -144,10 +151,9 @@ static void test_set_behind(void)
     uint64_t index;
     SetFile file;
 
-    if (without_sums()) {
+    if (!setup_delta(&file)) {
         return;
     }
-    set_file_setup_delta(&file, OLD);
     write_set(&file, large);
     write_set(&file, small);
     move(&file, NEW);
@@ -199,10 +205,9 @@ static void test_other_loader(void)
     Loader loader;
     SetFile file;
 
-    if (without_sums()) {
+    if (!setup_delta(&file)) {
         return;
     }
-    set_file_setup_delta(&file, OLD);
     write_set(&file, large);
     write_set(&file, small);
     before = set_file_bytes(&file);
@@ -220,28 +225,21 @@ static void test_other_loader(void)
     set_file_teardown(&file);
 }
 
+static bool move_once(SetFile *file, Error **errp)
+{
+    return set_file_move(file, NEW, errp);
+}
+
 static void test_busy(void)
 {
-    g_autoptr(GByteArray) before = NULL, after = NULL;
     FixedRamAppend *other;
-    Error *err = NULL;
     SetFile file;
 
-    if (without_sums()) {
+    if (without_locks() || !setup_delta(&file)) {
         return;
     }
-    if (!qemu_has_ofd_lock()) {
-        g_test_skip("this host has no locks of file descriptions");
-        return;
-    }
-    set_file_setup_delta(&file, OLD);
-    before = set_file_bytes(&file);
     other = fixed_ram_append_begin(file.s, SECTION_LAYERS, &error_abort);
-    g_assert_false(set_file_move(&file, NEW, &err));
-    g_assert_nonnull(strstr(error_get_pretty(err), "it is being written"));
-    error_free(err);
-    after = set_file_bytes(&file);
-    g_assert_cmpmem(before->data, before->len, after->data, after->len);
+    set_file_expect_busy(&file, move_once);
     fixed_ram_append_end(other);
     move(&file, NEW);
     expect(&file, NEW, NULL);
