@@ -122,8 +122,8 @@ static bool has_verity(const FixedRamSnapshot *s)
 {
     int flags = 0;
 
-    return !ioctl(fixed_ram_source_map_fd(fixed_ram_layers_own(s)), FS_IOC_GETFLAGS,
-                  &flags) && flags & FS_VERITY_FL;
+    return !ioctl(fixed_ram_source_map_fd(fixed_ram_layers_own(s)),
+                  FS_IOC_GETFLAGS, &flags) && flags & FS_VERITY_FL;
 }
 
 FixedRamMapping *fixed_ram_mapped_plan(const FixedRamSnapshot *s,

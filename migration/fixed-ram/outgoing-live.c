@@ -13,6 +13,7 @@
 #include "../options.h"
 #include "../ram.h"
 #include "compat.h"
+#include "engine/collapse.h"
 #include "mapped.h"
 #include "outgoing-bulk.h"
 #include "outgoing-live.h"
@@ -27,7 +28,8 @@
  *    what the guest has changed since: fixed_ram_outgoing_freeze().
  * 3. The guest runs on.  Savers write the RAM to the file: outgoing-bulk.c.
  * 4. The bitmaps and the devices' state follow, and all protection ends:
- *    fixed_ram_outgoing_thaw().
+ *    fixed_ram_outgoing_thaw().  Of huge pages that writes have broken up a
+ *    thread makes huge pages again.
  */
 typedef struct SaveLive {
     FixedRamLive *live;
@@ -184,6 +186,7 @@ void fixed_ram_outgoing_thaw(void)
 {
     if (saving && saving->live) {
         fixed_ram_live_end(saving->live);
+        fixed_ram_collapse_start(fixed_ram_live_split(saving->live));
     }
     fixed_ram_outgoing_bulk_end();
 }

@@ -11,6 +11,7 @@
 #include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
+#include "claim.h"
 #include "fault.h"
 #include "place.h"
 #include "read.h"

@@ -23,7 +23,7 @@
  *   verify ranges collapse
  *   order record            working sets
  *   pace                    uses effort and depth
- *   marks                   uses map
+ *   marks claim             use map
  *   map uffd effort depth latency numa   know nothing of the others
  *
  * load.h and this header only declare: every file from state upwards may

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
+#include "claim.h"
 #include "loader.h"
 #include "place.h"
 #include "read.h"

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "claim.h"
 #include "numa.h"
 #include "place.h"
 #include "state.h"

@@ -21,6 +21,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/units.h"
+#include "claim.h"
 #include "read.h"
 #include "state.h"
 #include "../trace.h"

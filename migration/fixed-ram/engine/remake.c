@@ -40,6 +40,7 @@
 #include "qemu/bitops.h"
 #include "qemu/lockable.h"
 #include "qemu/madvise.h"
+#include "claim.h"
 #include "place.h"
 #include "remake.h"
 #include "../trace.h"

@@ -9,6 +9,7 @@
 #include "qemu/atomic.h"
 #include "qemu/lockable.h"
 #include "qemu/timer.h"
+#include "claim.h"
 #include "marks.h"
 #include "place.h"
 #include "read.h"

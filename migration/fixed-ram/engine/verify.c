@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "claim.h"
 #include "verify.h"
 
 /* Bytes of the cluster that begins at @offset; the last one may be short. */

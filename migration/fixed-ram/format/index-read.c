@@ -423,14 +423,12 @@ static void check_algorithm(IndexParser *p, uint64_t offset,
         fixed_ram_reader_fail_unknown(
             p->r, offset, "found checksums of algorithm %" PRIu32 " for "
             "clusters of %" PRIu32 " bytes in chunks of %" PRIu32 " bytes, "
-            "expected algorithm %d or %d, %d and %d bytes", algorithm, cluster,
-            chunk, SUMS_XXH3_64, SUMS_KEYED_XXH3_64,
-            (int)FIXED_RAM_CLUSTER_BYTES, FIXED_RAM_CHUNK_BYTES);
+            "expected algorithm 1 or 2, %d and %d bytes", algorithm, cluster,
+            chunk, (int)FIXED_RAM_CLUSTER_BYTES, FIXED_RAM_CHUNK_BYTES);
     }
     if (p->ram->page_size > FIXED_RAM_CLUSTER_BYTES) {
         fixed_ram_reader_fail(p->r, offset, "pages of %" PRIu64 " bytes are "
-                              "larger than clusters of %d", p->ram->page_size,
-                              (int)FIXED_RAM_CLUSTER_BYTES);
+                              "larger than clusters", p->ram->page_size);
     }
 }
 
@@ -449,21 +447,19 @@ static void read_bitmap_sums(FixedRamReader *r, FixedRamIndex *index)
     }
 }
 
-static void read_key(FixedRamReader *r, FixedRamIndexTable *table)
+static void read_key(FixedRamReader *r, uint64_t *key)
 {
-    uint64_t offset = fixed_ram_reader_offset(r);
-
-    table->key = fixed_ram_reader_le64(r);
-    if (!table->key) {
-        fixed_ram_reader_fail(r, offset, "the key of the checksums is 0");
+    *key = fixed_ram_reader_le64(r);
+    if (!*key) {
+        fixed_ram_reader_fail(r, fixed_ram_reader_offset(r) - sizeof(*key),
+                              "the key of the checksums is 0");
     }
 }
 
 static void read_sums(IndexParser *p, FixedRamIndex *index)
 {
     FixedRamReader *r = p->r;
-    uint64_t clusters = 0;
-    uint64_t offset;
+    uint64_t clusters = 0, offset;
     SumsFields fields;
 
     index->has_sums = open_section(p, SECTION_SUMS);
@@ -483,7 +479,7 @@ static void read_sums(IndexParser *p, FixedRamIndex *index)
     read_bitmap_sums(r, index);
     read_chunk_sums(r, &index->table);
     if (le32_to_cpu(fields.algorithm) == SUMS_KEYED_XXH3_64) {
-        read_key(r, &index->table);
+        read_key(r, &index->table.key);
     }
     close_section(p);
 }

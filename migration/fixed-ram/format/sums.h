@@ -10,8 +10,8 @@
 #include "qemu/units.h"
 
 /*
- * All checksums are XXH3-64 (https://xxhash.com) by libxxhash.  They reveal damage
- * and mistakes, not forgery.
+ * All checksums are XXH3-64 (https://xxhash.com) by libxxhash.  They reveal
+ * damage and mistakes, not forgery.
  *
  * RAM is summed in two steps: a sum for each page, and for each *cluster* of
  * pages the sum of its pages' sums, as little-endian words in the order of the

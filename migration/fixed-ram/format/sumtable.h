@@ -63,7 +63,7 @@ typedef struct FixedRamCluster {
 uint64_t fixed_ram_sumtable_key(const FixedRamSumTable *table);
 
 /**
- * fixed_ram_sumtable_sum_cluster(): the sum that @table should have for @cluster
+ * fixed_ram_sumtable_sum_cluster(): the sum that @table should have
  *
  * Any thread.
  */

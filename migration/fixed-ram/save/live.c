@@ -39,6 +39,7 @@ struct FixedRamLive {
     size_t page_size;
     int64_t patience;           /* ns */
     FixedRamProtect protect;
+    GPtrArray *huge;            /* extents that huge pages backed at first */
     QemuThread threads[FAULT_THREADS];
     unsigned nthreads;
 
@@ -146,9 +147,9 @@ static void copy_cluster(FixedRamLive *live, const Cluster *c)
 }
 
 /*
- * Savers have taken no copy since @begun, or since they last did.  Returns false
- * if that has lasted too long.  Called with the lock held, and releases it
- * meanwhile.
+ * Savers have taken no copy since @begun, or since they last did.  Returns
+ * false if that has lasted too long.  Called with the lock held, and releases
+ * it meanwhile.
  */
 static bool wait_for_buffer(FixedRamLive *live, int64_t begun)
 {
@@ -466,11 +467,22 @@ FixedRamLive *fixed_ram_live_new(const FixedRamLiveBlock *blocks,
     return live;
 }
 
+static GPtrArray *find_huge(const FixedRamLive *live)
+{
+    GPtrArray *extents = g_ptr_array_new();
+
+    for (size_t i = 0; i < live->nblocks; i++) {
+        fixed_ram_populated_huge(live->blocks[i].populated, extents);
+    }
+    return extents;
+}
+
 bool fixed_ram_live_arm(FixedRamLive *live, Error **errp)
 {
     g_autofree FixedRamFreezeBlock *blocks = freeze_blocks(live);
     int ret;
 
+    live->huge = find_huge(live);
     while (live->nthreads < FAULT_THREADS) {
         if (!fixed_ram_thread_create(&live->threads[live->nthreads],
                                      "fixed-ram/write", fault_thread, live,
@@ -524,6 +536,25 @@ void fixed_ram_live_end(FixedRamLive *live)
     }
 }
 
+GPtrArray *fixed_ram_live_split(const FixedRamLive *live)
+{
+    g_autoptr(GHashTable) whole = g_hash_table_new(NULL, NULL);
+    g_autoptr(GPtrArray) now = find_huge(live);
+    GPtrArray *split = g_ptr_array_new();
+
+    for (size_t i = 0; i < now->len; i++) {
+        g_hash_table_add(whole, g_ptr_array_index(now, i));
+    }
+    for (size_t i = 0; live->huge && i < live->huge->len; i++) {
+        void *extent = g_ptr_array_index(live->huge, i);
+
+        if (!g_hash_table_contains(whole, extent)) {
+            g_ptr_array_add(split, extent);
+        }
+    }
+    return split;
+}
+
 bool fixed_ram_live_lost(FixedRamLive *live)
 {
     QEMU_LOCK_GUARD(&live->lock);
@@ -538,6 +569,7 @@ void fixed_ram_live_free(FixedRamLive *live)
     fixed_ram_live_end(live);
     fixed_ram_protect_close(&live->protect);
     fixed_ram_pool_free(live->pool);
+    g_clear_pointer(&live->huge, g_ptr_array_unref);
     for (size_t i = 0; i < live->nblocks; i++) {
         fixed_ram_populated_free(live->blocks[i].populated);
         g_free(live->blocks[i].claimed);

@@ -19,8 +19,8 @@
  * the saver that comes to this place takes the copy.  If the pool is full the
  * thread waits until a saver has taken a copy, and then savers do not keep to
  * the order: they take those slices first that have the oldest copies.  If they
- * take none for long, because the disk hangs, all memory is let go, and the save
- * is lost: the thread that waits may be QEMU's main thread.
+ * take none for long, because the disk hangs, all memory is let go, and the
+ * save is lost: the thread that waits may be QEMU's main thread.
  *
  *   cluster    claimed  settled
  *   protected     0        0     a write makes a fault thread claim it
@@ -96,6 +96,14 @@ bool fixed_ram_live_freeze(FixedRamLive *live, unsigned long *const *todo,
  * savers may still be at work.  A second call does nothing.
  */
 void fixed_ram_live_end(FixedRamLive *live);
+
+/**
+ * fixed_ram_live_split(): extents of which writes have broken up the huge page
+ *
+ * They were huge pages at fixed_ram_live_arm().  After fixed_ram_live_end();
+ * the caller frees the array, of host addresses.
+ */
+GPtrArray *fixed_ram_live_split(const FixedRamLive *live);
 
 /**
  * fixed_ram_live_lost(): has the memory been let go because the disk hangs?

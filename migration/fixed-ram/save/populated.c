@@ -17,6 +17,8 @@
 #define PAGEMAP_SWAPPED         (1ULL << 62)
 #define PAGEMAP_PRESENT         (1ULL << 63)
 
+#define HUGE_BYTES              (2 * MiB)
+
 struct FixedRamPopulated {
     FixedRamMemory mem;
     size_t page_size;
@@ -274,19 +276,34 @@ int fixed_ram_populated_writable(const FixedRamPopulated *populated,
     return n;
 }
 
-bool fixed_ram_populated_huge(const FixedRamPopulated *populated,
-                              uint64_t offset)
+static void add_extents(const struct page_region *range, GPtrArray *extents)
 {
-    size_t page_size = qemu_real_host_page_size();
-    struct page_region found;
-    struct pm_scan_arg arg = scan_arg(populated, offset, offset + page_size,
-                                      &found, 1);
+    uintptr_t at = ROUND_UP(range->start, HUGE_BYTES);
+
+    for (; at + HUGE_BYTES <= range->end; at += HUGE_BYTES) {
+        g_ptr_array_add(extents, (void *)at);
+    }
+}
+
+void fixed_ram_populated_huge(const FixedRamPopulated *populated,
+                              GPtrArray *extents)
+{
+    const FixedRamPopulated *p = populated;
+    struct page_region found[64];
+    struct pm_scan_arg arg = scan_arg(p, 0, p->mem.length, found,
+                                      ARRAY_SIZE(found));
+    int n = p->scan && p->by_tables ? 1 : 0;
 
     arg.category_mask = PAGE_IS_HUGE;
     arg.category_inverted = 0;
     arg.return_mask = PAGE_IS_HUGE;
-    return populated->scan && populated->by_tables &&
-           ioctl(populated->pagemap, PAGEMAP_SCAN, &arg) > 0;
+    while (n > 0 && arg.start < arg.end) {
+        n = ioctl(p->pagemap, PAGEMAP_SCAN, &arg);
+        for (int i = 0; i < n; i++) {
+            add_extents(&found[i], extents);
+        }
+        arg.start = arg.walk_end;
+    }
 }
 
 /* A page of the host that was written to: find out which parts are not zero. */

@@ -103,12 +103,12 @@ int fixed_ram_populated_writable(const FixedRamPopulated *populated,
                                  FixedRamWritable *ranges, size_t count);
 
 /**
- * fixed_ram_populated_huge(): does a huge page back the page at @offset?
+ * fixed_ram_populated_huge(): which extents of 2 MiB does a huge page back?
  *
- * False if the kernel cannot tell.  Any thread.
+ * @extents: their addresses are added; none if the kernel cannot tell
  */
-bool fixed_ram_populated_huge(const FixedRamPopulated *populated,
-                              uint64_t offset);
+void fixed_ram_populated_huge(const FixedRamPopulated *populated,
+                              GPtrArray *extents);
 
 /**
  * fixed_ram_populated_parts(): the parts of a bitmap, see util/sparse.h

@@ -56,3 +56,28 @@ bool fixed_ram_sparse_next_bytes(const unsigned long *parts, size_t length,
                length);
     return true;
 }
+
+static uint64_t next_bit(const unsigned long *bits, const unsigned long *parts,
+                         uint64_t size, uint64_t from)
+{
+    return parts ? fixed_ram_sparse_next(bits, parts, size, from)
+                 : find_next_bit(bits, size, from);
+}
+
+uint64_t fixed_ram_sparse_next_run(const unsigned long *bits,
+                                   const unsigned long *parts, uint64_t size,
+                                   uint64_t from, uint64_t gap, uint64_t *end)
+{
+    uint64_t first = next_bit(bits, parts, size, from);
+    uint64_t next = first;
+
+    *end = size;
+    while (next < size) {
+        *end = find_next_zero_bit(bits, size, next);
+        next = next_bit(bits, parts, size, *end);
+        if (next - *end > gap) {
+            break;
+        }
+    }
+    return first;
+}

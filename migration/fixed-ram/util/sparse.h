@@ -41,6 +41,19 @@ uint64_t fixed_ram_sparse_next(const unsigned long *bits,
                                uint64_t from);
 
 /**
+ * fixed_ram_sparse_next_run(): the next run of set bits from @from on
+ *
+ * @parts: NULL: those of @bits are not known
+ * @gap: so many clear bits may lie between two bits of a run
+ * @end: receives where the run ends
+ *
+ * Returns @size if there is none.
+ */
+uint64_t fixed_ram_sparse_next_run(const unsigned long *bits,
+                                   const unsigned long *parts, uint64_t size,
+                                   uint64_t from, uint64_t gap, uint64_t *end);
+
+/**
  * fixed_ram_sparse_next_bytes(): the next parts that are not zero, as bytes
  *
  * @length: bytes of the bitmap

@@ -7,7 +7,7 @@
 #ifndef TESTS_UNIT_FIXED_RAM_BLOCKS_H
 #define TESTS_UNIT_FIXED_RAM_BLOCKS_H
 
-#include "migration/fixed-ram/engine/map.h"
+#include "migration/fixed-ram/engine/claim.h"
 
 #define PAGE 4096ULL
 

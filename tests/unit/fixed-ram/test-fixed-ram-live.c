@@ -11,6 +11,7 @@
 #include "qemu/thread.h"
 #include "migration/fixed-ram/util/pagemap.h"
 #include "bulk-rig.h"
+#include "thp.h"
 
 #define POOL        (2 * MiB)
 #define WRITERS     3
@@ -407,6 +408,41 @@ static void add(const char *name, BulkWay way, GTestDataFunc test)
     g_test_add_data_func(path, GINT_TO_POINTER(way), test);
 }
 
+/* A write breaks up one of four huge pages, and only that one is told. */
+static void test_split(void)
+{
+    g_autofree unsigned long *todo = bitmap_new(4 * THP_SIZE / PAGE);
+    g_autoptr(GPtrArray) split = NULL;
+    uint8_t *mem;
+    FixedRamLiveBlock block = { .name = "huge", .host_page = PAGE };
+    FixedRamLive *live;
+
+    if (!have_userfaultfd() || !thp_available()) {
+        g_test_skip("no write protection by userfaultfd, or no huge pages");
+        return;
+    }
+    mem = thp_map(4 * THP_SIZE);
+    memset(mem, 1, 4 * THP_SIZE);
+    bitmap_fill(todo, 4 * THP_SIZE / PAGE);
+    block.mem = (FixedRamMemory) {
+        .host = mem, .length = 4 * THP_SIZE, .fd = -1,
+    };
+    live = fixed_ram_live_new(&block, 1, PAGE, POOL, PATIENT, &error_abort);
+    fixed_ram_live_arm(live, &error_abort);
+    fixed_ram_live_freeze(live, &todo, &error_abort);
+    mem[2 * THP_SIZE + 12345] = 2;
+    fixed_ram_live_end(live);
+    if (thp_bytes(mem, 4 * THP_SIZE) == 3 * THP_SIZE) {
+        split = fixed_ram_live_split(live);
+        g_assert_cmpuint(split->len, ==, 1);
+        g_assert_true(g_ptr_array_index(split, 0) == mem + 2 * THP_SIZE);
+    } else {
+        g_test_skip("the host had no huge pages for all of the memory");
+    }
+    fixed_ram_live_free(live);
+    thp_unmap(mem, 4 * THP_SIZE);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -422,6 +458,7 @@ int main(int argc, char **argv)
                          test_blind);
     g_test_add_func("/fixed-ram/live/end", test_end);
     g_test_add_func("/fixed-ram/live/lost", test_lost);
+    g_test_add_func("/fixed-ram/live/split", test_split);
     g_test_add_func("/fixed-ram/live/abandon", test_abandon);
     g_test_add_func("/fixed-ram/live/refused", test_refused);
     return g_test_run();

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "migration/fixed-ram/engine/claim.h"
 #include "migration/fixed-ram/engine/place.h"
 #include "migration/fixed-ram/engine/read.h"
 #include "migration/fixed-ram/engine/remake.h"
