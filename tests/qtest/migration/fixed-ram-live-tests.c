@@ -10,101 +10,21 @@
 #include "qobject/qdict.h"
 #include "migration/bootfile.h"
 #include "migration/fixed-ram-faults.h"
-#include "migration/fixed-ram-index.h"
-#include "migration/fixed-ram-scenario.h"
+#include "migration/fixed-ram-live.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
 
-/* The guest's memory is smaller, so pages of all its blocks lie before this. */
-#define PAGES_END       (150 * MiB)
-
 static const char *completed[] = { "completed", NULL };
-
-/*
- * The guest adds one to a byte of each page, one page after the other.  So at
- * any moment the bytes are equal up to one page, and less by one from there on.
- */
-static void check_moment(const Snapshot *s)
-{
-    const SnapshotBlock *block = snapshot_block(s, "pc.ram");
-    uint64_t first = X86_TEST_MEM_START / SNAPSHOT_PAGE_SIZE;
-    uint64_t end = X86_TEST_MEM_END / SNAPSHOT_PAGE_SIZE;
-    uint8_t now = snapshot_page(block, first)[0];
-    bool edge = false;
-
-    for (uint64_t page = first; page < end; page++) {
-        uint8_t byte = snapshot_page(block, page)[0];
-
-        if (byte != now) {
-            g_assert_false(edge);
-            g_assert_cmpuint(byte, ==, (uint8_t)(now - 1));
-            edge = true;
-            now = byte;
-        }
-    }
-}
-
-/* The snapshot is complete, and what it should be; the guest runs on. */
-static void check_saved(FixedRamTest *t)
-{
-    g_autoptr(Snapshot) s = frt_open_snapshot(t);
-
-    g_assert_true(frt_running(t->from));
-    snapshot_check_index(s, !t->no_sums);
-    g_assert_cmpuint(snapshot_stale_pages(s), ==, 0);
-    frt_check_pattern(t, s);
-    check_moment(s);
-}
-
-static bool start(FixedRamTest *t)
-{
-    if (!migration_get_env()->has_uffd) {
-        g_test_skip("there is no userfaultfd here");
-        return false;
-    }
-    t->live = true;
-    t->save |= FR_FIXED;
-    return true;
-}
-
-static void begin(FixedRamTest *t)
-{
-    frt_set_mode(t->from, t->save);
-    migrate_set_capability(t->from, "background-snapshot", true);
-    migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
-}
-
-static void wait_running(QTestState *qts)
-{
-    gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
-
-    while (!frt_running(qts)) {
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        g_usleep(1000);
-    }
-}
-
-static void wait_complete(FixedRamTest *t)
-{
-    wait_for_migration_complete(t->from);
-    wait_running(t->from);
-}
-
-static void wait_saved(FixedRamTest *t)
-{
-    wait_complete(t);
-    check_saved(t);
-}
 
 /* Up to a saved snapshot; false if the scenario is skipped. */
 static bool prepare(FixedRamTest *t)
 {
-    if (!start(t) || !frt_start(t)) {
+    if (!frt_live_start(t) || !frt_start(t)) {
         return false;
     }
     frt_fill(t);
-    begin(t);
-    wait_saved(t);
+    frt_live_begin(t);
+    frt_live_wait_saved(t);
     return true;
 }
 
@@ -202,7 +122,7 @@ static void test_again(void)
     }
     for (int i = 0; i < 3; i++) {
         migrate_qmp(args.from, NULL, args.uri, NULL, "{}");
-        wait_saved(&args);
+        frt_live_wait_saved(&args);
     }
     frt_load(&args);
     frt_check(&args);
@@ -224,14 +144,14 @@ static void save_delta(FixedRamTest *t)
     g_assert_cmpint(rename(delta, base), ==, 0);
     migrate_set_parameter_str(t->from, "fixed-ram-base", base);
     migrate_qmp(t->from, NULL, t->uri, NULL, "{}");
-    wait_complete(t);
+    frt_live_wait_complete(t);
     g_assert_true(frt_running(t->from));
     g_assert_cmpint(stat(delta, &changed), ==, 0);
     g_assert_cmpuint(changed.st_blocks, <, full.st_blocks - 6 * MiB / 512);
     frt_load(t);
     loaded = frt_save_and_open(t);
     frt_check_pattern(t, loaded);
-    check_moment(loaded);
+    frt_live_check_moment(loaded);
     frt_end(t);
 }
 
@@ -250,47 +170,6 @@ static void test_delta_demand(void)
 }
 
 /*
- * Writes of pages hang from @first on, which is an offset in the file, and the
- * guest runs meanwhile.
- */
-static bool begin_held_from(FixedRamTest *t, uint64_t first)
-{
-    if (!start(t) || !frt_faults_begin_save(t)) {
-        return false;
-    }
-    frt_faults_set(0, &(FixedRamFaultsRule) {
-        .mode = FIXED_RAM_FAULTS_WRITE_HANG,
-        .first = first,
-        .end = PAGES_END,
-    });
-    begin(t);
-    frt_faults_wait_hanging(0, 1);
-    wait_running(t->from);
-    return true;
-}
-
-static bool begin_held(FixedRamTest *t)
-{
-    return begin_held_from(t, 2 * MiB);
-}
-
-/*
- * What the guest writes to has been saved.  Else the pool could be full, and a
- * vCPU that waits for the disk can neither be stopped nor reset.
- */
-static bool begin_held_late(FixedRamTest *t)
-{
-    return begin_held_from(t, X86_TEST_MEM_END + 2 * MiB);
-}
-
-static void release(FixedRamTest *t)
-{
-    frt_faults_off(0);
-    wait_saved(t);
-    frt_faults_end(t);
-}
-
-/*
  * QEMU itself changes memory that no saver has reached.  Direct writes would go
  * through io_uring, which the library does not hold.
  */
@@ -298,9 +177,9 @@ static void test_write(void)
 {
     FixedRamTest args = { .save = FR_BUFFERED };
 
-    if (begin_held_late(&args)) {
+    if (frt_live_begin_held_late(&args)) {
         frt_wipe_pattern(args.from);
-        release(&args);
+        frt_live_release(&args);
     }
 }
 
@@ -308,10 +187,10 @@ static void test_reset(void)
 {
     FixedRamTest args = { .save = FR_BUFFERED };
 
-    if (begin_held_late(&args)) {
+    if (frt_live_begin_held_late(&args)) {
         qtest_qmp_assert_success(args.from, "{ 'execute': 'system_reset' }");
         qtest_qmp_eventwait(args.from, "RESET");
-        release(&args);
+        frt_live_release(&args);
     }
 }
 
@@ -320,7 +199,7 @@ static void test_refused_meanwhile(void)
 {
     FixedRamTest args = { .save = FR_BUFFERED };
 
-    if (begin_held_late(&args)) {
+    if (frt_live_begin_held_late(&args)) {
         frt_assert_refused(args.from, "migration", "{ 'execute': 'migrate', "
                            "'arguments': { 'uri': %s } }", args.uri);
         frt_assert_refused(args.from, "migrat", "{ 'execute': 'device_add', "
@@ -331,7 +210,7 @@ static void test_refused_meanwhile(void)
                            "'background-snapshot', 'state': false } ] } }");
         qtest_qmp_assert_success(args.from, "{ 'execute': 'stop' }");
         qtest_qmp_assert_success(args.from, "{ 'execute': 'cont' }");
-        release(&args);
+        frt_live_release(&args);
     }
 }
 
@@ -340,7 +219,7 @@ static void test_cancel(void)
 {
     FixedRamTest args = { .save = FR_BUFFERED };
 
-    if (begin_held(&args)) {
+    if (frt_live_begin_held(&args)) {
         migrate_cancel(args.from);
         frt_faults_off(0);
         wait_for_migration_status(args.from, "cancelled", completed);
@@ -348,8 +227,8 @@ static void test_cancel(void)
         frt_assert_being_written(FILE_TEST_FILENAME);
         frt_wipe_pattern(args.from);
         frt_write_pattern(args.from);
-        begin(&args);
-        release(&args);
+        frt_live_begin(&args);
+        frt_live_release(&args);
     }
 }
 
@@ -402,20 +281,20 @@ static void save_failing(uint32_t mode, int error, const char *what)
 {
     FixedRamTest args = { .save = FR_BUFFERED, .start.hide_stderr = true };
 
-    if (!start(&args) || !frt_faults_begin_save(&args)) {
+    if (!frt_live_start(&args) || !frt_faults_begin_save(&args)) {
         return;
     }
     frt_faults_set(0, &(FixedRamFaultsRule) {
         .mode = mode,
         .error = error,
         .first = 40 * MiB,
-        .end = PAGES_END,
+        .end = FRT_LIVE_PAGES_END,
     });
-    begin(&args);
+    frt_live_begin(&args);
     assert_failed_saying(&args, what);
     frt_faults_off(0);
     begin_again(&args);
-    release(&args);
+    frt_live_release(&args);
 }
 
 /* The guest prints a letter each time that it has written to all its pages. */
@@ -447,14 +326,14 @@ static void test_hanging(void)
 {
     FixedRamTest args = { .save = FR_BUFFERED, .start.hide_stderr = true };
 
-    if (begin_held(&args)) {
+    if (frt_live_begin_held(&args)) {
         frt_wipe_pattern(args.from);
         wait_guest_rounds(2);
         frt_write_pattern(args.from);
         frt_faults_off(0);
         assert_failed_saying(&args, FILE_TEST_FILENAME "|took no data");
         begin_again(&args);
-        release(&args);
+        frt_live_release(&args);
     }
 }
 
@@ -483,19 +362,19 @@ static void test_early(void)
         .start = { .opts_source = BAD_DISK, .hide_stderr = true },
     };
 
-    if (!start(&args) || !frt_start(&args)) {
+    if (!frt_live_start(&args) || !frt_start(&args)) {
         return;
     }
     frt_fill(&args);
     /* A flush does nothing before the first write. */
     frt_hmp_silent(args.from, "qemu-io bad \"write -q 0 512\"");
-    begin(&args);
+    frt_live_begin(&args);
     wait_for_migration_status(args.from, "failed", completed);
-    wait_running(args.from);
+    frt_live_wait_running(args.from);
     frt_assert_being_written(FILE_TEST_FILENAME);
     frt_hmp_silent(args.from, "drive_del bad");
     begin_again(&args);
-    wait_saved(&args);
+    frt_live_wait_saved(&args);
     frt_end(&args);
 }
 
@@ -504,15 +383,15 @@ static void test_limit(void)
 {
     FixedRamTest args = { .load = FR_FIXED };
 
-    if (!start(&args) || !frt_start(&args)) {
+    if (!frt_live_start(&args) || !frt_start(&args)) {
         return;
     }
     frt_fill(&args);
     migrate_set_parameter_int(args.from, "max-bandwidth", MiB);
-    begin(&args);
+    frt_live_begin(&args);
     wait_for_migration_status(args.from, "active", completed);
     migrate_set_parameter_int(args.from, "max-bandwidth", 0);
-    wait_saved(&args);
+    frt_live_wait_saved(&args);
     frt_load(&args);
     frt_check(&args);
     frt_end(&args);
@@ -548,7 +427,7 @@ static void test_settings(void)
 {
     FixedRamTest args = { .start.hide_stderr = true };
 
-    if (!start(&args) || !frt_start(&args)) {
+    if (!frt_live_start(&args) || !frt_start(&args)) {
         return;
     }
     migrate_set_capability(args.from, "background-snapshot", true);
@@ -563,8 +442,8 @@ static void test_settings(void)
                        "'multifd', 'state': true } ] } }");
     migrate_set_capability(args.from, "fixed-ram", false);
     frt_fill(&args);
-    begin(&args);
-    wait_saved(&args);
+    frt_live_begin(&args);
+    frt_live_wait_saved(&args);
     frt_end(&args);
 }
 

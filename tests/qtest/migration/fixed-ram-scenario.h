@@ -240,6 +240,7 @@ void frt_add_host_memory_tests(const MigrationTestEnv *env);
 void frt_add_hotplug_tests(const MigrationTestEnv *env);
 void frt_add_virtio_tests(const MigrationTestEnv *env);
 void frt_add_vhost_tests(const MigrationTestEnv *env);
+void frt_add_live_dma_tests(const MigrationTestEnv *env);
 void frt_add_live_tests(const MigrationTestEnv *env);
 void frt_add_load_mode_tests(const MigrationTestEnv *env);
 void frt_add_mapped_tests(const MigrationTestEnv *env);
