@@ -81,6 +81,7 @@ def was_refused(part):
 
 def live_in_small_pages(plan, path, folder):
     """The same guest, loaded: (whether it was right, what was measured)"""
+    plan.progress.start("deltas")
     with saved_at_work(plan, path, "fixed-ram-small-pages") as (guest, _):
         right = is_right(plan, guest, path.name)
         return right, unless_refused(plan, f"live saves, {SMALL} pages",

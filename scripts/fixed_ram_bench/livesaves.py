@@ -152,5 +152,6 @@ def is_right(plan, guest, name):
 
 
 def loads_right(plan, path):
+    plan.progress.start("deltas")
     with saved_at_work(plan, path, "on-demand") as (guest, _):
         return is_right(plan, guest, path.name)
