@@ -7,6 +7,8 @@ from dataclasses import replace
 from faults import LIBRARY, Faults
 from fixed_ram.qmp import Failure
 
+from .chains import (can_be_delta, chain_load, forget_layers, merge_beside,
+                     merge_chain, save_delta)
 from .clones import clone_load, roll_back
 from .ending import Ended, end
 from .lineage import Lineage
@@ -63,6 +65,7 @@ class CycleRun:
         if str(cycle.sets):
             self.say(cycle.sets)
         change_sets(self.world, self.lineage, cycle.sets)
+        merge_chain(self.world, self.lineage, cycle.chain)
         self.say(cycle.load)
         with self._loading(cycle.load, cycle.sets) as (vm, run):
             try:
@@ -84,6 +87,7 @@ class CycleRun:
             env = dict(world.env)
             if faults:
                 env = faults.environment(world.build, env)
+            load = chain_load(lineage, load)
             if load.no_move:
                 env["QEMU_FIXED_RAM_NO_MOVE"] = "1"
             with Vm(world, lineage.machine,
@@ -133,17 +137,30 @@ class CycleRun:
         start_activity(vm, lineage, save)
         if save.kill is None:
             finish_save(vm, lineage, save, self._path(save))
+            forget_layers(lineage)
         else:
             kill_saver(vm, lineage, save, self._path(save))
 
     def _path(self, save):
         """Where the next snapshot goes"""
-        old = self.lineage.path or self.world.snapshot("a")
-        other = self.world.snapshot("b" if old.name.endswith("a") else "a")
-        if save.over:
-            return old
-        other.unlink(missing_ok=True)
-        return other
+        lineage = self.lineage
+        if save.over and lineage.path:
+            return lineage.path
+        used = {lineage.path, *lineage.layers}
+        path = next(path for path in map(self.world.snapshot, "abcdefghij")
+                    if path not in used)
+        path.unlink(missing_ok=True)
+        return path
+
+    def _save_delta(self, vm, run):
+        """The guest is not filled anew: a delta is small"""
+        lineage, cycle = self.lineage, self.cycle
+        live = cycle.chain.live and not run.mapped and \
+            vm.machine.kind == "plain"
+        self.say(f"saved: delta {len(lineage.layers) + 1}"
+                 + (" live" if live else ""))
+        save_delta(vm, lineage, cycle,
+                   self._path(replace(cycle.save, over=False)), live)
 
     def _after_load(self, vm, run):
         cycle = self.cycle
@@ -157,6 +174,9 @@ class CycleRun:
             self._copies(vm)
         if cycle.plan in ("save", "kill a saver") and run.settled:
             self.lineage.devices = run.devices.copy()
+        if can_be_delta(self.lineage, cycle) and run.settled:
+            self._save_delta(vm, run)
+        elif cycle.plan in ("save", "kill a saver") and run.settled:
             # the file that is mapped stays locked
             over = cycle.save.over and not run.mapped
             self._save(vm, replace(cycle.save, over=over))
@@ -181,6 +201,8 @@ class CycleRun:
             run.run()
             if number > 1:
                 self._clone(number - 1)
+            else:
+                merge_beside(self.world, self.lineage)
             verify(vm, self.lineage)
             vm.quit()
         self.world.count("clones", "verified")

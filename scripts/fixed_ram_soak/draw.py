@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from . import actions, pauses
+from .chains import Chain, draw_chain
 from .clones import Copies, draw_copies
 from .machine import draw_machine
 from .sets import Sets, draw_sets
@@ -99,6 +100,7 @@ class Cycle:
     save: Save              # afterwards
     sets: Sets              # what is done about working sets
     copies: Copies          # of a snapshot that is mapped
+    chain: Chain            # of deltas
     remains: Load           # of what a killed saver left
     end: str                # of QEMU: one of ENDS
 
@@ -187,6 +189,7 @@ def draw_cycle(seed, number, config):
                  first=draw_save(rng), load=load, plan=plan, save=save,
                  sets=draw_sets(seed, number),
                  copies=draw_copies(seed, number),
+                 chain=draw_chain(seed, number),
                  remains=replace(draw_load(rng), broken=None, touch=0,
                                 actions=()),
                  end=end)

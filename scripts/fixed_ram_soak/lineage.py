@@ -18,6 +18,7 @@ class Lineage:
     path: Path = None       # the latest snapshot
     offset: int = 0
     saved: str = ""         # the capability that the latest was saved with
+    layers: list = field(default_factory=list)  # files that the latest needs
     filled: int = 0         # MiB
     activity: str = ""      # what the guest does since before it was saved
     devices: Devices = field(default_factory=Devices)
