@@ -27,6 +27,7 @@
 #define GROWTH_WARM     256
 #define GROWTH_ROUNDS   2048
 #define GROWTH_MANY     10240
+#define GROWTH_TIMES    3
 
 #define ROLLBACK_HMP    "fixed_ram_rollback -k"
 
@@ -381,9 +382,25 @@ static void roll_back_often(FixedRamTest *t, GRand *rand, unsigned times)
     }
 }
 
+static bool has_grown(const Size *before, const Size *after)
+{
+    g_test_message("%u fds, %u mappings, %" PRIu64 " KiB; %u fds, %u "
+                   "mappings, %" PRIu64 " KiB", before->fds, before->mappings,
+                   before->kib, after->fds, after->mappings, after->kib);
+    return after->fds != before->fds ||
+           after->mappings > before->mappings + 8 ||
+           after->kib > before->kib + 8 * KiB;
+}
+
+/*
+ * What leaks grows each time.  The allocator's free memory grows as well, but
+ * not each time: when the thread that frees old memory maps lags as never
+ * before, on a busy host by 30 MiB, which the allocator keeps.
+ */
 static void growth(unsigned rounds)
 {
     FixedRamTest args = { MAPPED };
+    bool grown = true;
     GRand *rand;
     Size before, after;
 
@@ -393,20 +410,14 @@ static void growth(unsigned rounds)
     frt_load(&args);
     rand = g_rand_new_with_seed(17);
     roll_back_often(&args, rand, GROWTH_WARM);
-    before = measure(args.to);
-    roll_back_often(&args, rand, rounds);
     after = measure(args.to);
-    g_test_message("%u fds, %u mappings, %" PRIu64 " KiB; %u fds, %u "
-                   "mappings, %" PRIu64 " KiB", before.fds, before.mappings,
-                   before.kib, after.fds, after.mappings, after.kib);
-    g_assert_cmpuint(after.fds, ==, before.fds);
-    g_assert_cmpuint(after.mappings, <=, before.mappings + 8);
-    /*
-     * What is in use does not grow, as malloc_info() tells.  But the thread
-     * that frees old memory maps lags at times, and then the allocator keeps
-     * some 3 MiB more that are free.
-     */
-    g_assert_cmpuint(after.kib, <=, before.kib + 8 * KiB);
+    for (unsigned i = 0; i < GROWTH_TIMES && grown; i++) {
+        before = after;
+        roll_back_often(&args, rand, rounds);
+        after = measure(args.to);
+        grown = has_grown(&before, &after);
+    }
+    g_assert_false(grown);
     g_rand_free(rand);
     frt_compare_ram(&args);
     frt_end(&args);
