@@ -187,7 +187,8 @@ class Plan:
         return min(room, self.scale.clones)
 
     def filled(self, memory):
-        return memory * self.scale.fill // 8
+        """MiB; a small guest needs more than an eighth for itself"""
+        return min(memory * self.scale.fill // 8, memory - GUEST_RESERVE_MIB)
 
     def _memory_for(self, memory):
         # a warm file is in the page cache while the guest is loaded from it
