@@ -162,23 +162,19 @@ static bool wait_for_buffer(FixedRamLive *live, int64_t begun)
     return left > 0;
 }
 
-/* Nothing is protected any more, and all threads that wait go on. */
+/*
+ * Nothing is protected any more, and all threads that wait go on.  Called with
+ * the lock held.
+ */
 static void let_all_go(FixedRamLive *live)
 {
+    live->ended = true;
+    qemu_cond_broadcast(&live->changed);
     for (size_t i = 0; i < live->nblocks && live->protect.fd >= 0; i++) {
         fixed_ram_protect_unregister(&live->protect,
                                      (uint8_t *)live->blocks[i].b.mem.host,
                                      host_length(&live->blocks[i]));
     }
-}
-
-/* Called with the lock held. */
-static void lose(FixedRamLive *live)
-{
-    trace_fixed_ram_live_lost(live->patience / SCALE_MS);
-    live->ended = live->lost = true;
-    qemu_cond_broadcast(&live->changed);
-    let_all_go(live);
 }
 
 /*
@@ -195,7 +191,9 @@ static void save_cluster(FixedRamLive *live, const Cluster *c)
     while (!live->ended && !test_bit(c->number, claimed) &&
            is_wanted(live, c) && fixed_ram_pool_full(live->pool)) {
         if (!wait_for_buffer(live, begun) && !live->ended) {
-            lose(live);
+            trace_fixed_ram_live_lost(live->patience / SCALE_MS);
+            live->lost = true;
+            let_all_go(live);
         }
     }
     live->waiting--;
@@ -523,8 +521,6 @@ void fixed_ram_live_end(FixedRamLive *live)
 {
     WITH_QEMU_LOCK_GUARD(&live->lock) {
         if (!live->ended) {
-            live->ended = true;
-            qemu_cond_broadcast(&live->changed);
             let_all_go(live);
         }
     }
