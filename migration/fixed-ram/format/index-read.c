@@ -427,8 +427,8 @@ static void check_algorithm(IndexParser *p, uint64_t offset,
             chunk, (int)FIXED_RAM_CLUSTER_BYTES, FIXED_RAM_CHUNK_BYTES);
     }
     if (p->ram->page_size > FIXED_RAM_CLUSTER_BYTES) {
-        fixed_ram_reader_fail(p->r, offset, "pages of %" PRIu64 " bytes are "
-                              "larger than clusters", p->ram->page_size);
+        fixed_ram_reader_fail(p->r, offset, "found pages of %" PRIu64 " bytes, "
+                              "expected at most 65536", p->ram->page_size);
     }
 }
 
