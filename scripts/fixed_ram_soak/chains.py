@@ -4,9 +4,8 @@
 from dataclasses import dataclass, replace
 from random import Random
 
-from .saving import LAYOUT
+from .saving import LAYOUT, wait_saved
 from .sets import Tool
-from .vm import GuestLost
 
 MOST = 6                # layers before a chain is merged in any case
 
@@ -52,9 +51,7 @@ def save_delta(vm, lineage, cycle, path, live):
         vm.order("stop")
     mark = vm.mark()
     vm.order("migrate", {"uri": f"file:{path}"})
-    status = vm.wait_status("completed", "failed", "cancelled", mark=mark)
-    if status != "completed":
-        raise GuestLost(f"saving a delta {status}: {vm.why()}")
+    wait_saved(vm, mark, "saving a delta")
     lineage.layers.append(lineage.path)
     lineage.path = path
     lineage.generation += 1

@@ -82,13 +82,17 @@ def cancel_saves(vm, lineage, save, path):
         vm.world.count("saves cancelled", status)
 
 
+def wait_saved(vm, mark, what="saving"):
+    status = vm.wait_status("completed", "failed", "cancelled", mark=mark)
+    if status != "completed":
+        raise GuestLost(f"{what} {status}: {vm.why()}")
+
+
 def finish_save(vm, lineage, save, path):
     cancel_saves(vm, lineage, save, path)
     mark = vm.mark()
     start_save(vm, lineage, save, path)
-    status = vm.wait_status("completed", "failed", "cancelled", mark=mark)
-    if status != "completed":
-        raise GuestLost(f"saving {status}: {vm.why()}")
+    wait_saved(vm, mark)
     lineage.path = path
     lineage.saved = save.capability
     lineage.generation += 1
