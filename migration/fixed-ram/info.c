@@ -85,23 +85,6 @@ static MigrationStats *ram_info(const FixedRamFigures *figures)
     return ram;
 }
 
-/* The base leaves this state of an incoming migration out. */
-static void fill_recover_setup(MigrationInfo *info)
-{
-    MigrationState *ms = migrate_get_current();
-
-    if (migration_incoming_get_current()->state !=
-        MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP) {
-        return;
-    }
-    info->has_status = true;
-    info->status = MIGRATION_STATUS_POSTCOPY_RECOVER_SETUP;
-    QEMU_LOCK_GUARD(&ms->error_mutex);
-    if (ms->error) {
-        info->error_desc = g_strdup(error_get_pretty(ms->error));
-    }
-}
-
 void fixed_ram_info_fill(MigrationInfo *info)
 {
     /*
@@ -122,7 +105,6 @@ void fixed_ram_info_fill(MigrationInfo *info)
         info->ram = ram_info(figures);
         info->has_total_time = true;
         info->total_time = figures->time_ms;
-        fill_recover_setup(info);
     }
 }
 
