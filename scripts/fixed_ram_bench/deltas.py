@@ -116,14 +116,13 @@ def finish_chain(plan, made, folder):
 
 
 def deltas(plan):
+    """Parts of the report, each as soon as it is measured"""
     with folder_of(plan) as folder:
         parts = of_a_guest(plan, folder)
-        result = {"content": parts["content"],
-                  "checkpoints": finish_checkpoints(plan,
-                                                    parts["checkpoints"]),
-                  **finish_chain(plan, parts["chain"], folder),
-                  "live": finish_live(plan, parts["live"], folder)}
+        yield {"content": parts["content"]}
+        yield {"checkpoints": finish_checkpoints(plan, parts["checkpoints"])}
+        yield finish_chain(plan, parts["chain"], folder)
+        yield {"live": finish_live(plan, parts["live"], folder)}
     with folder_of(plan) as folder:
-        result["clone"] = unless_refused(plan, "deltas of mapped guests",
-                                         clone_deltas, folder)
-    return result
+        yield {"clone": unless_refused(plan, "deltas of mapped guests",
+                                       clone_deltas, folder)}

@@ -16,6 +16,7 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/qemu-progress.h"
+#include "qemu/units.h"
 #include "../format/index-layers.h"
 #include "../format/index-set.h"
 #include "../format/layers.h"
@@ -28,10 +29,15 @@
 
 #define FULL_HEADER_VERSION 1
 
+/* Where pages are copied: so many bytes at once, and read so far ahead. */
+#define COPY_BYTES (4 * MiB)
+#define AHEAD_BYTES (32 * MiB)
+
 /* All fields belong to the thread that runs the command. */
 typedef struct Merge {
     ToolFile *in;
     ToolClone clone;
+    uint64_t ahead;             /* pages of the block up to here are expected */
     FixedRamMetadata file;      /* superblock and index of the output */
 } Merge;
 
@@ -76,13 +82,31 @@ static bool put_head(Merge *m, Error **errp)
     return bytes;
 }
 
+/*
+ * The files are opened for reads past the page cache, so the kernel reads
+ * nothing ahead of a copy, and each file is read in pieces.
+ */
+static void read_ahead(Merge *m, const FixedRamBlockInfo *info, uint64_t at)
+{
+    uint64_t end = MIN(at + AHEAD_BYTES, info->length);
+
+    if (!m->clone.no_share || end < m->ahead + COPY_BYTES) {
+        return;
+    }
+    fixed_ram_source_expect(m->in->snapshot->source,
+                            info->pages_offset + m->ahead, end - m->ahead);
+    m->ahead = end;
+}
+
 /* Pages from @at of the block on; *@length: how many bytes lie in one file. */
 static bool put_part(Merge *m, const FixedRamBlockInfo *info, uint64_t at,
                      uint64_t *length, Error **errp)
 {
     uint64_t to = info->pages_offset + at;
+    uint64_t left = info->length - at;
     FixedRamSourcePart part =
-        fixed_ram_source_part(m->in->snapshot->source, to, info->length - at);
+        fixed_ram_source_part(m->in->snapshot->source, to,
+                              m->clone.no_share ? MIN(left, COPY_BYTES) : left);
 
     *length = part.length;
     return tool_clone_range(&m->clone, part.source, part.offset, part.length,
@@ -108,7 +132,9 @@ static bool put_block(Merge *m, size_t i, Error **errp)
     if (!copy_own(m, info->bitmap_offset, bitmap_end, errp)) {
         return false;
     }
+    m->ahead = 0;
     for (uint64_t at = 0; at < info->length; at += length) {
+        read_ahead(m, info, at);
         if (!put_part(m, info, at, &length, errp)) {
             return false;
         }
