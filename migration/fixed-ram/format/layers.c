@@ -9,6 +9,7 @@
 #include "qemu/cutils.h"
 #include "layers.h"
 #include "sums.h"
+#include "../util/thread.h"
 
 /* Bytes of the map that are read at once. */
 #define PIECE_BYTES     (64 * KiB)
@@ -153,30 +154,87 @@ static uint64_t find_pages(const FixedRamSnapshot *layer,
                                                  : FIXED_RAM_NO_BLOCK;
 }
 
-static bool open_layer(FixedRamLayers *layers, const FixedRamSnapshot *s,
-                       size_t number, const FixedRamLayersConfig *config,
-                       Error **errp)
+/* Takes @opened. */
+static void add_layer(FixedRamLayers *layers, const FixedRamSnapshot *s,
+                      FixedRamSnapshot *opened)
 {
-    ERRP_GUARD();
-    const FixedRamIndexLayer *named = fixed_ram_index_layer(s->index->layers,
-                                                            number);
-    FixedRamSnapshot *snapshot = fixed_ram_layers_open_one(s, named, config,
-                                                           errp);
-    FixedRamLayer *layer;
+    FixedRamLayer *layer = fixed_ram_layers_add(layers, opened);
 
-    if (!snapshot) {
-        error_prepend(errp, "delta '%s': layer %zu of %u, '%s': ",
-                      s->source->name, number, s->index->layers->list->len,
-                      named->path);
-        return false;
-    }
-    layer = fixed_ram_layers_add(layers, snapshot);
     layer->pages_offset = g_new0(uint64_t, s->index->blocks->len);
     for (size_t i = 0; i < s->index->blocks->len; i++) {
         layer->pages_offset[i] =
-            find_pages(snapshot, fixed_ram_index_block(s->index, i));
+            find_pages(opened, fixed_ram_index_block(s->index, i));
     }
-    return true;
+}
+
+/*
+ * Open all layers
+ *
+ * A disk answers the reads for one layer one after the other, so all layers are
+ * opened at once, each by a thread of its own.  The VM waits for them.
+ */
+
+typedef struct Opening {
+    const FixedRamSnapshot *s;
+    const FixedRamIndexLayer *named;
+    const FixedRamLayersConfig *config;
+    QemuThread thread;
+    bool has_thread;
+    FixedRamSnapshot *opened;   /* the thread's until it is joined; NULL: */
+    Error *err;                 /* why the layer cannot be opened */
+} Opening;
+
+static void *open_thread(void *opaque)
+{
+    Opening *o = opaque;
+
+    o->opened = fixed_ram_layers_open_one(o->s, o->named, o->config, &o->err);
+    return NULL;
+}
+
+static void begin_opening(Opening *o)
+{
+    o->has_thread = fixed_ram_thread_create(&o->thread, "fr/open", open_thread,
+                                            o, QEMU_THREAD_JOINABLE, NULL);
+    if (!o->has_thread) {
+        open_thread(o);
+    }
+}
+
+static void end_opening(Opening *o)
+{
+    if (o->has_thread) {
+        qemu_thread_join(&o->thread);
+    }
+}
+
+/* Add the layers in their order.  The error is that of the first bad one. */
+static bool open_all(FixedRamLayers *layers, const FixedRamSnapshot *s,
+                     const FixedRamLayersConfig *config, Error **errp)
+{
+    ERRP_GUARD();
+    size_t n = s->index->layers->list->len;
+    g_autofree Opening *all = g_new0(Opening, n);
+
+    for (size_t i = 0; i < n; i++) {
+        all[i].s = s;
+        all[i].named = fixed_ram_index_layer(s->index->layers, i + 1);
+        all[i].config = config;
+        begin_opening(&all[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        end_opening(&all[i]);
+        if (all[i].opened) {
+            add_layer(layers, s, all[i].opened);
+        } else if (!*errp) {
+            error_propagate_prepend(errp, all[i].err, "delta '%s': layer %zu "
+                                    "of %zu, '%s': ", s->source->name, i + 1,
+                                    n, all[i].named->path);
+        } else {
+            error_free(all[i].err);
+        }
+    }
+    return !*errp;
 }
 
 /*
@@ -283,12 +341,8 @@ bool fixed_ram_layers_open(FixedRamSnapshot *s,
         return false;
     }
     layers = layers_new(s);
-    for (size_t i = 1; i <= s->index->layers->list->len; i++) {
-        if (!open_layer(layers, s, i, config, errp)) {
-            return false;
-        }
-    }
-    if (!read_map(layers, s, errp) || !check_map(layers, s, errp)) {
+    if (!open_all(layers, s, config, errp) || !read_map(layers, s, errp) ||
+        !check_map(layers, s, errp)) {
         return false;
     }
     fixed_ram_layers_source(layers);
