@@ -54,6 +54,24 @@ bool frt_have_shm(void)
     return false;
 }
 
+bool frt_have_huge_pages(unsigned wanted)
+{
+    g_autofree char *text = NULL;
+    g_autofree char *why = NULL;
+    unsigned number = 0;
+
+    if (g_file_get_contents("/sys/kernel/mm/hugepages/hugepages-2048kB/"
+                            "free_hugepages", &text, NULL, NULL) &&
+        !qemu_strtoui(g_strchomp(text), NULL, 10, &number) &&
+        number >= wanted) {
+        return true;
+    }
+    why = g_strdup_printf("the host has fewer than %u free huge pages of 2 MiB "
+                          "(vm.nr_hugepages)", wanted);
+    g_test_skip(why);
+    return false;
+}
+
 bool frt_have_disk(const char *name, int mib)
 {
     g_autofree char *path = frt_path(name);

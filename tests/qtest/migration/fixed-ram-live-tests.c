@@ -378,6 +378,58 @@ static void test_early(void)
     frt_end(&args);
 }
 
+/* QEMU's standard input is a file, and the save reads nothing from it. */
+static void test_input(void)
+{
+    g_autofree char *path = frt_path("other");
+    g_autofree char *opts = g_strdup_printf("< %s", path);
+    FixedRamTest args = { .start.opts_source = opts };
+    g_autofree char *position = NULL;
+    g_autofree char *info = NULL;
+
+    g_assert_true(g_file_set_contents(path, opts, -1, NULL));
+    if (!prepare(&args)) {
+        return;
+    }
+    info = g_strdup_printf("/proc/%d/fdinfo/0", qtest_pid(args.from));
+    g_assert_true(g_file_get_contents(info, &position, NULL, NULL));
+    g_assert_true(g_str_has_prefix(position, "pos:\t0\n"));
+    frt_end(&args);
+}
+
+/* Where QEMU's standard input leads to. */
+static char *standard_input(QTestState *qts)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd/0", qtest_pid(qts));
+
+    return g_file_read_link(path, NULL);
+}
+
+/* The base's own background snapshot then closes nothing that it did not open. */
+static void test_early_stock(void)
+{
+    FixedRamTest args = {
+        .start = { .opts_source = BAD_DISK, .hide_stderr = true },
+    };
+    g_autofree char *before = NULL, *after = NULL;
+
+    if (!frt_live_start(&args)) {
+        return;
+    }
+    args.save = 0;
+    if (!frt_start(&args)) {
+        return;
+    }
+    frt_hmp_silent(args.from, "qemu-io bad \"write -q 0 512\"");
+    before = standard_input(args.from);
+    frt_live_begin(&args);
+    wait_for_migration_status(args.from, "failed", completed);
+    frt_live_wait_running(args.from);
+    after = standard_input(args.from);
+    g_assert_cmpstr(before, ==, after);
+    frt_end(&args);
+}
+
 /* A limit that is lifted is lifted at once. */
 static void test_limit(void)
 {
@@ -467,6 +519,8 @@ static const FixedRamCase cases[] = {
     { "error", test_error, true },
     { "hanging", test_hanging },
     { "early", test_early },
+    { "early-stock", test_early_stock },
+    { "input", test_input },
     { "limit", test_limit },
     { "refused/mapped", test_refused_mapped },
     { "settings", test_settings },

@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include <sys/mount.h>
-#include "qemu/cutils.h"
 #include "qemu/units.h"
 #include "libqtest.h"
 #include "migration/fixed-ram-scenario.h"
@@ -155,21 +154,8 @@ static void test_demand_numa(void)
     test_numa(FR_DEMAND | FR_MULTIFD);
 }
 
-#define HUGE_PAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
-
-static bool skip_without_huge_pages(void)
-{
-    g_autofree char *text = NULL;
-    unsigned number = 0;
-
-    if (g_file_get_contents(HUGE_PAGES, &text, NULL, NULL) &&
-        !qemu_strtoui(g_strchomp(text), NULL, 10, &number) && number >= 75) {
-        return false;
-    }
-    g_test_skip("the host has fewer than 75 free huge pages of 2 MiB "
-                "(vm.nr_hugepages)");
-    return true;
-}
+/* What 150 MiB need. */
+#define HUGE_PAGES 75
 
 static void test_huge_pages(unsigned load)
 {
@@ -182,7 +168,7 @@ static void test_huge_pages(unsigned load)
         .unit = 2 * MiB,
     };
 
-    if (!skip_without_huge_pages()) {
+    if (frt_have_huge_pages(HUGE_PAGES)) {
         frt_test(&args);
     }
 }
@@ -212,7 +198,7 @@ static void test_mapped_huge_pages(void)
         .unit = 2 * MiB,
     };
 
-    if (skip_without_huge_pages() || !frt_prepare(&args)) {
+    if (!frt_have_huge_pages(HUGE_PAGES) || !frt_prepare(&args)) {
         return;
     }
     frt_set_mode(args.to, args.load);

@@ -148,6 +148,8 @@ char *frt_file_uri(const char *name);
 char *frt_shm_path(void);
 /* These skip the test where that is not possible. */
 bool frt_have_shm(void);
+/* Of 2 MiB. */
+bool frt_have_huge_pages(unsigned wanted);
 bool frt_have_disk(const char *name, int mib);
 void frt_remove_files(void);
 /* These, and everything else that the tests have in their folder. */
@@ -241,6 +243,7 @@ void frt_add_hotplug_tests(const MigrationTestEnv *env);
 void frt_add_virtio_tests(const MigrationTestEnv *env);
 void frt_add_vhost_tests(const MigrationTestEnv *env);
 void frt_add_live_dma_tests(const MigrationTestEnv *env);
+void frt_add_live_memory_tests(const MigrationTestEnv *env);
 void frt_add_live_tests(const MigrationTestEnv *env);
 void frt_add_load_mode_tests(const MigrationTestEnv *env);
 void frt_add_mapped_tests(const MigrationTestEnv *env);

@@ -56,6 +56,7 @@ void migration_test_add_fixed_ram(MigrationTestEnv *env)
     frt_add_vhost_tests(env);
     frt_add_live_tests(env);
     frt_add_live_dma_tests(env);
+    frt_add_live_memory_tests(env);
     frt_add_load_mode_tests(env);
     frt_add_mapped_tests(env);
     frt_add_clone_tests(env);
