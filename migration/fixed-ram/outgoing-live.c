@@ -77,8 +77,7 @@ static void save_live_free(SaveLive *s)
     g_free(s);
 }
 
-/* The caller frees the result also on failure. */
-static SaveLive *save_live_new(Error **errp)
+static SaveLive *save_live_new(void)
 {
     SaveLive *s = g_new0(SaveLive, 1);
 
@@ -87,11 +86,12 @@ static SaveLive *save_live_new(Error **errp)
     WITH_RCU_READ_LOCK_GUARD() {
         foreach_not_ignored_block(add_block, s);
     }
-    s->live = fixed_ram_live_new((FixedRamLiveBlock *)s->blocks->data,
-                                 s->blocks->len, qemu_target_page_size(),
-                                 FIXED_RAM_LIVE_POOL_BYTES,
-                                 FIXED_RAM_LIVE_PATIENCE_MS, errp);
     return s;
+}
+
+static const FixedRamLiveBlock *live_blocks(const SaveLive *s)
+{
+    return (const FixedRamLiveBlock *)s->blocks->data;
 }
 
 /* Why the content of @rb may change without a trace; NULL if it cannot. */
@@ -121,8 +121,10 @@ static int check_block(RAMBlock *rb, void *opaque)
 
 bool fixed_ram_outgoing_live_check(Error **errp)
 {
+    ERRP_GUARD();
     Error *err = NULL;
     SaveLive *s;
+    bool ok;
 
     if (ram_block_discard_is_disabled()) {
         error_setg(errp, "The guest cannot be saved live: a device writes to "
@@ -135,20 +137,24 @@ bool fixed_ram_outgoing_live_check(Error **errp)
             return false;
         }
     }
-    s = save_live_new(&err);
+    s = save_live_new();
+    ok = fixed_ram_live_check(live_blocks(s), s->blocks->len,
+                              qemu_target_page_size(), errp);
     save_live_free(s);
-    if (err) {
-        error_propagate_prepend(errp, err,
-                                "The guest cannot be saved live: ");
-        return false;
+    if (!ok) {
+        error_prepend(errp, "The guest cannot be saved live: ");
     }
-    return true;
+    return ok;
 }
 
 bool fixed_ram_outgoing_live_begin(Error **errp)
 {
-    SaveLive *s = save_live_new(errp);
+    SaveLive *s = save_live_new();
 
+    s->live = fixed_ram_live_new(live_blocks(s), s->blocks->len,
+                                 qemu_target_page_size(),
+                                 FIXED_RAM_LIVE_POOL_BYTES,
+                                 FIXED_RAM_LIVE_PATIENCE_MS, errp);
     qatomic_set(&saving, s);
     return s->live && fixed_ram_live_arm(s->live, errp);
 }

@@ -432,23 +432,20 @@ static bool make_pool(FixedRamLive *live, size_t pool_bytes, Error **errp)
     return live->pool;
 }
 
-static bool set_up(FixedRamLive *live, const FixedRamLiveBlock *blocks,
-                   size_t nblocks, size_t pool_bytes, Error **errp)
+static bool add_blocks(FixedRamLive *live, const FixedRamLiveBlock *blocks,
+                       size_t nblocks, Error **errp)
 {
+    live->blocks = g_new0(Block, nblocks);
     for (size_t i = 0; i < nblocks; i++) {
         if (!add_block(live, &blocks[i], errp)) {
             return false;
         }
     }
     return fixed_ram_protect_open(&live->protect, needs_unpopulated(live),
-                                  errp) &&
-           register_blocks(live, errp) && make_pool(live, pool_bytes, errp);
+                                  errp);
 }
 
-FixedRamLive *fixed_ram_live_new(const FixedRamLiveBlock *blocks,
-                                 size_t nblocks, size_t page_size,
-                                 size_t pool_bytes, unsigned patience_ms,
-                                 Error **errp)
+static FixedRamLive *live_new(size_t page_size, unsigned patience_ms)
 {
     FixedRamLive *live = g_new0(FixedRamLive, 1);
 
@@ -457,12 +454,43 @@ FixedRamLive *fixed_ram_live_new(const FixedRamLiveBlock *blocks,
     live->protect = (FixedRamProtect) { .fd = -1, .end = -1 };
     live->page_size = page_size;
     live->patience = patience_ms * (int64_t)SCALE_MS;
-    live->blocks = g_new0(Block, nblocks);
-    if (!set_up(live, blocks, nblocks, pool_bytes, errp)) {
+    return live;
+}
+
+FixedRamLive *fixed_ram_live_new(const FixedRamLiveBlock *blocks,
+                                 size_t nblocks, size_t page_size,
+                                 size_t pool_bytes, unsigned patience_ms,
+                                 Error **errp)
+{
+    FixedRamLive *live = live_new(page_size, patience_ms);
+
+    if (!add_blocks(live, blocks, nblocks, errp) ||
+        !register_blocks(live, errp) ||
+        !make_pool(live, pool_bytes, errp)) {
         fixed_ram_live_free(live);
         return NULL;
     }
     return live;
+}
+
+/*
+ * A page tells which kind of memory a block is.  When memory is no longer
+ * registered the kernel looks at each of its pages, for which a guest would
+ * have to wait.
+ */
+bool fixed_ram_live_check(const FixedRamLiveBlock *blocks, size_t nblocks,
+                          size_t page_size, Error **errp)
+{
+    FixedRamLive *live = live_new(page_size, 0);
+    bool ok = add_blocks(live, blocks, nblocks, errp);
+
+    for (size_t i = 0; ok && i < nblocks; i++) {
+        ok = fixed_ram_protect_register(&live->protect, blocks[i].name,
+                                        (uint8_t *)blocks[i].mem.host,
+                                        blocks[i].host_page, errp);
+    }
+    fixed_ram_live_free(live);
+    return ok;
 }
 
 static GPtrArray *find_huge(const FixedRamLive *live)

@@ -53,7 +53,15 @@ typedef struct FixedRamLiveBlock {
 #define FIXED_RAM_LIVE_PAGE_MAX     (2 * MiB)
 
 /**
- * fixed_ram_live_new(): find out whether the memory can be saved live
+ * fixed_ram_live_check(): can the memory be saved live?
+ *
+ * Takes little time, however large the memory is.  Errors name the block.
+ */
+bool fixed_ram_live_check(const FixedRamLiveBlock *blocks, size_t nblocks,
+                          size_t page_size, Error **errp);
+
+/**
+ * fixed_ram_live_new(): prepare to save memory live
  *
  * @page_size: of the pages in bitmaps
  * @pool_bytes: for copies; at least FIXED_RAM_LIVE_PAGE_MAX

@@ -10,9 +10,13 @@
 #include <sys/ioctl.h>
 #include "qapi/error.h"
 #include "qemu/bitops.h"
+#include "qemu/units.h"
 #include "qemu/userfaultfd.h"
 #include "protect.h"
 #include "../trace.h"
+
+/* What is let go at once in the end. */
+#define UNREGISTER_BYTES    (32 * MiB)
 
 /* Agree with the kernel on the features that are used here. */
 static bool shake_hands(int fd, bool unpopulated, Error **errp)
@@ -94,15 +98,24 @@ bool fixed_ram_protect_register(FixedRamProtect *p, const char *name,
     return true;
 }
 
+/*
+ * The kernel looks at each page meanwhile, and nothing else can change or look
+ * up the process's mappings: a vCPU waits for one piece, not for all memory.
+ */
 void fixed_ram_protect_unregister(FixedRamProtect *p, void *addr,
                                   uint64_t length)
 {
-    struct uffdio_range range = { .start = (uintptr_t)addr, .len = length };
+    for (uint64_t at = 0; at < length; at += UNREGISTER_BYTES) {
+        struct uffdio_range range = {
+            .start = (uintptr_t)addr + at,
+            .len = MIN(UNREGISTER_BYTES, length - at),
+        };
 
-    /* This fails only if the memory has been unmapped. */
-    ioctl(p->fd, UFFDIO_UNREGISTER, &range);
-    /* The kernel wakes by itself only threads that miss a page. */
-    ioctl(p->fd, UFFDIO_WAKE, &range);
+        /* This fails only if the memory has been unmapped. */
+        ioctl(p->fd, UFFDIO_UNREGISTER, &range);
+        /* The kernel wakes by itself only threads that miss a page. */
+        ioctl(p->fd, UFFDIO_WAKE, &range);
+    }
 }
 
 static int change(FixedRamProtect *p, void *addr, uint64_t length,
