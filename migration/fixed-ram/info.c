@@ -85,6 +85,25 @@ static MigrationStats *ram_info(const FixedRamFigures *figures)
     return ram;
 }
 
+/*
+ * The base leaves postcopy-recover-setup out.  The state may have changed since
+ * the base looked: any state is better than none.
+ */
+static void fill_status(MigrationInfo *info)
+{
+    MigrationState *ms = migrate_get_current();
+
+    if (info->has_status) {
+        return;
+    }
+    info->has_status = true;
+    info->status = migration_incoming_get_current()->state;
+    QEMU_LOCK_GUARD(&ms->error_mutex);
+    if (ms->error) {
+        info->error_desc = g_strdup(error_get_pretty(ms->error));
+    }
+}
+
 void fixed_ram_info_fill(MigrationInfo *info)
 {
     /*
@@ -105,6 +124,7 @@ void fixed_ram_info_fill(MigrationInfo *info)
         info->ram = ram_info(figures);
         info->has_total_time = true;
         info->total_time = figures->time_ms;
+        fill_status(info);
     }
 }
 

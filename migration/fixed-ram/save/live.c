@@ -76,11 +76,6 @@ static Cluster get_cluster(Block *block, uint64_t number)
     };
 }
 
-static uint64_t count_clusters(const Block *block)
-{
-    return DIV_ROUND_UP(block->b.mem.length, block->cluster);
-}
-
 /* What is registered: whole pages of the host. */
 static uint64_t host_length(const Block *block)
 {
@@ -381,12 +376,13 @@ static bool add_block(FixedRamLive *live, const FixedRamLiveBlock *from,
                       Error **errp)
 {
     Block *block = &live->blocks[live->nblocks++];
+    uint64_t size = MAX(FIXED_RAM_CLUSTER_BYTES, from->host_page);
 
     block->b = *from;
-    block->cluster = MAX(FIXED_RAM_CLUSTER_BYTES, from->host_page);
+    block->cluster = size;
     block->populated = fixed_ram_populated_new(&from->mem, live->page_size);
-    block->claimed = bitmap_new(count_clusters(block));
-    block->settled = bitmap_new(count_clusters(block));
+    block->claimed = bitmap_new(DIV_ROUND_UP(from->mem.length, size));
+    block->settled = bitmap_new(DIV_ROUND_UP(from->mem.length, size));
     if (from->host_page > FIXED_RAM_LIVE_PAGE_MAX) {
         error_setg(errp, "RAM block '%s' has pages of 0x%" PRIx64 " bytes, at "
                    "most 0x%" PRIx64 " can be saved live", from->name,
@@ -407,14 +403,19 @@ static bool needs_unpopulated(const FixedRamLive *live)
     return false;
 }
 
-static bool register_blocks(FixedRamLive *live, Error **errp)
+/*
+ * When memory is no longer registered the kernel looks at each of its pages,
+ * and the guest waits.  A page of a block tells if the @whole can be protected.
+ */
+static bool register_blocks(FixedRamLive *live, bool whole, Error **errp)
 {
     for (size_t i = 0; i < live->nblocks; i++) {
         Block *block = &live->blocks[i];
 
         if (!fixed_ram_protect_register(&live->protect, block->b.name,
                                         (uint8_t *)block->b.mem.host,
-                                        host_length(block), errp)) {
+                                        whole ? host_length(block)
+                                              : block->b.host_page, errp)) {
             return false;
         }
     }
@@ -465,7 +466,7 @@ FixedRamLive *fixed_ram_live_new(const FixedRamLiveBlock *blocks,
     FixedRamLive *live = live_new(page_size, patience_ms);
 
     if (!add_blocks(live, blocks, nblocks, errp) ||
-        !register_blocks(live, errp) ||
+        !register_blocks(live, true, errp) ||
         !make_pool(live, pool_bytes, errp)) {
         fixed_ram_live_free(live);
         return NULL;
@@ -473,22 +474,13 @@ FixedRamLive *fixed_ram_live_new(const FixedRamLiveBlock *blocks,
     return live;
 }
 
-/*
- * A page tells which kind of memory a block is.  When memory is no longer
- * registered the kernel looks at each of its pages, for which a guest would
- * have to wait.
- */
 bool fixed_ram_live_check(const FixedRamLiveBlock *blocks, size_t nblocks,
                           size_t page_size, Error **errp)
 {
     FixedRamLive *live = live_new(page_size, 0);
-    bool ok = add_blocks(live, blocks, nblocks, errp);
+    bool ok = add_blocks(live, blocks, nblocks, errp) &&
+              register_blocks(live, false, errp);
 
-    for (size_t i = 0; ok && i < nblocks; i++) {
-        ok = fixed_ram_protect_register(&live->protect, blocks[i].name,
-                                        (uint8_t *)blocks[i].mem.host,
-                                        blocks[i].host_page, errp);
-    }
     fixed_ram_live_free(live);
     return ok;
 }

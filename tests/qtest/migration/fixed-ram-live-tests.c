@@ -405,7 +405,7 @@ static char *standard_input(QTestState *qts)
     return g_file_read_link(path, NULL);
 }
 
-/* The base's own background snapshot then closes nothing that it did not open. */
+/* The base's own background snapshot closes only what it has opened. */
 static void test_early_stock(void)
 {
     FixedRamTest args = {

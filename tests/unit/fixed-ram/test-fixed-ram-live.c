@@ -105,6 +105,7 @@ static void make_live(Rig *r, unsigned patience_ms)
             .host_page = PAGE,
         };
     }
+    fixed_ram_live_check(blocks, NKINDS, PAGE, &error_abort);
     r->live = fixed_ram_live_new(blocks, NKINDS, PAGE, POOL, patience_ms,
                                  &error_abort);
 }
@@ -363,14 +364,22 @@ static void test_abandon(void)
     }
 }
 
-static void assert_refused(const FixedRamLiveBlock *block, const char *why)
+static void assert_says(const FixedRamLiveBlock *block, const char *why,
+                        Error *err)
 {
-    Error *err = NULL;
-
-    g_assert_null(fixed_ram_live_new(block, 1, PAGE, POOL, 0, &err));
     g_assert_nonnull(strstr(error_get_pretty(err), block->name));
     g_assert_nonnull(strstr(error_get_pretty(err), why));
     error_free(err);
+}
+
+static void assert_refused(const FixedRamLiveBlock *block, const char *why)
+{
+    Error *err = NULL, *again = NULL;
+
+    g_assert_false(fixed_ram_live_check(block, 1, PAGE, &err));
+    assert_says(block, why, err);
+    g_assert_null(fixed_ram_live_new(block, 1, PAGE, POOL, 0, &again));
+    assert_says(block, why, again);
 }
 
 /* Memory of a kind that cannot be protected is refused by its name. */
