@@ -155,8 +155,12 @@ bool fixed_ram_outgoing_check(Error **errp);
 bool fixed_ram_outgoing_wait(const MigrationAddress *addr,
                              FixedRamMigrateStart *start, Error **errp);
 
-/** fixed_ram_outgoing_wait_cancel(): the migration that waits is cancelled */
-void fixed_ram_outgoing_wait_cancel(void);
+/**
+ * fixed_ram_outgoing_wait_cancel(): the migration that waits is cancelled
+ *
+ * Returns false if none waits.
+ */
+bool fixed_ram_outgoing_wait_cancel(void);
 
 /**
  * fixed_ram_outgoing_fd(): the descriptor that a client has named @name
@@ -182,9 +186,10 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
                                 Error **errp);
 
 /**
- * fixed_ram_outgoing_release(): the migration did not start
+ * fixed_ram_outgoing_release(): the migration did not start, or has been undone
  *
- * Unlocks the file of fixed_ram_outgoing_prepare(), if there is one.
+ * Unlocks the file of fixed_ram_outgoing_prepare(), if there is one, and if the
+ * migration has not been completed.
  */
 void fixed_ram_outgoing_release(void);
 

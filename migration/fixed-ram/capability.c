@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/qdev-properties.h"
 #include "migration/fixed-ram.h"
 #include "qapi/error.h"
 #include "qapi/qmp/qerror.h"
@@ -14,6 +13,7 @@
 #include "system/runstate.h"
 #include "../migration.h"
 #include "../options.h"
+#include "compat.h"
 #include "settings.h"
 
 /*
@@ -90,7 +90,7 @@ static bool check_fixed_ram_params(const MigrationParameters *params,
                    "parameter 'multifd-compression'");
         return false;
     }
-    if (params->tls_creds && *params->tls_creds) {
+    if (fixed_ram_params_tls(params)) {
         error_setg(errp, "Capability 'fixed-ram' is incompatible with "
                    "parameter 'tls-creds'");
         return false;

@@ -5,9 +5,9 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/qdev-core.h"
 #include "qapi/error.h"
 #include "changes.h"
+#include "compat.h"
 
 static GHashTable *plugged;     /* paths of devices; NULL: not watching yet */
 static char *unplugged;         /* the first device that has gone, or NULL */

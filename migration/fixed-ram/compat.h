@@ -38,16 +38,25 @@
 
 #if FIXED_RAM_BASE(11, 0)
 #include "hw/core/boards.h"
+#include "hw/core/qdev.h"
 #include "hw/core/qdev-properties.h"
+#include "hw/core/sysbus.h"
+#include "monitor/hmp-completion.h"
+#include "qemu/aio.h"
 #include "system/ramlist.h"
 #else
+#include "block/aio.h"
 #include "exec/ramlist.h"
 #include "hw/boards.h"
+#include "hw/qdev-core.h"
 #include "hw/qdev-properties.h"
+#include "hw/sysbus.h"
 #endif
 
+#include "migration/misc.h"
 #include "../migration.h"
 #include "../postcopy-ram.h"
+#include "../qemu-file.h"
 #include "../ram.h"
 #include "../savevm.h"
 
@@ -58,6 +67,20 @@
 #define physical_memory_range_includes_clean \
     cpu_physical_memory_range_includes_clean
 #define physical_memory_set_dirty_range cpu_physical_memory_set_dirty_range
+#endif
+
+#if FIXED_RAM_BASE(11, 0)
+#define MIG_EVENT_PRECOPY_SETUP MIG_EVENT_SETUP
+#define MIG_EVENT_PRECOPY_DONE MIG_EVENT_DONE
+#define MIG_EVENT_PRECOPY_FAILED MIG_EVENT_FAILED
+#define migrate_set_error(s, err) migrate_error_propagate(s, error_copy(err))
+#define MigrationStats MigrationRAMStats
+#define fixed_ram_stat_add(stat, n) qatomic_add(stat, n)
+/* Of a migration that has failed and is not yet cleaned up. */
+#define FIXED_RAM_STATUS_FAILING MIGRATION_STATUS_FAILING
+#else
+#define FIXED_RAM_STATUS_FAILING MIGRATION_STATUS_FAILED
+#define fixed_ram_stat_add(stat, n) stat64_add(stat, n)
 #endif
 
 /* The data of a class's initializer: constant since 10.1. */
@@ -126,6 +149,71 @@ static inline void fixed_ram_load_device_state(QEMUFile *f, Error **errp)
     if (ret < 0) {
         error_setg(errp, "%s", strerror(-ret));
     }
+#endif
+}
+
+/** fixed_ram_params_tls(): do @params ask for TLS? */
+static inline bool fixed_ram_params_tls(const MigrationParameters *params)
+{
+#if FIXED_RAM_BASE(11, 0)
+    return params->tls_creds && params->tls_creds->type == QTYPE_QSTRING &&
+           *params->tls_creds->u.s;
+#else
+    return params->tls_creds && *params->tls_creds;
+#endif
+}
+
+/**
+ * fixed_ram_process_stream(): load the stream @f
+ *
+ * Main thread, with the BQL.  Takes @f.  11.1 makes the stream of a channel by
+ * itself, and asks for multifd's channels first, which are not used here.
+ */
+static inline void fixed_ram_process_stream(QEMUFile *f)
+{
+#if FIXED_RAM_BASE(11, 0)
+    MigrationIncomingState *mis = migration_incoming_get_current();
+
+    assert(!mis->from_src_file);
+    mis->from_src_file = f;
+    qemu_file_set_blocking(f, false, &error_abort);
+    migration_start_incoming();
+#else
+    migration_fd_process_incoming(f);
+#endif
+}
+
+/**
+ * fixed_ram_outgoing_undone(): does @e say that a migration has failed, and
+ * that its threads have ended?
+ *
+ * 11.1 tells of a failure while threads still run, and not of every failure.
+ * The cleanup calls fixed_ram_outgoing_release() there.
+ */
+static inline bool fixed_ram_outgoing_undone(const MigrationEvent *e)
+{
+#if FIXED_RAM_BASE(11, 0)
+    return false;
+#else
+    return e->type == MIG_EVENT_PRECOPY_FAILED;
+#endif
+}
+
+/**
+ * fixed_ram_outgoing_fail(): a migration has failed that has not begun
+ *
+ * Main thread, with the BQL.  11.1 has registered the migration for yank by
+ * then, so it must clean up.
+ */
+static inline void fixed_ram_outgoing_fail(MigrationState *s,
+                                           const Error *reason)
+{
+#if FIXED_RAM_BASE(11, 0)
+    migration_connect_error_propagate(s, error_copy(reason));
+#else
+    migrate_set_error(s, reason);
+    migrate_set_state(&s->state, MIGRATION_STATUS_SETUP,
+                      MIGRATION_STATUS_FAILED);
 #endif
 }
 

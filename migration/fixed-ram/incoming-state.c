@@ -194,7 +194,7 @@ static Error *pause_if_stalled(FixedRamIncoming *in)
     if (in->background) {
         /* A migration that waits fails; nothing else can be in setup. */
         migrate_set_state(&in->ms->state, MIGRATION_STATUS_SETUP,
-                          MIGRATION_STATUS_FAILED);
+                          FIXED_RAM_STATUS_FAILING);
     }
     return err;
 }

@@ -7,7 +7,6 @@
 #ifndef MIGRATION_FIXED_RAM_INCOMING_STATE_H
 #define MIGRATION_FIXED_RAM_INCOMING_STATE_H
 
-#include "block/aio.h"
 #include "qemu/coroutine.h"
 #include "../migration.h"
 #include "load-job.h"

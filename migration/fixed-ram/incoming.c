@@ -22,7 +22,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "block/aio.h"
 #include "block/block.h"
 #include "migration/blocker.h"
 #include "migration/fixed-ram.h"
@@ -106,7 +105,7 @@ static void process_stream_bh(void *opaque)
 {
     FixedRamIncoming *in = opaque;
 
-    migration_fd_process_incoming(g_steal_pointer(&in->stream));
+    fixed_ram_process_stream(g_steal_pointer(&in->stream));
 }
 
 void fixed_ram_incoming_start(void)

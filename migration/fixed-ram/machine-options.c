@@ -5,11 +5,10 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/qdev-core.h"
-#include "hw/sysbus.h"
 #include "migration/fixed-ram.h"
 #include "monitor/qdev.h"
 #include "qapi/error.h"
+#include "compat.h"
 #include "format/options-compare.h"
 #include "machine-options.h"
 #include "save/options.h"

@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "block/aio.h"
 #include "block/block.h"
 #include "hw/core/cpu.h"
 #include "migration/fixed-ram.h"
@@ -18,6 +17,7 @@
 #include "system/iothread.h"
 #include "system/runstate.h"
 #include "../migration.h"
+#include "compat.h"
 #include "engine/repair.h"
 #include "mapped-pause.h"
 

@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "migration/fixed-ram.h"
-#include "block/aio.h"
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
 #include "qemu/main-loop.h"
@@ -264,10 +263,11 @@ static uint64_t account(SaveBulk *s, uint64_t *dirty_pages)
     bytes = now.bytes - s->told.bytes;
     s->told = now;
     *dirty_pages -= data + zero;
-    stat64_add(&mig_stats.normal_pages, data);
-    stat64_add(&mig_stats.zero_pages, zero);
-    stat64_add(migrate_multifd() ? &mig_stats.multifd_bytes
-                                 : &mig_stats.qemu_file_transferred, bytes);
+    fixed_ram_stat_add(&mig_stats.normal_pages, data);
+    fixed_ram_stat_add(&mig_stats.zero_pages, zero);
+    fixed_ram_stat_add(migrate_multifd() ? &mig_stats.multifd_bytes
+                                         : &mig_stats.qemu_file_transferred,
+                       bytes);
     ram_transferred_add(bytes);
     if (!fixed_ram_settings_limited() || s->config.live) {
         /* Else the migration thread would wait because of these bytes. */
@@ -298,7 +298,7 @@ static bool end_frozen(const SaveBulk *s, uint64_t *dirty_pages, Error **errp)
             return false;
         }
     }
-    stat64_add(&mig_stats.zero_pages, *dirty_pages);
+    fixed_ram_stat_add(&mig_stats.zero_pages, *dirty_pages);
     *dirty_pages = 0;
     return true;
 }

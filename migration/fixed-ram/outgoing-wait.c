@@ -11,7 +11,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "block/aio.h"
 #include "migration/fixed-ram.h"
 #include "monitor/monitor.h"
 #include "qapi/clone-visitor.h"
@@ -21,6 +20,7 @@
 #include "qemu/main-loop.h"
 #include "../migration.h"
 #include "../options.h"
+#include "compat.h"
 #include "incoming-state.h"
 #include "outgoing-absent.h"
 #include "outgoing-wait.h"
@@ -148,11 +148,13 @@ bool fixed_ram_outgoing_wait(const MigrationAddress *addr,
     return true;
 }
 
-void fixed_ram_outgoing_wait_cancel(void)
+bool fixed_ram_outgoing_wait_cancel(void)
 {
-    if (waiting.addr) {
-        drop_ended();
+    if (!waiting.addr) {
+        return false;
     }
+    drop_ended();
+    return true;
 }
 
 void fixed_ram_outgoing_wait_fail(const Error *reason)
@@ -160,9 +162,7 @@ void fixed_ram_outgoing_wait_fail(const Error *reason)
     MigrationState *s = migrate_get_current();
 
     if (waiting.addr) {
-        migrate_set_error(s, reason);
-        migrate_set_state(&s->state, MIGRATION_STATUS_SETUP,
-                          MIGRATION_STATUS_FAILED);
+        fixed_ram_outgoing_fail(s, reason);
         drop_ended();
     }
 }

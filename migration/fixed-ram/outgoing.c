@@ -188,6 +188,10 @@ bool fixed_ram_outgoing_prepare(int fd, const char *name, uint64_t start,
 
 void fixed_ram_outgoing_release(void)
 {
+    if (outgoing) {
+        /* The user may cancel after the snapshot was marked as complete. */
+        fixed_ram_metadata_revoke(&outgoing->file);
+    }
     outgoing_free();
 }
 
@@ -574,14 +578,11 @@ void fixed_ram_outgoing_finish(QEMUFile *f)
     }
 }
 
-static int outgoing_event(NotifierWithReturn *notifier, MigrationEvent *e,
-                          Error **errp)
+static int on_migration(NotifierWithReturn *n, MigrationEvent *e, Error **errp)
 {
-    if (outgoing && e->type == MIG_EVENT_PRECOPY_FAILED) {
-        /* The user may cancel after the snapshot was marked as complete. */
-        fixed_ram_metadata_revoke(&outgoing->file);
-    }
-    if (e->type != MIG_EVENT_PRECOPY_SETUP) {
+    if (fixed_ram_outgoing_undone(e)) {
+        fixed_ram_outgoing_release();
+    } else if (e->type == MIG_EVENT_PRECOPY_DONE) {
         outgoing_free();
     }
     return 0;
@@ -592,7 +593,7 @@ static void outgoing_watch(void)
     static NotifierWithReturn notifiers[MIG_MODE__MAX];
 
     for (MigMode mode = 0; mode < MIG_MODE__MAX; mode++) {
-        migration_add_notifier_mode(&notifiers[mode], outgoing_event, mode);
+        migration_add_notifier_mode(&notifiers[mode], on_migration, mode);
     }
 }
 

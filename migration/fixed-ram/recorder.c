@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "block/aio.h"
 #include "qapi/error.h"
 #include "qapi/qapi-events-fixed-ram.h"
 #include "qemu/error-report.h"

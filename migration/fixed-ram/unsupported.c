@@ -153,8 +153,9 @@ bool fixed_ram_outgoing_wait(const MigrationAddress *addr,
     return false;
 }
 
-void fixed_ram_outgoing_wait_cancel(void)
+bool fixed_ram_outgoing_wait_cancel(void)
 {
+    return false;
 }
 
 int fixed_ram_outgoing_fd(const char *name, Error **errp)
