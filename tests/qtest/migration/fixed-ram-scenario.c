@@ -9,6 +9,7 @@
 #include "libqtest.h"
 #include "qobject/qdict.h"
 #include "migration/bootfile.h"
+#include "migration/fixed-ram-compat.h"
 #include "migration/fixed-ram-scenario.h"
 #include "migration/migration-qmp.h"
 #include "migration/migration-util.h"
@@ -121,7 +122,7 @@ static int start_guests(FixedRamTest *t, const char *uri, const char *opts)
     if (use_stock) {
         g_setenv(var, stock, true);
     }
-    ret = migrate_start(&t->from, &t->to, uri, &start);
+    ret = frt_migrate_start(&t->from, &t->to, uri, &start);
     if (use_stock) {
         g_unsetenv(var);
     }
