@@ -28,11 +28,8 @@ static const ToolCommand *const commands[] = {
     &tool_convert, &tool_merge, &tool_rebase, &tool_working_set,
 };
 
-/*
- * All messages pass here: this takes the place of QEMU's function.  Messages
- * quote names from files that are not trusted.
- */
-int error_vprintf(const char *fmt, va_list ap)
+/* Messages quote names from files that are not trusted. */
+static int G_GNUC_PRINTF(1, 0) print_message(const char *fmt, va_list ap)
 {
     g_autofree char *message = g_strdup_vprintf(fmt, ap);
     g_auto(GStrv) lines = g_strsplit(message, "\n", -1);
@@ -46,6 +43,24 @@ int error_vprintf(const char *fmt, va_list ap)
     }
     printable = g_strjoinv("\n", lines);
     return fputs(printable, stderr) < 0 ? -1 : strlen(printable);
+}
+
+/*
+ * The linker puts these in the place of two functions of QEMU.  Up to 10.2 all
+ * messages pass the first one, since 11.1 the second one.
+ */
+int G_GNUC_PRINTF(1, 0) __wrap_error_vprintf(const char *fmt, va_list ap);
+int G_GNUC_PRINTF(2, 0) __wrap_monitor_vprintf(Monitor *mon, const char *fmt,
+                                               va_list ap);
+
+int __wrap_error_vprintf(const char *fmt, va_list ap)
+{
+    return print_message(fmt, ap);
+}
+
+int __wrap_monitor_vprintf(Monitor *mon, const char *fmt, va_list ap)
+{
+    return print_message(fmt, ap);
 }
 
 static void show_help(void)
