@@ -144,18 +144,19 @@ static void move(const char *from, const char *to)
 static void test_own_first(void)
 {
     FixedRamTest args = { .save = FR_FIXED, .load = FR_DEMAND };
-    int64_t pages;
+    int64_t pages, placed;
 
     if (!frt_delta_prepare(&args)) {
         return;
     }
     frt_load(&args);
     pages = frt_set_figure(args.to, "working-set", "pages");
-    g_assert_cmpint(pages, >=, FRT_CHANGED_BYTES / SNAPSHOT_PAGE_SIZE);
+    placed = frt_set_figure(args.to, "working-set", "placed");
     g_assert_cmpint(pages * SNAPSHOT_PAGE_SIZE, <=,
                     frt_disk_bytes(FILE_TEST_FILENAME));
-    g_assert_cmpint(frt_set_figure(args.to, "working-set", "placed"), ==,
-                    pages);
+    /* Devices may come first to some of the pages that they have written. */
+    g_assert_cmpint(placed, <=, pages);
+    g_assert_cmpint(placed, >=, FRT_CHANGED_BYTES / SNAPSHOT_PAGE_SIZE);
     frt_assert_loaded(&args, "copy");
     frt_restart_target(&args, "defer",
                        "-global migration.fixed-ram-working-set=off");
