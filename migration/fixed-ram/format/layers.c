@@ -171,7 +171,7 @@ static void add_layer(FixedRamLayers *layers, const FixedRamSnapshot *s,
  * Open all layers
  *
  * A disk answers the reads for one layer one after the other, so all layers are
- * opened at once, each by a thread of its own.  The VM waits for them.
+ * opened at once, each by a thread of its own.  The caller waits for them.
  */
 
 typedef struct Opening {
@@ -194,8 +194,9 @@ static void *open_thread(void *opaque)
 
 static void begin_opening(Opening *o)
 {
-    o->has_thread = fixed_ram_thread_create(&o->thread, "fr/open", open_thread,
-                                            o, QEMU_THREAD_JOINABLE, NULL);
+    o->has_thread = fixed_ram_thread_create(&o->thread, "fixed-ram/open",
+                                            open_thread, o,
+                                            QEMU_THREAD_JOINABLE, NULL);
     if (!o->has_thread) {
         open_thread(o);
     }

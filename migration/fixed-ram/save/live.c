@@ -481,6 +481,8 @@ bool fixed_ram_live_check(const FixedRamLiveBlock *blocks, size_t nblocks,
     bool ok = add_blocks(live, blocks, nblocks, errp) &&
               register_blocks(live, false, errp);
 
+    /* This takes back what is registered, and looks at nothing else. */
+    fixed_ram_protect_close(&live->protect);
     fixed_ram_live_free(live);
     return ok;
 }

@@ -154,9 +154,6 @@ static void test_demand_numa(void)
     test_numa(FR_DEMAND | FR_MULTIFD);
 }
 
-/* What 150 MiB need. */
-#define HUGE_PAGES 75
-
 static void test_huge_pages(unsigned load)
 {
     FixedRamTest args = {
@@ -168,7 +165,7 @@ static void test_huge_pages(unsigned load)
         .unit = 2 * MiB,
     };
 
-    if (frt_have_huge_pages(HUGE_PAGES)) {
+    if (frt_have_huge_pages()) {
         frt_test(&args);
     }
 }
@@ -198,7 +195,7 @@ static void test_mapped_huge_pages(void)
         .unit = 2 * MiB,
     };
 
-    if (!frt_have_huge_pages(HUGE_PAGES) || !frt_prepare(&args)) {
+    if (!frt_have_huge_pages() || !frt_prepare(&args)) {
         return;
     }
     frt_set_mode(args.to, args.load);

@@ -38,11 +38,12 @@ int64_t frt_ram_figure(QTestState *qts, const char *name)
 void frt_wait_status(QTestState *qts, const char *status)
 {
     gint64 end = g_get_monotonic_time() + FRT_WAIT_SECONDS * G_USEC_PER_SEC;
+    g_auto(GStrv) wanted = g_strsplit(status, "|", 0);
 
     while (true) {
         QDict *info = migrate_query_not_failed(qts);
         const char *now = qdict_get_try_str(info, "status");
-        bool there = !g_strcmp0(now, status);
+        bool there = now && g_strv_contains((const char *const *)wanted, now);
         bool completed = !g_strcmp0(now, "completed");
 
         qobject_unref(info);

@@ -148,8 +148,8 @@ char *frt_file_uri(const char *name);
 char *frt_shm_path(void);
 /* These skip the test where that is not possible. */
 bool frt_have_shm(void);
-/* Of 2 MiB. */
-bool frt_have_huge_pages(unsigned wanted);
+/* Of 2 MiB, for a guest of 150. */
+bool frt_have_huge_pages(void);
 bool frt_have_disk(const char *name, int mib);
 void frt_remove_files(void);
 /* These, and everything else that the tests have in their folder. */
@@ -170,7 +170,10 @@ void frt_assert_reason(QTestState *qts, const char *what);
 /* From query-migrate; a missing member ends the test. */
 int64_t frt_figure(QTestState *qts, const char *name);
 int64_t frt_ram_figure(QTestState *qts, const char *name);
-/* Polls until query-migrate says so; another end of the load ends the test. */
+/*
+ * Polls until query-migrate says so, or one of those between "|"; another end
+ * of the load ends the test.
+ */
 void frt_wait_status(QTestState *qts, const char *status);
 /* Polls until the loading side has sent this event, among others. */
 void frt_wait_event(FixedRamTest *t, const char *event);

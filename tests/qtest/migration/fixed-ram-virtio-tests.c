@@ -10,6 +10,7 @@
 #include "libqtest.h"
 #include "migration/fixed-ram-driver.h"
 #include "migration/fixed-ram-faults.h"
+#include "migration/fixed-ram-live.h"
 #include "migration/fixed-ram-pause.h"
 #include "migration/migration-qmp.h"
 #include "standard-headers/linux/virtio_balloon.h"
@@ -95,6 +96,24 @@ static void test_balloon(void)
     g_assert_false(page_is_zero(args.to, INFLATED + SNAPSHOT_PAGE_SIZE));
     frt_driver_end(&d);
     frt_end(&args);
+}
+
+/* What the guest gives back before it is saved stays where it is. */
+static void test_balloon_live(void)
+{
+    FixedRamTest args = { .save = FR_BUFFERED, .start.opts_source = BALLOON };
+    FixedRamDriver d;
+
+    if (!frt_live_begin_held_late(&args)) {
+        return;
+    }
+    frt_driver_start(&d, args.from, 1ull << VIRTIO_BALLOON_F_REPORTING, 4);
+    balloon_pfn(&d, INFLATE, INFLATED);
+    balloon_report(&d, REPORTED);
+    frt_driver_end(&d);
+    g_assert_false(page_is_zero(args.from, INFLATED));
+    g_assert_false(page_is_zero(args.from, REPORTED));
+    frt_live_release(&args);
 }
 
 /*
@@ -370,6 +389,7 @@ static void test_mem_mapped(void)
 
 static const FixedRamCase cases[] = {
     { "balloon", test_balloon },
+    { "balloon-live", test_balloon_live },
     { "balloon-mapped", test_balloon_mapped },
     { "balloon-rollback", test_balloon_rollback },
     { "balloon-rollback-fails", test_balloon_rollback_fails },
