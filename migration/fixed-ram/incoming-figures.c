@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/timer.h"
-#include "incoming.h"
+#include "incoming-figures.h"
 
 /* Of the last load that has ended.  Main thread. */
 static FixedRamFigures last_figures;

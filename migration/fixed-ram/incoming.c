@@ -38,7 +38,7 @@
 #include "background.h"
 #include "compat.h"
 #include "engine/collapse.h"
-#include "incoming.h"
+#include "incoming-figures.h"
 #include "incoming-state.h"
 #include "machine-options.h"
 #include "mapped-pause.h"

@@ -13,7 +13,7 @@
 #include "../migration.h"
 #include "../postcopy-ram.h"
 #include "compat.h"
-#include "incoming.h"
+#include "incoming-figures.h"
 
 static double ns_to_us(uint64_t ns)
 {

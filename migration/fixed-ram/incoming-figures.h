@@ -1,13 +1,11 @@
 /*
- * fixed-ram: a load's way through the incoming migration's states
+ * fixed-ram: figures of the load under way, or of the last one
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
- *
- * include/migration/fixed-ram.h declares what the rest of QEMU calls.
  */
 
-#ifndef MIGRATION_FIXED_RAM_INCOMING_H
-#define MIGRATION_FIXED_RAM_INCOMING_H
+#ifndef MIGRATION_FIXED_RAM_INCOMING_FIGURES_H
+#define MIGRATION_FIXED_RAM_INCOMING_FIGURES_H
 
 #include "incoming-state.h"
 
