@@ -74,7 +74,7 @@ class DuringTest(LibvirtTest):
         path.unlink(missing_ok=True)
         self.domain.virsh("snapshot-create-as", "--no-metadata", "--memspec",
                           f"file={path},snapshot=external",
-                          "--diskspec", "vda,snapshot=no")
+                          "--diskspec", "hda,snapshot=no")
         # libvirt writes a plain stream, without checksums
         self.says(self.tool("check", path, status=3), "structure is good")
         self.ends_well()
@@ -104,7 +104,7 @@ class DuringTest(LibvirtTest):
         self.begin()
         path = self.path("copy.qcow2")
         path.unlink(missing_ok=True)
-        self.domain.virsh("blockcopy", "vda", "--dest", path, "--format",
+        self.domain.virsh("blockcopy", "hda", "--dest", path, "--format",
                           "qcow2", "--transient-job", "--wait", "--finish")
         self.true(path.exists(), "the copy")
         self.ends_well()
@@ -113,6 +113,12 @@ class DuringTest(LibvirtTest):
         self.begin()
         self.says(self.domain.virsh("domjobinfo"), "Job type")
         self.says(self.domain.virsh("dommemstat"), "rss")
+        self.ends_well()
+
+    def test_shutdown(self):
+        """The button is pressed; this guest does not listen to it"""
+        self.begin()
+        self.domain.virsh("shutdown", "--mode", "acpi")
         self.ends_well()
 
     def test_reset(self):
