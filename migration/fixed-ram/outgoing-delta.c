@@ -104,27 +104,40 @@ typedef struct Keeper {
     FixedRamBulkProgress *kept;
 } Keeper;
 
+/* The word of a page bitmap where the cluster's pages are: all of them. */
+static size_t cluster_word(const Keeper *k, uint64_t cluster)
+{
+    return BIT_WORD(cluster * k->per_cluster);
+}
+
+static unsigned long cluster_mask(const Keeper *k, uint64_t cluster)
+{
+    uint64_t first = cluster * k->per_cluster;
+
+    return MAKE_64BIT_MASK(first % BITS_PER_LONG,
+                           MIN(k->per_cluster, k->pages - first));
+}
+
 /* All pages of the cluster are to be saved, and are what the base has. */
 static bool keep_cluster(const Keeper *k, uint64_t cluster, Error **errp)
 {
-    uint64_t first = cluster * k->per_cluster;
-    uint64_t end = MIN(first + k->per_cluster, k->pages), sum;
-    uint64_t data = 0;
+    size_t word = cluster_word(k, cluster);
+    unsigned long mask = cluster_mask(k, cluster);
+    unsigned long data = k->base[word] & mask;
+    unsigned with_data = ctpopl(data);
+    uint64_t sum;
 
-    for (uint64_t page = find_next_bit(k->base, end, first); page < end;
-         page = find_next_bit(k->base, end, page + 1)) {
-        set_bit(page, k->rb->file_bmap);
-        data++;
-    }
     if (data) {
         if (!fixed_ram_delta_keep(k->block, cluster, &sum, errp)) {
             return false;
         }
         fixed_ram_page_sums_know(k->rb->page_sums, cluster, sum);
     }
-    bitmap_clear(k->todo, first, end - first);
-    k->kept->data_pages += data;
-    k->kept->zero_pages += end - first - data;
+    k->rb->file_bmap[word] |= data;
+    k->todo[word] &= ~mask;
+    k->kept->data_pages += with_data;
+    k->kept->zero_pages += MIN(k->per_cluster,
+                               k->pages - cluster * k->per_cluster) - with_data;
     return true;
 }
 
@@ -134,10 +147,9 @@ static bool keep_clusters(const Keeper *k, const unsigned long *written,
     uint64_t cluster = find_next_zero_bit(written, clusters, 0);
 
     while (cluster < clusters) {
-        uint64_t first = cluster * k->per_cluster;
-        uint64_t end = MIN(first + k->per_cluster, k->pages);
+        unsigned long mask = cluster_mask(k, cluster);
 
-        if (find_next_zero_bit(k->todo, end, first) == end &&
+        if ((k->todo[cluster_word(k, cluster)] & mask) == mask &&
             !keep_cluster(k, cluster, errp)) {
             return false;
         }
@@ -152,17 +164,14 @@ static bool is_absent(const Keeper *k, const FixedRamPopulated *populated,
 {
     uint64_t size = qemu_target_page_size();
     uint64_t first = cluster * k->per_cluster;
-    uint64_t end = MIN(first + k->per_cluster, k->pages);
-    uint64_t page = find_next_bit(k->base, end, first);
-    bool absent = page < end;
+    size_t word = cluster_word(k, cluster);
+    unsigned long data = k->base[word] & cluster_mask(k, cluster);
 
-    while (absent && page < end) {
-        absent = test_bit(page, k->mem->absent);
-        page = find_next_bit(k->base, end, page + 1);
-    }
     /* The guest may have written to a page that is zero in the base. */
-    return absent && !fixed_ram_populated_any(populated, first * size,
-                                              (end - first) * size);
+    return data && !(data & ~k->mem->absent[word]) &&
+           !fixed_ram_populated_any(populated, first * size,
+                                    MIN(k->per_cluster, k->pages - first) *
+                                    size);
 }
 
 static void find_absent(const Keeper *k, unsigned long *written,
@@ -208,6 +217,7 @@ bool fixed_ram_outgoing_delta_keep(RAMBlock *rb, const FixedRamMemory *mem,
         .kept = kept,
     };
 
+    assert(k.per_cluster <= BITS_PER_LONG);
     if (!delta ||
         !(mem->absent || fixed_ram_mapped_has(rb->host, mem->length))) {
         return true;

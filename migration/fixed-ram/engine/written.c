@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
+#include "qemu/madvise.h"
 #include "copies.h"
 #include "mapped-block.h"
 #include "written.h"
@@ -14,6 +15,7 @@ typedef struct Written {
     const FixedRamMappedBlock *block;
     uint64_t unit;
     unsigned long *bits;
+    uint64_t end;               /* bytes: of the last copies */
 } Written;
 
 /* @from, @to: bytes in the block, at least one */
@@ -39,12 +41,56 @@ static void note_replaced(const Written *w)
     }
 }
 
+static void read_ahead(const Written *w, uint64_t from, uint64_t to)
+{
+    if (from < to) {
+        /* A failure is ignored: the caller merely waits for the reads. */
+        qemu_madvise(w->block->host + from, to - from, QEMU_MADV_WILLNEED);
+    }
+}
+
+/* Of units that were written to, read ahead what is the file's up to @next. */
+static void read_ahead_between(const Written *w, uint64_t next)
+{
+    uint64_t tail = MIN(ROUND_UP(w->end, w->unit), next);
+
+    read_ahead(w, w->end, tail);
+    read_ahead(w, MAX(ROUND_DOWN(next, w->unit), tail), next);
+}
+
 static int note_copies(void *opaque, uint8_t *start, uint8_t *end)
 {
-    const Written *w = opaque;
+    Written *w = opaque;
 
-    note(w, start - w->block->host, end - w->block->host);
+    read_ahead_between(w, start - w->block->host);
+    w->end = end - w->block->host;
+    note(w, start - w->block->host, w->end);
     return 0;
+}
+
+/* Little of the block is going to be read: not in order, then. */
+static bool has_few(const Written *w)
+{
+    uint64_t units = DIV_ROUND_UP(w->block->length, w->unit);
+
+    return bitmap_count_one(w->bits, units) < units / 2;
+}
+
+static void look(Written *w)
+{
+    const FixedRamMappedBlock *block = w->block;
+    int pagemap = fixed_ram_copies_open();
+
+    note_replaced(w);
+    fixed_ram_copies_each(pagemap, block->host, block->host + block->length,
+                          note_copies, w);
+    read_ahead(w, w->end, MIN(ROUND_UP(w->end, w->unit), block->length));
+    if (has_few(w)) {
+        fixed_ram_mapped_block_expect(block, false);
+    }
+    if (pagemap >= 0) {
+        close(pagemap);
+    }
 }
 
 bool fixed_ram_mapping_written(const FixedRamMapping *mapping,
@@ -52,7 +98,6 @@ bool fixed_ram_mapping_written(const FixedRamMapping *mapping,
                                unsigned long *written)
 {
     Written w = { .unit = unit, .bits = written };
-    int pagemap;
 
     for (size_t i = 0; i < mapping->count; i++) {
         if (mapping->blocks[i].host == host) {
@@ -62,12 +107,6 @@ bool fixed_ram_mapping_written(const FixedRamMapping *mapping,
     if (!host || !w.block) {
         return false;
     }
-    pagemap = fixed_ram_copies_open();
-    note_replaced(&w);
-    fixed_ram_copies_each(pagemap, w.block->host,
-                          w.block->host + w.block->length, note_copies, &w);
-    if (pagemap >= 0) {
-        close(pagemap);
-    }
+    look(&w);
     return true;
 }

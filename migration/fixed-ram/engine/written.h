@@ -18,8 +18,13 @@
  *           those that were written to, discarded or replaced
  *
  * Of the others every byte is the file's, and zero where the bit of the page is
- * clear.  The kernel says so: neither the memory nor the file is read.  Returns
- * false if no block at @host is mapped.
+ * clear.  The kernel says so: neither the memory nor the file is read.
+ *
+ * The caller is going to read the units whose bits are set.  The kernel begins
+ * to read ahead what of them was not written to; if they are few, it shall read
+ * nothing else ahead.
+ *
+ * Returns false if no block at @host is mapped.
  *
  * Any thread, while no thread writes to the memory.
  */

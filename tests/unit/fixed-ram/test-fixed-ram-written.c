@@ -13,6 +13,7 @@
 #include "migration/fixed-ram/util/pagemap.h"
 
 #define UNIT            (16 * PAGE)
+#define TRIES           10000           /* for about ten seconds */
 
 /* @expected: the numbers of units of the block, as "3 17" */
 static void assert_written(const MappingRig *f, const char *expected)
@@ -103,11 +104,62 @@ static void test_written_no_scan(void)
     mapping_teardown(&f);
 }
 
+/* Is the file's page of that page of the block in the page cache? */
+static bool is_cached(const MappingRig *f, uint64_t page)
+{
+    void *map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, f->fd,
+                     PAGES_OFFSET + page * PAGE);
+    unsigned char state;
+
+    g_assert_true(map != MAP_FAILED);
+    g_assert_cmpint(mincore(map, PAGE, &state), ==, 0);
+    munmap(map, PAGE);
+    return state & 1;
+}
+
+static void drop_from_cache(const MappingRig *f)
+{
+    g_assert_cmpint(fsync(f->fd), ==, 0);
+    g_assert_cmpint(posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED), ==, 0);
+}
+
+/* The rest of a unit is read ahead, and from then on nothing else. */
+static void test_written_read_ahead(void)
+{
+    const uint64_t unit = 2, first = unit * UNIT / PAGE, end = first + 16;
+    MappingRig f;
+
+    mapping_setup(&f, mapping_all, false);
+    mapping_map(&f, false, MANY);
+    drop_from_cache(&f);
+    if (is_cached(&f, first)) {
+        g_test_skip("the file system has no page cache to drop files from");
+        mapping_teardown(&f);
+        return;
+    }
+    f.host[(first + 5) * PAGE] = 1;
+    g_assert_false(is_cached(&f, first));
+    fixed_ram_mapping_expect(f.mapping, true);
+    assert_written(&f, "2");
+    for (uint64_t page = first; page < end; page++) {
+        for (unsigned i = 0; i < TRIES && !is_cached(&f, page); i++) {
+            g_usleep(1000);
+        }
+        g_assert_true(is_cached(&f, page));
+    }
+    g_assert_false(is_cached(&f, first - 1));
+    g_assert_false(is_cached(&f, end));
+    g_assert_cmphex(f.host[1000 * PAGE], ==, mapping_content(1000));
+    g_assert_false(is_cached(&f, 1001));
+    mapping_teardown(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/fixed-ram/written/units", test_written);
     g_test_add_func("/fixed-ram/written/cover", test_written_cover);
     g_test_add_func("/fixed-ram/written/no-scan", test_written_no_scan);
+    g_test_add_func("/fixed-ram/written/read-ahead", test_written_read_ahead);
     return g_test_run();
 }
