@@ -17,6 +17,7 @@
 #include "read.h"
 #include "remake.h"
 #include "replay.h"
+#include "state.h"
 #include "../trace.h"
 #include "worker.h"
 

@@ -19,23 +19,22 @@
  *   read place              a claim: from the source to the guest's memory
  *   worker                  a thread's buffer, claim, and read under way
  *   state                   errors, stalls and notifications
- *   verify-all            all pages, before a load
+ *   verify-all              all pages, before a load
  *   verify ranges collapse
  *   order record            working sets
  *   pace                    uses effort and depth
  *   marks claim             use map
  *   map uffd effort depth latency numa   know nothing of the others
  *
- * load.h and this header only declare: every file from state upwards may
- * include them.  state.c defines those functions of load.h that ask for the
- * state or change it.
+ * types.h and this header only declare: types.h is for all files, this one for
+ * those from state upwards.
  */
 
 #include "qemu/thread.h"
-#include "load.h"
 #include "order.h"
 #include "pace.h"
 #include "record.h"
+#include "types.h"
 #include "uffd.h"
 #include "../util/buffer.h"
 #include "../util/throttle.h"

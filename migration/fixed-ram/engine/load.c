@@ -6,6 +6,8 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "internal.h"
+#include "load.h"
 #include "ranges.h"
 #include "replay.h"
 #include "state.h"

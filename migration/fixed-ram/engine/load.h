@@ -7,11 +7,10 @@
 #ifndef MIGRATION_FIXED_RAM_ENGINE_LOAD_H
 #define MIGRATION_FIXED_RAM_ENGINE_LOAD_H
 
-#include "latency.h"
 #include "map.h"
+#include "state.h"
+#include "types.h"
 #include "../format/source.h"
-#include "../format/sumtable.h"
-#include "../format/working-set.h"
 
 /*
  * Eager: loaders read straight into memory that no other thread uses yet.
@@ -21,66 +20,9 @@
  * page is read into a worker's own buffer and placed whole.
  *
  * The engine knows neither guests nor QEMU's locks.  It calls notify() of its
- * user when something has changed, and the user then asks what it was.
+ * user when something has changed, and the user then asks what it was, by the
+ * functions of state.h whose names begin with fixed_ram_load_.
  */
-
-typedef struct FixedRamLoad FixedRamLoad;
-
-typedef struct FixedRamLoadOps {
-    /*
-     * The state has changed: progress that was asked for has been made, the
-     * load is complete, or there was an error.  Called by any thread, and
-     * perhaps more often than needed.
-     */
-    void (*notify)(void *opaque);
-    /*
-     * Returns the limit for all loaders in bytes a second; 0: no limit.  Called
-     * by loaders after each read.  NULL: no limit.
-     */
-    uint64_t (*bandwidth)(void *opaque);
-    /*
-     * A thread begins to wait for the unit at @addr; no thread waits for it any
-     * longer.  The second is called for each unit that is placed.  Called by
-     * the engine's threads.  NULL: the user does not want to know.
-     */
-    void (*wait_begin)(void *opaque, uintptr_t addr, uint32_t thread_id);
-    void (*wait_end)(void *opaque, uintptr_t addr);
-    /*
-     * The packed copy of the working set is damaged or cannot be read: its
-     * pages are read from their places.  Called once, by a loader; takes @err,
-     * which need not name the file.  NULL: the user does not want to know.
-     */
-    void (*pack_failed)(void *opaque, Error *err);
-} FixedRamLoadOps;
-
-typedef struct FixedRamLoadConfig {
-    bool on_demand;
-    unsigned loaders;           /* threads; 0 is allowed on demand */
-    FixedRamSumTable *sums;     /* a reference is taken; NULL: do not verify */
-    bool record;                /* on demand: fixed_ram_load_end_record() */
-    /* On demand: what comes first; until the load is freed; NULL: nothing */
-    const FixedRamWorkingSet *set;
-    const FixedRamLoadOps *ops;
-    void *opaque;               /* for @ops */
-} FixedRamLoadConfig;
-
-typedef enum FixedRamLoadState {
-    FIXED_RAM_LOAD_ACTIVE,      /* pages are missing and are being loaded */
-    FIXED_RAM_LOAD_STALLED,     /* an error; fixed_ram_load_recover() helps */
-    FIXED_RAM_LOAD_FAILED,      /* an error before the guest ran: final */
-    FIXED_RAM_LOAD_COMPLETE,    /* every page is received */
-} FixedRamLoadState;
-
-/* The fields are atomic. */
-typedef struct FixedRamLoadStats {
-    uint64_t faults;            /* pages for which threads waited */
-    uint64_t fault_bytes;       /* read by fault threads */
-    uint64_t loader_bytes;      /* read by loaders */
-    uint64_t lost_bytes;        /* given up */
-    uint64_t replay_bytes;      /* of the set, placed ahead of faults */
-    uint64_t faults_outside;    /* of the set, in the first seconds */
-    FixedRamLatency latency;    /* of faults: message read to page placed */
-} FixedRamLoadStats;
 
 /**
  * fixed_ram_load_new(): set up a load; no thread runs yet
@@ -107,41 +49,6 @@ bool fixed_ram_load_register(FixedRamLoad *load, Error **errp);
  * or all loaders; then the load can only be freed.
  */
 bool fixed_ram_load_start(FixedRamLoad *load, Error **errp);
-
-/** fixed_ram_load_state(): see FixedRamLoadState.  Any thread. */
-FixedRamLoadState fixed_ram_load_state(FixedRamLoad *load);
-
-/**
- * fixed_ram_load_error(): a copy of the error that stalled or failed the load
- *
- * Returns NULL if there is none.  The caller frees the copy.  Any thread.
- */
-Error *fixed_ram_load_error(FixedRamLoad *load);
-
-/**
- * fixed_ram_load_notify_below(): call notify() once when at most @left bytes
- * have not been received
- *
- * Any thread.
- */
-void fixed_ram_load_notify_below(FixedRamLoad *load, uint64_t left);
-
-/**
- * fixed_ram_load_guest_runs(): from now on errors stall the load, they do not
- * fail it
- *
- * Returns false if the load has failed before.  Any thread.
- */
-bool fixed_ram_load_guest_runs(FixedRamLoad *load);
-
-/**
- * fixed_ram_load_stall(): stop reading, as after an error
- *
- * @err: the reason; the load takes it
- *
- * Any thread.
- */
-void fixed_ram_load_stall(FixedRamLoad *load, Error *err);
 
 /**
  * fixed_ram_load_recover(): go on after a stall
@@ -190,23 +97,6 @@ uint64_t fixed_ram_load_recorded(FixedRamLoad *load);
 FixedRamWorkingSet *fixed_ram_load_end_record(FixedRamLoad *load);
 
 /**
- * fixed_ram_load_may_be_stuck(): may the load be unable to make progress now?
- *
- * Yes if it is stalled, or if a read is under way, since that may hang; and
- * before the guest runs, since the user's own reads may hang too.  Any thread.
- */
-bool fixed_ram_load_may_be_stuck(FixedRamLoad *load);
-
-/**
- * fixed_ram_load_hold(): have loaders wait before their next claim
- *
- * @hold: false: let them go on
- *
- * Faults are still served, so the load may complete all the same.  Any thread.
- */
-void fixed_ram_load_hold(FixedRamLoad *load, bool hold);
-
-/**
  * fixed_ram_load_full_effort(): have loaders work as hard as they can
  *
  * @on: false: leave room for faults again
@@ -214,13 +104,6 @@ void fixed_ram_load_hold(FixedRamLoad *load, bool hold);
  * Any thread.
  */
 void fixed_ram_load_full_effort(FixedRamLoad *load, bool on);
-
-/**
- * fixed_ram_load_quit(): tell loaders to end, without waiting for them
- *
- * Faults are still served.  Any thread.
- */
-void fixed_ram_load_quit(FixedRamLoad *load);
 
 /**
  * fixed_ram_load_end(): end all threads

@@ -7,7 +7,9 @@
 #ifndef MIGRATION_FIXED_RAM_ENGINE_MAPPED_BLOCK_H
 #define MIGRATION_FIXED_RAM_ENGINE_MAPPED_BLOCK_H
 
-#include "mapping.h"
+#include "map.h"
+#include "types.h"
+#include "../format/source.h"
 
 /* What mapping.c and restore.c know of a mapping; see mapping.h. */
 typedef struct FixedRamMappedBlock {

@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
 #include "mapped-block.h"
+#include "mapping.h"
 #include "../trace.h"
 
 /* Linux's default for the mappings of a process. */

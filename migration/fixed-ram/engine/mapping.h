@@ -8,6 +8,7 @@
 #define MIGRATION_FIXED_RAM_ENGINE_MAPPING_H
 
 #include "map.h"
+#include "types.h"
 #include "../format/source.h"
 
 /*
@@ -22,15 +23,6 @@
  *
  * One thread at a time calls these functions for a mapping.
  */
-
-typedef struct FixedRamMapping FixedRamMapping;
-
-/* What the memory that is replaced was advised, and the new one must be. */
-typedef struct FixedRamMappingAdvice {
-    bool fork;                  /* children get the memory, too */
-    bool dump;                  /* core dumps hold the memory */
-    bool merge;                 /* KSM may merge equal pages */
-} FixedRamMappingAdvice;
 
 /** fixed_ram_mapping_limit(): how many covers this host allows */
 size_t fixed_ram_mapping_limit(void);

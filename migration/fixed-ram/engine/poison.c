@@ -7,9 +7,12 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "internal.h"
+#include "load.h"
+#include "state.h"
+#include "threads.h"
 #include "../format/sums.h"
 #include "../trace.h"
-#include "threads.h"
 
 /* Ten seconds: no claim of a stalled load lasts as long. */
 #define CLAIM_STEP_US   100

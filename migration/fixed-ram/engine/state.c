@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/lockable.h"
+#include "internal.h"
 #include "state.h"
 #include "../trace.h"
 

@@ -7,11 +7,74 @@
 #ifndef MIGRATION_FIXED_RAM_ENGINE_STATE_H
 #define MIGRATION_FIXED_RAM_ENGINE_STATE_H
 
-#include "internal.h"
+#include "types.h"
+#include "../format/source.h"
 
 /*
- * Any thread may call these functions.  See load.h for those of state.c that
- * the engine's user calls too.
+ * For the engine's user, too.
+ */
+
+/** fixed_ram_load_state(): see FixedRamLoadState.  Any thread. */
+FixedRamLoadState fixed_ram_load_state(FixedRamLoad *load);
+
+/**
+ * fixed_ram_load_error(): a copy of the error that stalled or failed the load
+ *
+ * Returns NULL if there is none.  The caller frees the copy.  Any thread.
+ */
+Error *fixed_ram_load_error(FixedRamLoad *load);
+
+/**
+ * fixed_ram_load_notify_below(): call notify() once when at most @left bytes
+ * have not been received
+ *
+ * Any thread.
+ */
+void fixed_ram_load_notify_below(FixedRamLoad *load, uint64_t left);
+
+/**
+ * fixed_ram_load_guest_runs(): from now on errors stall the load, they do not
+ * fail it
+ *
+ * Returns false if the load has failed before.  Any thread.
+ */
+bool fixed_ram_load_guest_runs(FixedRamLoad *load);
+
+/**
+ * fixed_ram_load_stall(): stop reading, as after an error
+ *
+ * @err: the reason; the load takes it
+ *
+ * Any thread.
+ */
+void fixed_ram_load_stall(FixedRamLoad *load, Error *err);
+
+/**
+ * fixed_ram_load_may_be_stuck(): may the load be unable to make progress now?
+ *
+ * Yes if it is stalled, or if a read is under way, since that may hang; and
+ * before the guest runs, since the user's own reads may hang too.  Any thread.
+ */
+bool fixed_ram_load_may_be_stuck(FixedRamLoad *load);
+
+/**
+ * fixed_ram_load_hold(): have loaders wait before their next claim
+ *
+ * @hold: false: let them go on
+ *
+ * Faults are still served, so the load may complete all the same.  Any thread.
+ */
+void fixed_ram_load_hold(FixedRamLoad *load, bool hold);
+
+/**
+ * fixed_ram_load_quit(): tell loaders to end, without waiting for them
+ *
+ * Faults are still served.  Any thread.
+ */
+void fixed_ram_load_quit(FixedRamLoad *load);
+
+/*
+ * For the engine alone.  Any thread may call these functions.
  */
 
 /** fixed_ram_state_notify(): have the engine's user look at the state. */
