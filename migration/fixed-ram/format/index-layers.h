@@ -7,7 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_FORMAT_INDEX_LAYERS_H
 #define MIGRATION_FIXED_RAM_FORMAT_INDEX_LAYERS_H
 
-#include "index.h"
+#include "index-types.h"
 
 /*
  * A delta holds the clusters that differ from its base.  It takes all others

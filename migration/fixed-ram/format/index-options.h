@@ -7,7 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_FORMAT_INDEX_OPTIONS_H
 #define MIGRATION_FIXED_RAM_FORMAT_INDEX_OPTIONS_H
 
-#include "index.h"
+#include "index-types.h"
 
 /** fixed_ram_index_options_new(): no options; the caller frees the result */
 FixedRamIndexOptions *fixed_ram_index_options_new(const char *program);

@@ -8,7 +8,6 @@
 #include "qemu/bswap.h"
 #include "qemu/host-utils.h"
 #include "index-set.h"
-#include "working-set.h"
 
 uint64_t fixed_ram_index_set_list_bytes(const FixedRamIndexSet *set)
 {

@@ -7,7 +7,18 @@
 #ifndef MIGRATION_FIXED_RAM_FORMAT_INDEX_SET_H
 #define MIGRATION_FIXED_RAM_FORMAT_INDEX_SET_H
 
-#include "index.h"
+#include "index-types.h"
+#include "sums.h"
+
+/* What one checksum of the packed copy is of. */
+#define FIXED_RAM_PACK_CHUNK_BYTES  FIXED_RAM_CLUSTER_BYTES
+
+/*
+ * A wrong number in a file must not cost memory: with these limits a list has
+ * at most 32 MiB.
+ */
+#define FIXED_RAM_SET_RUNS_MAX  (1u << 20)
+#define FIXED_RAM_PACK_MAX      (128 * GiB)
 
 /**
  * fixed_ram_index_set_read(): parse and check the section's fields

@@ -7,7 +7,7 @@
 #ifndef MIGRATION_FIXED_RAM_FORMAT_SPACE_H
 #define MIGRATION_FIXED_RAM_FORMAT_SPACE_H
 
-#include "index.h"
+#include "index-types.h"
 
 /*
  * Any program may use the bytes behind a snapshot, so an appender must not take

@@ -8,7 +8,7 @@
 #define MIGRATION_FIXED_RAM_FORMAT_WORKING_SET_H
 
 #include "index.h"
-#include "sums.h"
+#include "index-set.h"
 
 /*
  * A set is a list of runs in the order of first touch.  The packed copy, which
@@ -33,16 +33,6 @@ typedef struct FixedRamSetRun {
     uint16_t block;             /* number, as in the index and the stream */
     bool data;                  /* the pages are in the packed copy, if any */
 } FixedRamSetRun;
-
-/* What one checksum of the packed copy is of. */
-#define FIXED_RAM_PACK_CHUNK_BYTES  FIXED_RAM_CLUSTER_BYTES
-
-/*
- * A wrong number in a file must not cost memory: with these limits a list has
- * at most 32 MiB.
- */
-#define FIXED_RAM_SET_RUNS_MAX  (1u << 20)
-#define FIXED_RAM_PACK_MAX      (128 * GiB)
 
 /* Does not change once it has been read, so threads may share it. */
 typedef struct FixedRamWorkingSet {
