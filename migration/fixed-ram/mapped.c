@@ -166,7 +166,10 @@ static void unlock_at_exit(Notifier *n, void *data)
     fixed_ram_source_unlock(snapshot->source);
 }
 
-/* A save, or another outgoing migration, reads all of RAM in order. */
+/*
+ * A save, or another outgoing migration, reads all of RAM in order.  A delta to
+ * the mapped snapshot takes this back, see fixed_ram_mapping_written().
+ */
 static int outgoing_changed(NotifierWithReturn *n, MigrationEvent *e,
                             Error **errp)
 {

@@ -104,7 +104,7 @@ typedef struct Keeper {
     FixedRamBulkProgress *kept;
 } Keeper;
 
-/* The word of a page bitmap where the cluster's pages are: all of them. */
+/* The word of a page bitmap that has all pages of the cluster. */
 static size_t cluster_word(const Keeper *k, uint64_t cluster)
 {
     return BIT_WORD(cluster * k->per_cluster);
@@ -217,11 +217,11 @@ bool fixed_ram_outgoing_delta_keep(RAMBlock *rb, const FixedRamMemory *mem,
         .kept = kept,
     };
 
-    assert(k.per_cluster <= BITS_PER_LONG);
     if (!delta ||
         !(mem->absent || fixed_ram_mapped_has(rb->host, mem->length))) {
         return true;
     }
+    assert(k.per_cluster <= BITS_PER_LONG);
     k.block = fixed_ram_delta_find(delta, rb->idstr);
     if (!fixed_ram_delta_in_base(k.block)) {
         return true;

@@ -24,8 +24,8 @@ def on(parameter, value):
 
 ON_DEMAND = on("fixed-ram-load-mode", "on-demand")
 VERIFIED = on("fixed-ram", "on")
-# Not virtio: QEMU 11.1 refuses the queues of this base's virtio-blk, whichever
-# format they were saved in.
+# Not virtio: QEMU 11.1, the stock one beside the newest libvirt, refuses the
+# queues of this base's virtio-blk, whichever format they were saved in.
 DISK = """<disk type='file' device='disk'>
       <driver name='qemu' type='qcow2'/>
       <source file='{path}'/>

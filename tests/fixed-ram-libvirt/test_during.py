@@ -119,6 +119,8 @@ class DuringTest(LibvirtTest):
         """The button is pressed; this guest does not listen to it"""
         self.begin()
         self.domain.virsh("shutdown", "--mode", "acpi")
+        self.true(self.load_job(), "RAM is still being loaded")
+        self.equal(self.domain.state(), "running", "the state")
         self.ends_well()
 
     def test_reset(self):

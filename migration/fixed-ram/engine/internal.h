@@ -19,12 +19,14 @@
  *   read place              a claim: from the source to the guest's memory
  *   worker                  a thread's buffer, claim, and read under way
  *   state                   errors, stalls and notifications
- *   verify-all              all pages, before a load
+ *   restore written         a mapping: back to the file; what was written to
+ *   mapping mapped-block    guest memory that is a mapping of the file
+ *   repair verify-all       pages that cannot be read; all, before a load
  *   verify ranges collapse
  *   order record            working sets
  *   pace                    uses effort and depth
  *   marks claim             use map
- *   map uffd effort depth latency numa   know nothing of the others
+ *   map uffd effort depth latency numa copies warm   know nothing of the others
  *
  * types.h and this header only declare: types.h is for all files, this one for
  * those from state upwards.

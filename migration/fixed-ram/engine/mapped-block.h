@@ -11,7 +11,7 @@
 #include "types.h"
 #include "../format/source.h"
 
-/* What mapping.c and restore.c know of a mapping; see mapping.h. */
+/* What the engine knows of a mapping; see mapping.h. */
 typedef struct FixedRamMappedBlock {
     char *name;
     uint64_t length;            /* bytes */

@@ -7,15 +7,23 @@
 #include "qemu/osdep.h"
 #include "qemu/bitmap.h"
 #include "qemu/madvise.h"
+#include "qemu/units.h"
 #include "copies.h"
 #include "mapped-block.h"
 #include "written.h"
+
+/*
+ * What is to be read of a block: more than this is read best in order, by the
+ * threads that need it.
+ */
+#define READ_AHEAD_MAX  (256 * MiB)
 
 typedef struct Written {
     const FixedRamMappedBlock *block;
     uint64_t unit;
     unsigned long *bits;
     uint64_t end;               /* bytes: of the last copies */
+    uint64_t rest;              /* bytes beside copies, in the same units */
 } Written;
 
 /* @from, @to: bytes in the block, at least one */
@@ -41,16 +49,17 @@ static void note_replaced(const Written *w)
     }
 }
 
-static void read_ahead(const Written *w, uint64_t from, uint64_t to)
+static void read_ahead(Written *w, uint64_t from, uint64_t to)
 {
-    if (from < to) {
+    w->rest += MAX(from, to) - from;
+    if (from < to && w->rest <= READ_AHEAD_MAX) {
         /* A failure is ignored: the caller merely waits for the reads. */
         qemu_madvise(w->block->host + from, to - from, QEMU_MADV_WILLNEED);
     }
 }
 
 /* Of units that were written to, read ahead what is the file's up to @next. */
-static void read_ahead_between(const Written *w, uint64_t next)
+static void read_ahead_between(Written *w, uint64_t next)
 {
     uint64_t tail = MIN(ROUND_UP(w->end, w->unit), next);
 
@@ -68,12 +77,13 @@ static int note_copies(void *opaque, uint8_t *start, uint8_t *end)
     return 0;
 }
 
-/* Little of the block is going to be read: not in order, then. */
-static bool has_few(const Written *w)
+/* Little of the block is going to be read, and that was asked for. */
+static bool is_asked_for(const Written *w)
 {
     uint64_t units = DIV_ROUND_UP(w->block->length, w->unit);
 
-    return bitmap_count_one(w->bits, units) < units / 2;
+    return w->rest <= READ_AHEAD_MAX &&
+           bitmap_count_one(w->bits, units) < units / 2;
 }
 
 static void look(Written *w)
@@ -85,7 +95,7 @@ static void look(Written *w)
     fixed_ram_copies_each(pagemap, block->host, block->host + block->length,
                           note_copies, w);
     read_ahead(w, w->end, MIN(ROUND_UP(w->end, w->unit), block->length));
-    if (has_few(w)) {
+    if (is_asked_for(w)) {
         fixed_ram_mapped_block_expect(block, false);
     }
     if (pagemap >= 0) {

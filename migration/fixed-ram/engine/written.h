@@ -20,13 +20,14 @@
  * Of the others every byte is the file's, and zero where the bit of the page is
  * clear.  The kernel says so: neither the memory nor the file is read.
  *
- * The caller is going to read the units whose bits are set.  The kernel begins
- * to read ahead what of them was not written to; if they are few, it shall read
- * nothing else ahead.
+ * The caller is going to read the units whose bits are set.  Of units that were
+ * written to in part the kernel begins to read the rest ahead, unless that is
+ * much; if few bits are set it reads nothing else ahead from now on, until
+ * fixed_ram_mapping_expect() is called.
  *
  * Returns false if no block at @host is mapped.
  *
- * Any thread, while no thread writes to the memory.
+ * Any thread, while no thread writes to the memory or changes the mapping.
  */
 bool fixed_ram_mapping_written(const FixedRamMapping *mapping,
                                const void *host, uint64_t unit,

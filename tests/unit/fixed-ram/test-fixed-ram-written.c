@@ -123,34 +123,84 @@ static void drop_from_cache(const MappingRig *f)
     g_assert_cmpint(posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED), ==, 0);
 }
 
-/* The rest of a unit is read ahead, and from then on nothing else. */
-static void test_written_read_ahead(void)
-{
-    const uint64_t unit = 2, first = unit * UNIT / PAGE, end = first + 16;
-    MappingRig f;
+/* Pages in the units beside the written ones, and one far away. */
+static const uint64_t untouched[] = { 31, 48, 111, 128, 1001 };
 
-    mapping_setup(&f, mapping_all, false);
-    mapping_map(&f, false, MANY);
-    drop_from_cache(&f);
-    if (is_cached(&f, first)) {
-        g_test_skip("the file system has no page cache to drop files from");
-        mapping_teardown(&f);
-        return;
+static bool any_untouched_cached(const MappingRig *f)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(untouched); i++) {
+        if (is_cached(f, untouched[i])) {
+            return true;
+        }
     }
-    f.host[(first + 5) * PAGE] = 1;
-    g_assert_false(is_cached(&f, first));
-    fixed_ram_mapping_expect(f.mapping, true);
-    assert_written(&f, "2");
-    for (uint64_t page = first; page < end; page++) {
-        for (unsigned i = 0; i < TRIES && !is_cached(&f, page); i++) {
+    return false;
+}
+
+static void wait_cached(const MappingRig *f, uint64_t unit)
+{
+    uint64_t first = unit * UNIT / PAGE;
+
+    for (uint64_t page = first; page < first + UNIT / PAGE; page++) {
+        for (unsigned i = 0; i < TRIES && !is_cached(f, page); i++) {
             g_usleep(1000);
         }
-        g_assert_true(is_cached(&f, page));
+        g_assert_true(is_cached(f, page));
     }
-    g_assert_false(is_cached(&f, first - 1));
-    g_assert_false(is_cached(&f, end));
+}
+
+/* False, and the test is skipped, where files cannot be dropped. */
+static bool set_up_uncached(MappingRig *f)
+{
+    mapping_setup(f, mapping_all, false);
+    mapping_map(f, false, MANY);
+    drop_from_cache(f);
+    if (any_untouched_cached(f)) {
+        g_test_skip("the file system has no page cache to drop files from");
+        mapping_teardown(f);
+        return false;
+    }
+    fixed_ram_mapping_expect(f->mapping, true);
+    return true;
+}
+
+/* The rest of written units is read ahead, and from then on nothing else. */
+static void test_written_read_ahead(void)
+{
+    MappingRig f;
+
+    if (!set_up_uncached(&f)) {
+        return;
+    }
+    fixed_ram_mapping_expect(f.mapping, false);
+    f.host[37 * PAGE] = 1;
+    f.host[41 * PAGE] = 1;
+    f.host[112 * PAGE] = 1;
+    g_assert_false(is_cached(&f, 36));
+    fixed_ram_mapping_expect(f.mapping, true);
+    assert_written(&f, "2 7");
+    wait_cached(&f, 2);
+    wait_cached(&f, 7);
+    g_assert_false(any_untouched_cached(&f));
     g_assert_cmphex(f.host[1000 * PAGE], ==, mapping_content(1000));
     g_assert_false(is_cached(&f, 1001));
+    mapping_teardown(&f);
+}
+
+/* If most was written to, what else is read is still read in order. */
+static void test_written_most(void)
+{
+    g_autofree unsigned long *written = bitmap_new(LENGTH / UNIT);
+    MappingRig f;
+
+    if (!set_up_uncached(&f)) {
+        return;
+    }
+    memset(f.host + LENGTH / 4, 1, LENGTH / 4 * 3);
+    drop_from_cache(&f);
+    g_assert_false(is_cached(&f, 1));
+    g_assert_true(fixed_ram_mapping_written(f.mapping, f.host, UNIT, written));
+    g_assert_cmphex(f.host[0], ==, mapping_content(0));
+    g_assert_true(is_cached(&f, 1));
     mapping_teardown(&f);
 }
 
@@ -161,5 +211,6 @@ int main(int argc, char **argv)
     g_test_add_func("/fixed-ram/written/cover", test_written_cover);
     g_test_add_func("/fixed-ram/written/no-scan", test_written_no_scan);
     g_test_add_func("/fixed-ram/written/read-ahead", test_written_read_ahead);
+    g_test_add_func("/fixed-ram/written/most", test_written_most);
     return g_test_run();
 }
