@@ -110,12 +110,16 @@ static size_t cluster_word(const Keeper *k, uint64_t cluster)
     return BIT_WORD(cluster * k->per_cluster);
 }
 
+/* How many pages the cluster has: the last one of a block may have fewer. */
+static unsigned cluster_pages(const Keeper *k, uint64_t cluster)
+{
+    return MIN(k->per_cluster, k->pages - cluster * k->per_cluster);
+}
+
 static unsigned long cluster_mask(const Keeper *k, uint64_t cluster)
 {
-    uint64_t first = cluster * k->per_cluster;
-
-    return MAKE_64BIT_MASK(first % BITS_PER_LONG,
-                           MIN(k->per_cluster, k->pages - first));
+    return MAKE_64BIT_MASK(cluster * k->per_cluster % BITS_PER_LONG,
+                           cluster_pages(k, cluster));
 }
 
 /* All pages of the cluster are to be saved, and are what the base has. */
@@ -136,8 +140,7 @@ static bool keep_cluster(const Keeper *k, uint64_t cluster, Error **errp)
     k->rb->file_bmap[word] |= data;
     k->todo[word] &= ~mask;
     k->kept->data_pages += with_data;
-    k->kept->zero_pages += MIN(k->per_cluster,
-                               k->pages - cluster * k->per_cluster) - with_data;
+    k->kept->zero_pages += cluster_pages(k, cluster) - with_data;
     return true;
 }
 
@@ -163,15 +166,14 @@ static bool is_absent(const Keeper *k, const FixedRamPopulated *populated,
                       uint64_t cluster)
 {
     uint64_t size = qemu_target_page_size();
-    uint64_t first = cluster * k->per_cluster;
     size_t word = cluster_word(k, cluster);
     unsigned long data = k->base[word] & cluster_mask(k, cluster);
 
     /* The guest may have written to a page that is zero in the base. */
     return data && !(data & ~k->mem->absent[word]) &&
-           !fixed_ram_populated_any(populated, first * size,
-                                    MIN(k->per_cluster, k->pages - first) *
-                                    size);
+           !fixed_ram_populated_any(populated,
+                                    cluster * FIXED_RAM_CLUSTER_BYTES,
+                                    cluster_pages(k, cluster) * size);
 }
 
 static void find_absent(const Keeper *k, unsigned long *written,
